@@ -1,0 +1,44 @@
+# What a developer of the template does. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+UV ?= $(or $(shell command -v uv),.uv/bin/uv)
+RUN := $(UV) run --no-sync
+
+# Company networks have certificate authorities of their own: trust what this machine trusts.
+export UV_SYSTEM_CERTS ?= true
+# Compiling every import again would make each command several times slower.
+unexport PYTHONDONTWRITEBYTECODE
+# Not in the template's folder, from which cookiecutter copies whatever it finds.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/build/cache/python
+
+.PHONY: help setup demo test check bake clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(if $(findstring .uv/,$(UV)),.uv/bin/uv) ## Install what developing the template needs into .venv
+	@$(UV) sync --locked --quiet
+
+.uv/bin/uv:
+	python3 -m venv .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.13,<1'
+
+demo: setup ## The main job: from nothing to served predictions on real data, in build/demo
+	@$(RUN) python -m ci.demo
+
+test: setup ## Run all tests, the golden path and every variant included
+	$(RUN) pytest
+
+check: setup ## Lint everything, the project in place too, and type-check the template's own code
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+bake: setup ## Bake the template into build/baked (VARIANT=name of ci/variants.yaml)
+	@$(RUN) python -m ci.bake --variant '$(or $(VARIANT),default)' build/baked
+
+clean: ## Remove build and the caches
+	rm -rf build .mypy_cache .pytest_cache .ruff_cache

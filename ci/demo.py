@@ -1,0 +1,230 @@
+"""The main job: from nothing to served predictions on real data, with nothing but the commands of the README.
+
+Somebody generates a project and makes its first commit; a colleague clones it, pulls the data, trains, packages and
+serves the model, and asks it about April, a month that it has never seen.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+
+from ci.bake import bake
+from ci.shell import ROOT, CommandError, environment, run
+
+DEMO = ROOT / "build" / "demo"
+APRIL = ROOT / "ci" / "batches" / "2013-04.parquet"
+LABEL = "late"
+ROWS = 1000
+SHOWN = 8
+READY_SECONDS = 120
+
+console = Console(highlight=False)
+
+
+def main() -> int:
+    """Play the story; exit code 1 and one sentence if a step fails."""
+    steps = Steps()
+    try:
+        project = play(steps)
+    except (CommandError, httpx.HTTPError) as error:
+        console.print(f"\n[bold red]The demo stopped:[/] {error}", markup=True)
+        return 1
+    steps.summary()
+    console.print(f"\nThe project is yours to look at: [bold]{project.relative_to(Path.cwd())}[/]")
+    console.print("  make serve      serves it again\n  make help       lists what else it can do")
+    console.print("  Change train.estimator in params.yaml, then: make repro metrics")
+    return 0
+
+
+def play(steps: Steps) -> Path:
+    """Go the whole way and return where the project is."""
+    baked, origin, project = DEMO / "baked", DEMO / "origin.git", DEMO / "late-flights"
+    with steps.step("Generate a project (cookiecutter, default answers)"):
+        shutil.rmtree(baked / "late-flights", ignore_errors=True)
+        generated = bake({}, baked)
+    with steps.step("Set it up (make setup)"):
+        run("make", "setup", cwd=generated, echo=steps.echo)
+    with steps.step("First commit, data into the storage (make init)"):
+        run("make", "init", cwd=generated, echo=steps.echo)
+        publish(generated, origin)
+    with steps.step("A colleague clones it (git clone, make setup)"):
+        keep_aside(project, steps.echo)
+        run("git", "clone", "--quiet", str(origin), str(project), cwd=DEMO, echo=steps.echo)
+        run("make", "setup", cwd=project, echo=steps.echo)
+    with steps.step("Get the data (make pull)"):
+        run("make", "pull", cwd=project, echo=steps.echo)
+    with steps.step("Run the pipeline (make repro)"):
+        steps.remark(told_by_dvc(run("make", "repro", cwd=project, echo=steps.echo)))
+    with steps.step("Share the result (git commit, make push)"):
+        run("git", "add", "dvc.lock", cwd=project)
+        run("git", "commit", "--quiet", "--message", "Train on January to March", cwd=project, echo=steps.echo)
+        run("make", "push", cwd=project, echo=steps.echo)
+        run("git", "push", "--quiet", "origin", "main", cwd=project, echo=steps.echo)
+    with steps.step("Build the Bento (make package)"):
+        run("make", "package", cwd=project, echo=steps.echo)
+    with served(project, steps) as url, steps.step(f"Ask it about {ROWS} flights of April"):
+        steps.remark(ask(url, steps.echo))
+    return project
+
+
+class Steps:
+    """Tells what happens, and remembers how long each step took."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, float, str]] = []
+        self.said = ""
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Announce a step and time it."""
+        console.print(f"\n[bold cyan]{len(self.done) + 1}. {name}[/]")
+        self.said = ""
+        start = time.monotonic()
+        yield
+        self.done.append((name, time.monotonic() - start, self.said))
+
+    def echo(self, line: str) -> None:
+        """Show a line that a command printed, but for the packages that uv lists by the hundred."""
+        if not line.startswith(" + "):
+            console.print(f"   {line}", style="dim", markup=False, soft_wrap=True)
+
+    def remark(self, text: str) -> None:
+        """Say what came out of the current step; it stands in the summary too."""
+        self.said = text
+        console.print(f"   [green]{text}[/]")
+
+    def summary(self) -> None:
+        """Print the steps with their times."""
+        table = Table(title="\nThe whole way", title_justify="left")
+        table.add_column("step")
+        table.add_column("seconds", justify="right")
+        table.add_column("result")
+        for name, seconds, said in self.done:
+            table.add_row(name, f"{seconds:.1f}", said)
+        table.add_section()
+        table.add_row("total", f"{sum(seconds for _, seconds, _ in self.done):.1f}", "")
+        console.print(table)
+
+
+def publish(project: Path, origin: Path) -> None:
+    """Push to a fresh bare repository, which stands for the one on GitHub."""
+    shutil.rmtree(origin, ignore_errors=True)
+    run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(origin), cwd=DEMO)
+    run("git", "push", "--quiet", str(origin), "main", cwd=project)
+
+
+def keep_aside(project: Path, echo: Callable[[str], object]) -> None:
+    """Make room for a new clone; a project in which somebody worked since the last demo is renamed, not removed."""
+    if not project.exists():
+        return
+    try:
+        changed = run("git", "status", "--porcelain", cwd=project)
+        unpushed = run("git", "log", "--oneline", "origin/main..HEAD", cwd=project)
+    except CommandError:
+        changed = unpushed = "no longer a Git repository"
+    if changed or unpushed:
+        kept = project.with_name(f"{project.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+        project.rename(kept)
+        echo(f"your changes in the project of the last demo are kept in {kept.relative_to(ROOT)}")
+    else:
+        shutil.rmtree(project)
+
+
+def told_by_dvc(output: str) -> str:
+    """How many stages ran, and how many the run cache restored."""
+    ran = output.count("Running stage ")
+    restored = output.count("is cached - skipping run")
+    return f"stages: {ran} computed, {restored} restored from the run cache"
+
+
+@contextmanager
+def served(project: Path, steps: Steps) -> Iterator[str]:
+    """Serve the project's Bento on a free port until the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    log = DEMO / "serve.log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            ["make", "serve", f"PORT={port}"],
+            cwd=project,
+            env=environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as server,
+    ):
+        try:
+            with steps.step(f"Serve it (make serve PORT={port})"):
+                wait_until_ready(url, server, log)
+                steps.remark(httpx.get(f"{url}/version").json()["release"])
+            yield url
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(timeout=30)
+
+
+def wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for the service's readiness.
+
+    Raises:
+        CommandError: the server ended, or is not ready in time.
+    """
+    give_up = time.monotonic() + READY_SECONDS
+    while time.monotonic() < give_up and server.poll() is None:
+        try:
+            if httpx.get(f"{url}/readyz").is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise CommandError(f"the service is not ready; it said:\n{log.read_text()[-2000:]}")
+
+
+def ask(url: str, echo: Callable[[str], object]) -> str:
+    """Send rows of April as one batch, show some beside the truth, and tell what the scores are worth."""
+    rows = pq.read_table(APRIL).filter(pq.read_table(APRIL)[LABEL].is_valid()).slice(0, ROWS).to_pylist()
+    wanted = feature_names(url)
+    answer = httpx.post(
+        f"{url}/predict_batch", json={"rows": [{name: row[name] for name in wanted} for row in rows]}, timeout=60
+    ).raise_for_status()
+    scores = answer.json()["scores"]
+    echo("day   flight                score   truth")
+    for row, score in list(zip(rows, scores, strict=True))[:: ROWS // SHOWN][:SHOWN]:
+        truth = "late" if row[LABEL] else "on time"
+        flight = f"{row['carrier']} {row['origin']}-{row['dest']} at {row['sched_dep_time']:04d}"
+        echo(f"{row['month']}/{row['day']:<3} {flight:<21} {score:.3f}   {truth}")
+    ranked = sorted(zip(scores, rows, strict=True), key=lambda pair: pair[0], reverse=True)
+    top = [row[LABEL] for _, row in ranked[: ROWS // 10]]
+    return f"of all {rate([row[LABEL] for row in rows])} are late, of the tenth with the highest scores {rate(top)}"
+
+
+def feature_names(url: str) -> list[str]:
+    """The columns that the service asks for, as its OpenAPI document says."""
+    row: dict[str, Any] = httpx.get(f"{url}/docs.json").raise_for_status().json()["components"]["schemas"]["Row"]
+    return list(row["properties"])
+
+
+def rate(labels: list[int]) -> str:
+    """The share of ones."""
+    return f"{sum(labels) / len(labels):.0%}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

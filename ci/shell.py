@@ -1,0 +1,71 @@
+"""Runs commands as a user would who has just opened a terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+IDENTITY = {
+    f"GIT_{role}_{field}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for field, value in (("NAME", "Demo"), ("EMAIL", "demo@example.org"))
+}
+# What the template's own environment leaves in os.environ, and a terminal would not have.
+OURS = {
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MAKEOVERRIDES",
+    "MFLAGS",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONPATH",
+    "PYTHONPYCACHEPREFIX",
+    "UV",
+    "UV_PROJECT_ENVIRONMENT",
+    "UV_RUN_RECURSION_DEPTH",
+    "VIRTUAL_ENV",
+}
+
+
+class CommandError(Exception):
+    """A command failed; the message ends with the last lines that it printed."""
+
+
+def environment() -> dict[str, str]:
+    """The environment of a terminal in which somebody has told Git who they are."""
+    clean = {name: value for name, value in os.environ.items() if name not in OURS}
+    path = [entry for entry in clean["PATH"].split(os.pathsep) if not entry.startswith(str(ROOT / ".venv"))]
+    return IDENTITY | clean | {"PATH": os.pathsep.join(path)}
+
+
+def run(
+    *command: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    echo: Callable[[str], object] = lambda line: None,
+) -> str:
+    """Run a command to its end and return what it printed, errors included; `echo` gets each line as it comes.
+
+    Raises:
+        CommandError: it exited with another code than 0.
+    """
+    lines = []
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        env={**environment(), **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            lines.append(line)
+            echo(line.rstrip())
+    if process.returncode:
+        tail = "".join(lines[-30:])
+        raise CommandError(f"`{' '.join(command)}` ended with exit code {process.returncode} in {cwd}:\n{tail}")
+    return "".join(lines)

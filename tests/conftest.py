@@ -1,0 +1,88 @@
+"""What the tests share: one template as Git hands it out, and one project that has gone the whole way once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from ci.bake import bake, export
+from ci.shell import ROOT, run
+
+SLUG = "{{cookiecutter.project_slug}}"
+# The uv that runs the tests serves the projects too; the demo shows that they can install their own.
+UV = {"UV": os.environ["UV"]} if "UV" in os.environ else {}
+
+
+class Make(Protocol):
+    """Runs make in a project and returns what it printed."""
+
+    def __call__(self, *arguments: str, cwd: Path) -> str: ...
+
+
+def make(*arguments: str, cwd: Path) -> str:
+    """Run make in a project, with the uv that runs the tests."""
+    return run("make", *arguments, cwd=cwd, env=UV)
+
+
+def tool(project: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a program of the project's own environment in the project."""
+    bin_folder = project / ".venv" / "bin"
+    env = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "true"}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    env.pop("PYTHONPYCACHEPREFIX", None)
+    return subprocess.run(
+        [str(bin_folder / command[0]), *command[1:]], cwd=project, env=env, check=check, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as a Git repository with one commit, uncommitted changes included."""
+    folder = export(tmp_path_factory.mktemp("template") / "cookiecutter-gitops-ml")
+    run("git", "init", "--quiet", "--initial-branch=main", cwd=folder)
+    # The data is ignored by the project's own rules, and is part of the template.
+    run("git", "add", "--all", "--force", cwd=folder)
+    run("git", "commit", "--quiet", "--message", "The template", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def baked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with default answers, as cookiecutter leaves it."""
+    return bake({}, tmp_path_factory.mktemp("baked"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that was set up, committed, trained, committed again and pushed to its storage."""
+    project = bake({}, tmp_path_factory.mktemp("trained"))
+    for target in ("setup", "init", "repro"):
+        make(target, cwd=project)
+    run("git", "commit", "--quiet", "--message", "Train", cwd=project)
+    make("push", cwd=project)
+    return project
+
+
+def clone(project: Path, into: Path) -> Path:
+    """Clone a project; the clone shares the environment, since both have the same lock."""
+    run("git", "clone", "--quiet", str(project), str(into), cwd=project)
+    (into / ".venv").symlink_to(project / ".venv")
+    return into
+
+
+@pytest.fixture
+def colleague(trained: Path, tmp_path: Path) -> Path:
+    """A fresh clone of the trained project, with the data and outputs that its lock names."""
+    project = clone(trained, tmp_path / "clone")
+    make("pull", cwd=project)
+    return project
+
+
+def april(into: Path) -> None:
+    """The batch of April, which the template does not train on, as one more raw file."""
+    shutil.copy(ROOT / "ci" / "batches" / "2013-04.parquet", into / "data" / "raw")

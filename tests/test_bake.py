@@ -1,0 +1,128 @@
+"""What baking gives: the expected files, nothing left of the template in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ci.bake import bake, variants
+from ci.shell import ROOT, run
+from tests.conftest import SLUG
+
+EXPECTED = set((ROOT / "tests" / "expected_files.txt").read_text().split())
+# The template's own cookiecutter and cruft.
+ENV = {"PATH": os.environ["PATH"]}
+PARSERS = {".json": json.loads, ".toml": tomllib.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}
+
+
+def files_of(project: Path) -> set[str]:
+    """The files of a project, relative to it."""
+    return {path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module", params=variants())
+def variant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each named variant, baked."""
+    return bake(variants()[request.param], tmp_path_factory.mktemp(request.param))
+
+
+def test_the_files_are_the_expected_ones_and_no_others(variant: Path) -> None:
+    """Every variant has the same set of files."""
+    assert files_of(variant) == EXPECTED
+
+
+def test_nothing_of_the_template_is_left(variant: Path) -> None:
+    """No file holds a variable of the template, and what was rendered holds no tag of Jinja."""
+    for name in EXPECTED:
+        assert b"cookiecutter." not in (variant / name).read_bytes(), name
+    for name in ("LICENSE", "README.md", "project.yaml", ".python-version", ".dvc/config"):
+        assert not re.search(r"\{\{|\{%|%\}|\{#", (variant / name).read_text()), name
+
+
+def test_every_settings_file_parses(variant: Path) -> None:
+    """TOML, YAML and JSON files of every variant are valid."""
+    parsed = [name for name in EXPECTED if Path(name).suffix in PARSERS]
+    assert len(parsed) >= 7
+    for name in parsed:
+        assert PARSERS[Path(name).suffix]((variant / name).read_text())
+
+
+def test_answers_arrive_as_they_were_given(tmp_path: Path) -> None:
+    """Quotes, backslashes, tags and letters of any script reach project.yaml unchanged."""
+    answers = {
+        "project_name": "It's \"quoted\" \\ 'twice'",
+        "project_slug": "quoted",
+        "description": "a: b # c, <script>alert(1)</script> $(id) `id` %s {x} 日本語 😀 '''\"\"\"",
+        "owner": "Some-Org",
+        "image_registry": "localhost:5000/a/b",
+    }
+    project = yaml.safe_load((bake(answers, tmp_path) / "project.yaml").read_text())
+    assert project["title"] == answers["project_name"]
+    assert project["description"] == answers["description"]
+    assert project["image"] == "localhost:5000/a/b/quoted"
+
+
+@pytest.mark.parametrize(
+    ("answer", "url"),
+    [
+        ("s3://bucket/path", "s3://bucket/path"),
+        ("/srv/dvc", "/srv/dvc"),
+        ("~/dvc", "~/dvc"),
+        ("../shared", "../../shared"),
+        ("storage", "../storage"),
+    ],
+)
+def test_the_storage_is_where_the_answer_says(tmp_path: Path, answer: str, url: str) -> None:
+    """URLs and absolute folders are kept; a folder relative to the project is written as DVC reads it."""
+    config = (bake({"dvc_remote": answer}, tmp_path) / ".dvc" / "config").read_text()
+    assert f"    url = {url}\n" in config
+
+
+@pytest.mark.parametrize("license_name", ["Apache-2.0", "MIT", "BSD-3-Clause", "Proprietary"])
+def test_each_license_is_whole(tmp_path: Path, license_name: str) -> None:
+    """The license's text names its owner and is the one asked for."""
+    text = (bake({"license": license_name, "owner": "acme"}, tmp_path) / "LICENSE").read_text()
+    first = {"Apache-2.0": "Apache License", "MIT": "MIT License", "BSD-3-Clause": "BSD 3-Clause License"}
+    assert text.split("\n", 1)[0].strip() == first.get(license_name, "Copyright (c) acme. All rights reserved.")
+    assert "acme" in text
+
+
+def test_a_bake_is_repeatable(tmp_path: Path, baked: Path) -> None:
+    """Two bakes with the same answers are the same to the byte."""
+    again = bake({}, tmp_path)
+    for name in EXPECTED:
+        assert (again / name).read_bytes() == (baked / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("source", ["path", "git URL"])
+def test_the_command_line_bakes_from_a_path_and_from_git(template: Path, tmp_path: Path, source: str) -> None:
+    """`cookiecutter PATH` and `cookiecutter URL` give the same project."""
+    location = str(template) if source == "path" else template.as_uri()
+    home = tmp_path / "home"
+    home.mkdir()
+    env = ENV | {"HOME": str(home)}
+    run("cookiecutter", location, "--no-input", "--output-dir", str(tmp_path), cwd=tmp_path, env=env)
+    assert files_of(tmp_path / "late-flights") == EXPECTED
+
+
+def test_cruft_creates_a_project_that_can_be_updated(template: Path, tmp_path: Path) -> None:
+    """`cruft create` gives the project and remembers its template; `cruft check` finds it up to date."""
+    env = ENV | {"HOME": str(tmp_path)}
+    run("cruft", "create", template.as_uri(), "--no-input", "--output-dir", str(tmp_path), cwd=tmp_path, env=env)
+    project = tmp_path / "late-flights"
+    assert files_of(project) == EXPECTED | {".cruft.json"}
+    assert "up to date" in run("cruft", "check", cwd=project, env=env)
+
+
+def test_the_project_runs_in_place(template: Path) -> None:
+    """Python, workflows, the pipeline and the lock hold no variable of the template, so that they run unbaked."""
+    unrendered = ["*.py", "*.yml", "dvc.yaml", "params.yaml", "schema.yaml", "pyproject.toml", "uv.lock", "Makefile"]
+    found = [path for pattern in unrendered for path in (template / SLUG).rglob(pattern)]
+    assert len(found) > 30
+    assert not [path for path in found if "cookiecutter." in path.read_text()]

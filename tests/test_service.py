@@ -1,0 +1,332 @@
+"""The service of a generated project: the Bento is built, served and asked over HTTP."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from ci.shell import ROOT, environment, run
+from tests.conftest import UV, make, tool
+
+pytestmark = pytest.mark.xdist_group("golden path")
+
+READY_SECONDS = 60
+APRIL = pq.read_table(ROOT / "ci" / "batches" / "2013-04.parquet")
+SCORE_APRIL = """
+import json, sys
+import pandas as pd
+from pipeline import data, model, persistence, schema
+from pipeline.stages import files
+table = schema.validate(pd.read_parquet(sys.argv[1]), files.schema()).head(1000)
+fitted = persistence.load(files.MODEL.read_bytes(), files.model_facts(), files.trusted_types())
+print(json.dumps(model.score(fitted, data.features(table, files.schema())).tolist()))
+"""
+
+
+@dataclass
+class Server:
+    """A running `make serve`."""
+
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+    log: Path
+
+    def wait(self) -> None:
+        """Wait until it is ready."""
+        give_up = time.monotonic() + READY_SECONDS
+        while time.monotonic() < give_up:
+            try:
+                if self.client.get("/readyz").is_success:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise AssertionError(f"not ready within {READY_SECONDS} s:\n{self.log.read_text()[-3000:]}")
+
+
+@contextmanager
+def serving(project: Path, log: Path, port: int = 0) -> Iterator[Server]:
+    """`make serve` on a free port, ended with its whole family."""
+    if not port:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+    command = ["make", "serve", f"PORT={port}"]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command, cwd=project, env=environment() | UV, stdout=output, stderr=output, start_new_session=True
+        ) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client,
+    ):
+        try:
+            server = Server(process, client, log)
+            server.wait()
+            yield server
+        finally:
+            # Nobody is left where a test has killed the supervisor.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def server(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The trained project's Bento, served."""
+    with serving(trained, tmp_path_factory.mktemp("served") / "log") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def rows(trained: Path) -> list[dict[str, Any]]:
+    """The first 1,000 rows of April, with the features alone."""
+    columns = yaml.safe_load((trained / "schema.yaml").read_text())["columns"]
+    features = [name for name, column in columns.items() if column.get("role", "feature") == "feature"]
+    found: list[dict[str, Any]] = APRIL.select(features).slice(0, 1000).to_pylist()
+    return found
+
+
+@pytest.fixture(scope="module")
+def truth(trained: Path) -> list[float]:
+    """What the fitted Pipeline itself says of these rows, in another process."""
+    script = tool(trained, "python", "-c", SCORE_APRIL, str(ROOT / "ci" / "batches" / "2013-04.parquet"))
+    scores: list[float] = json.loads(script.stdout)
+    return scores
+
+
+def test_a_batch_is_scored_as_the_pipeline_scores_it(
+    server: Server, rows: list[dict[str, Any]], truth: list[float]
+) -> None:
+    """1,000 rows of a month that training never saw get the Pipeline's own scores, to the last bit."""
+    answer = server.client.post("/predict_batch", json={"rows": rows})
+    assert answer.json()["scores"] == truth
+
+
+def test_a_single_row_is_scored_as_the_pipeline_scores_it(
+    server: Server, rows: list[dict[str, Any]], truth: list[float]
+) -> None:
+    """A row sent alone gets the same score as in a batch, to the last bit."""
+    for row, score in list(zip(rows, truth, strict=True))[::20]:
+        assert server.client.post("/predict", json={"row": row}).json()["score"] == score
+
+
+def test_the_version_traces_the_model_to_its_sources(server: Server, trained: Path) -> None:
+    """/version names the release, the commit, and the hashes of the model and of the data."""
+    version = server.client.get("/version").json()
+    lock = yaml.safe_load((trained / "dvc.lock").read_text())["stages"]
+    assert version["release"].startswith("late-flights:")
+    assert version["commit"] == run("git", "rev-parse", "HEAD", cwd=trained).strip()
+    assert version["model"] == json.loads((trained / "models/model.json").read_text())["sha256"]
+    assert version["data"] == lock["prepare"]["deps"][0]["md5"]
+    assert version["modified"] is False
+
+
+@pytest.mark.parametrize("route", ["/livez", "/readyz", "/healthz", "/metrics", "/"])
+def test_probes_metrics_and_page_answer(server: Server, route: str) -> None:
+    """Liveness, readiness, Prometheus metrics and the page to try the API out are there."""
+    assert server.client.get(route).status_code == 200
+
+
+def test_requests_are_counted(server: Server, rows: list[dict[str, Any]]) -> None:
+    """The metrics count requests by endpoint and status."""
+    server.client.post("/predict", json={"row": rows[0]})
+    counted = [line for line in server.client.get("/metrics").text.splitlines() if "request_total{" in line]
+    assert any('endpoint="/predict"' in line and 'http_response_code="200"' in line for line in counted)
+
+
+def test_openapi_shows_the_columns(server: Server, rows: list[dict[str, Any]]) -> None:
+    """The OpenAPI document has each column with type and range, and an example that works as it stands."""
+    row = server.client.get("/docs.json").json()["components"]["schemas"]["Row"]
+    assert list(row["properties"]) == list(rows[0])
+    assert row["required"] == list(rows[0])
+    departure = row["properties"]["sched_dep_time"]
+    assert (departure["type"], departure["minimum"], departure["maximum"]) == ("integer", 0, 2359)
+    assert row["properties"]["origin"]["enum"] == ["EWR", "JFK", "LGA"]
+    assert server.client.post("/predict", json={"row": row["example"]}).status_code == 200
+
+
+BAD_ROWS = {
+    "string for a number": ("distance", "far"),
+    "number in a string": ("distance", "719"),
+    "fraction for an integer": ("distance", 1.5),
+    "boolean for an integer": ("distance", True),
+    "out of range": ("humid", 101),
+    "below the range": ("sched_dep_time", -1),
+    "unknown category": ("carrier", "ZZ"),
+    "number for a category": ("origin", 3),
+    "null where none may be": ("carrier", None),
+    "NaN": ("temp", math.nan),
+    "infinity": ("temp", math.inf),
+    "list": ("temp", [1]),
+    "unknown column": ("colour", "red"),
+    "the label itself": ("late", 1),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_ROWS)
+@pytest.mark.parametrize("batch", [False, True], ids=["single", "batch"])
+def test_a_bad_value_gets_a_400_with_its_name(
+    server: Server, rows: list[dict[str, Any]], bad: str, batch: bool
+) -> None:
+    """A value that the schema does not allow is refused by the column's name, in a single row and deep in a batch."""
+    column, value = BAD_ROWS[bad]
+    row = rows[0] | {column: value}
+    route, body = ("/predict_batch", {"rows": [rows[0], row]}) if batch else ("/predict", {"row": row})
+    answer = server.client.post(route, content=json.dumps(body), headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert column in answer.json()["detail"][0]["loc"]
+
+
+def test_a_missing_column_gets_a_400_with_its_name(server: Server, rows: list[dict[str, Any]]) -> None:
+    """Every column must be there, those that may be null too."""
+    for column in rows[0]:
+        row = {name: value for name, value in rows[0].items() if name != column}
+        answer = server.client.post("/predict", json={"row": row})
+        assert answer.status_code == 400
+        assert column in answer.json()["detail"][0]["loc"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"null", 400),
+        (b"[]", 400),
+        (b"{}", 400),
+        (b'{"rows": []}', 400),
+        (b'{"rows": {}}', 400),
+        (b'{"rows": [', 400),
+        (b'{"rows": ["\xff\xfe"]}', 400),
+        (b"[" * 100_000, 400),
+        (b'{"rows": [' + b"9" * 10_000 + b"]}", 400),
+        (b'{"rows": [{"temp": "\\ud800"}]}', 400),
+        (b" " * 5_000_000, 413),
+    ],
+    ids=["empty", "null", "list", "no rows", "empty batch", "object", "cut", "bytes", "deep", "huge", "half", "large"],
+)
+def test_a_malformed_body_is_the_callers_fault(server: Server, body: bytes, status: int) -> None:
+    """Bodies that are no request get a 4xx in JSON, and the service goes on."""
+    answer = server.client.post("/predict_batch", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == status
+    assert "error" in answer.json()
+    assert server.client.get("/readyz").status_code == 200
+
+
+def test_a_large_body_of_unknown_length_is_refused(server: Server) -> None:
+    """A body that does not announce its length is refused as soon as it grows too large."""
+    pieces = (b" " * 100_000 for _ in range(60))
+    answer = server.client.post("/predict_batch", content=pieces, headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+
+
+def test_too_many_rows_are_refused(server: Server, rows: list[dict[str, Any]]) -> None:
+    """A batch beyond the limit of project.yaml is refused, even if its body is small enough."""
+    answer = server.client.post("/predict_batch", json={"rows": [rows[0]["carrier"]] * 10_001})
+    assert answer.status_code == 400
+
+
+def test_refused_requests_leave_no_traceback_and_no_values_in_the_log(
+    server: Server, rows: list[dict[str, Any]]
+) -> None:
+    """The log of the service tells that a request was refused, and nothing that the caller sent."""
+    server.client.post("/predict", json={"row": rows[0] | {"carrier": "a secret of the caller"}})
+    log = server.log.read_text()
+    assert "a secret of the caller" not in log
+    assert "Traceback" not in log
+
+
+def test_the_bento_holds_its_model_and_no_training_stack(server: Server, trained: Path) -> None:
+    """The Bento carries the model itself and hashed requirements, and neither DVC nor the stages."""
+    name, version = server.client.get("/version").json()["release"].split(":")
+    bento = trained / ".bentoml" / "bentos" / name / version
+    assert (bento / "src/models/model.skops").read_bytes() == (trained / "models/model.skops").read_bytes()
+    assert not (bento / "src/pipeline/stages").exists()
+    required = (bento / "src/requirements.txt").read_text()
+    packages = {line.split("==")[0] for line in required.splitlines() if "==" in line and not line.startswith(" ")}
+    assert {"bentoml", "scikit-learn", "skops", "pandas"} <= packages
+    assert not {"dvc", "pyarrow", "pytest", "typer", "mypy"} & packages
+    assert required.count("--hash=sha256:") > len(packages)
+
+
+def test_packaging_twice_gives_the_same_release(server: Server, trained: Path) -> None:
+    """The same inputs give the same tag, and nothing is built again."""
+    release = server.client.get("/version").json()["release"]
+    assert make("package", cwd=trained).splitlines()[-1].startswith(f"{release}: ")
+
+
+def test_a_killed_server_comes_back_and_never_lies(
+    trained: Path, rows: list[dict[str, Any]], truth: list[float], tmp_path: Path
+) -> None:
+    """Its worker killed under load, the service comes back by itself; killed whole, it can be started on the same port.
+
+    No answer given at any time differs from the Pipeline's own.
+    """
+    answers: list[tuple[int, float]] = []
+    stop = threading.Event()
+
+    def call(url: httpx.URL) -> None:
+        position = 0
+        while not stop.is_set():
+            position = (position + 1) % len(rows)
+            try:
+                answer = httpx.post(url.join("/predict"), json={"row": rows[position]}, timeout=2)
+            except httpx.TransportError:
+                continue
+            if answer.is_success:
+                answers.append((position, answer.json()["score"]))
+
+    with serving(trained, tmp_path / "log") as server:
+        url = server.client.base_url
+        callers = [threading.Thread(target=call, args=(url,)) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        try:
+            wait_for_more(answers)
+            worker_of(server).kill()
+            wait_for_more(answers)
+            supervisor_of(server).kill()
+            server.process.wait(timeout=30)
+            with serving(trained, tmp_path / "second log", port=url.port or 0):
+                wait_for_more(answers)
+        finally:
+            stop.set()
+            for caller in callers:
+                caller.join()
+    assert [pair for pair in answers if truth[pair[0]] != pair[1]] == []
+
+
+def wait_for_more(answers: list[tuple[int, float]], count: int = 50) -> None:
+    """Wait until the callers have got some more answers."""
+    before, give_up = len(answers), time.monotonic() + READY_SECONDS
+    while len(answers) < before + count:
+        assert time.monotonic() < give_up, "the service did not come back"
+        time.sleep(0.05)
+
+
+def worker_of(server: Server) -> psutil.Process:
+    """The process that answers."""
+    descendants = psutil.Process(server.process.pid).children(recursive=True)
+    return next(process for process in descendants if "_bentoml_impl.worker.service" in process.cmdline())
+
+
+def supervisor_of(server: Server) -> psutil.Process:
+    """The process that starts workers."""
+    supervisor = worker_of(server).parent()
+    assert supervisor
+    return supervisor

@@ -1,0 +1,64 @@
+"""The first commit of a new project."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from ci.errors import UserError
+from ci.run import run, shown
+
+STORAGE_CONFIG = "remote.storage.url"
+
+
+def initialize(root: Path) -> None:
+    """Put the data into the storage, then make the first commit. What is done already is left as it is.
+
+    Raises:
+        UserError: Git does not know who commits, or the storage cannot be written to; nothing is committed then.
+    """
+    if not (root / ".git").exists():
+        run("git", "init", "--initial-branch=main", cwd=root)
+    if _has_commit(root):
+        typer.echo("this project has commits already: nothing to do")
+        return
+    if not _identity_known(root):
+        raise UserError(
+            "Git does not know who you are; run `git config --global user.name 'Your Name'` and "
+            "`git config --global user.email you@example.org`, then this again"
+        )
+    typer.echo(f"storage: {_fix_storage(root)}")
+    shown(*_dvc("add", "data/raw"), cwd=root)
+    shown(*_dvc("push"), cwd=root)
+    run(sys.executable, "-m", "pre_commit", "install", cwd=root)
+    run("git", "add", "--all", cwd=root)
+    shown("git", "commit", "--quiet", "--no-verify", "--message", "Start from cookiecutter-gitops-ml", cwd=root)
+    typer.echo("committed to main; `make repro` trains the first model")
+
+
+def _fix_storage(root: Path) -> str:
+    """Where the storage is. A folder is made absolute, so that every clone on this machine finds the same one."""
+    url = run(*_dvc("config", STORAGE_CONFIG), cwd=root)
+    if "://" not in url:
+        # DVC reads a relative folder from where its config file is.
+        url = str((root / ".dvc" / Path(url).expanduser()).resolve())
+        run(*_dvc("config", STORAGE_CONFIG, url), cwd=root)
+    return url
+
+
+def _dvc(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "dvc", *arguments)
+
+
+def _has_commit(root: Path) -> bool:
+    return bool(run("git", "rev-list", "--all", "--max-count=1", cwd=root))
+
+
+def _identity_known(root: Path) -> bool:
+    try:
+        run("git", "var", "GIT_COMMITTER_IDENT", cwd=root)
+    except UserError:
+        return False
+    return True

@@ -1,0 +1,111 @@
+"""The Bento: the model that dvc.lock names, the code that serves it, its locked dependencies, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from uv import find_uv_bin
+
+from ci.errors import UserError
+from ci.run import run
+from service.version import Version
+
+MODEL = "models/model.skops"
+# All that the serving process reads; the training stack stays outside.
+SERVED = [
+    MODEL,
+    "models/model.json",
+    "project.yaml",
+    "schema.yaml",
+    "pipeline/__init__.py",
+    "pipeline/model.py",
+    "pipeline/params.py",
+    "pipeline/persistence.py",
+    "pipeline/schema.py",
+    "service/__init__.py",
+    "service/contract.py",
+    "service/limits.py",
+    "service/service.py",
+    "service/version.py",
+]
+
+
+def package(root: Path) -> Version:
+    """Build the Bento, or find it built: its version is a hash over everything in it.
+
+    Raises:
+        UserError: dvc.lock is missing, or the model in the working tree is not the one that it names.
+    """
+    locked = _locked(root)
+    if not (root / MODEL).exists() or _md5(root / MODEL) != locked[MODEL]:
+        raise UserError(f"{MODEL} is not the model that dvc.lock names; run `make repro`")
+    context = root / "build" / "bento"
+    _stage(root, context)
+    facts: dict[str, Any] = {
+        "model": hashlib.sha256((root / MODEL).read_bytes()).hexdigest(),
+        "data": locked["data/raw"],
+        "commit": run("git", "rev-parse", "HEAD", cwd=root),
+        "modified": bool(run("git", "status", "--porcelain", cwd=root)),
+    }
+    name = yaml.safe_load((root / "project.yaml").read_text())["name"]
+    version = Version(release=f"{name}:{_content_hash(context, facts)}", **facts)
+    (context / "version.json").write_text(version.model_dump_json(indent=2) + "\n")
+    _build(root, context, version.release)
+    return version
+
+
+def _locked(root: Path) -> dict[str, str]:
+    """The hash of each input and output of the pipeline, by path, as dvc.lock names it."""
+    try:
+        lock = yaml.safe_load((root / "dvc.lock").read_text())
+    except FileNotFoundError as error:
+        raise UserError("there is no dvc.lock yet; `make repro` trains the first model") from error
+    return {
+        entry["path"]: entry["md5"]
+        for stage in lock["stages"].values()
+        for entry in stage.get("deps", []) + stage.get("outs", [])
+    }
+
+
+def _stage(root: Path, context: Path) -> None:
+    shutil.rmtree(context, ignore_errors=True)
+    for path in SERVED:
+        (context / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / path, context / path)
+    export = ("export", "--frozen", "--quiet", "--no-header", "--no-annotate", "--only-group", "serve")
+    (context / "requirements.txt").write_text(run(find_uv_bin(), *export, cwd=root) + "\n")
+    bentofile = {
+        "service": "service.service:Model",
+        "python": {"requirements_txt": "requirements.txt", "lock_packages": False},
+    }
+    (context / "bentofile.yaml").write_text(yaml.safe_dump(bentofile))
+
+
+def _build(root: Path, context: Path, tag: str) -> None:
+    name, _, version = tag.partition(":")
+    store = Path(os.environ.setdefault("BENTOML_HOME", str(root / ".bentoml")))
+    if (store / "bentos" / name / version / "bento.yaml").exists():
+        return
+    run(sys.executable, "-m", "bentoml", "build", "--name", name, "--version", version, cwd=context)
+
+
+def _content_hash(context: Path, facts: dict[str, Any]) -> str:
+    """A hash over the names and bytes of all files, and over the facts."""
+    whole = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for path in sorted(path for path in context.rglob("*") if path.is_file()):
+        whole.update(
+            f"{path.relative_to(context).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+        )
+    return whole.hexdigest()[:16]
+
+
+def _md5(path: Path) -> str:
+    # DVC's hash; it names the content, and is no protection. The service checks sha256.
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,200 @@
+"""The schema: what the table must look like, and the validation of raw data against it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Literal, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+ColumnType = Literal["integer", "number", "boolean", "category"]
+Role = Literal["feature", "target", "time", "ignore"]
+SHOWN_VALUES = 5
+
+
+class DataError(Exception):
+    """Raw data does not match the schema; the message is one sentence for the person who brought the data."""
+
+
+class Column(BaseModel):
+    """One column. `categories` closes the set of values, `open: true` says that new ones are expected over time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: ColumnType
+    role: Role = "feature"
+    description: str = ""
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: list[str] | None = None
+    open: bool = False
+    example: int | float | bool | str | None = None
+
+    @model_validator(mode="after")
+    def _settings_fit_the_type(self) -> Self:
+        if self.type == "category":
+            if self.minimum is not None or self.maximum is not None:
+                raise ValueError("a category has no minimum or maximum")
+            if not self.categories and not self.open:
+                raise ValueError("a category lists its categories, or says `open: true`")
+        elif self.categories is not None or self.open:
+            raise ValueError(f"only a category has categories, and this one is of type {self.type}")
+        return self
+
+
+class Schema(BaseModel):
+    """Every column of the table, by name. Exactly one has the role `target`; at least one is a feature."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    columns: dict[str, Column] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _roles_make_a_problem(self) -> Self:
+        targets = self._with_role("target")
+        if len(targets) != 1:
+            raise ValueError(f"exactly one column has the role target, not {len(targets)}: {targets}")
+        if not self.features:
+            raise ValueError("no column has the role feature")
+        return self
+
+    def _with_role(self, role: Role) -> list[str]:
+        return [name for name, column in self.columns.items() if column.role == role]
+
+    @property
+    def target(self) -> str:
+        """The name of the label's column."""
+        return self._with_role("target")[0]
+
+    @property
+    def features(self) -> dict[str, Column]:
+        """The columns that the model sees, in the order in which it sees them."""
+        return {name: column for name, column in self.columns.items() if column.role == "feature"}
+
+
+def validate(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return the table with the schema's columns, order and types (see `cast`), every row kept.
+
+    Raises:
+        DataError: the table differs from the schema; the message names every problem.
+    """
+    names = [str(name) for name in table.columns]
+    if problems := list(_problems_of_names(names, schema)):
+        raise DataError("; ".join(problems))
+    if table.empty:
+        raise DataError("the table has no rows")
+    checked = {name: problem for name, column in schema.columns.items() if (problem := _problem(table[name], column))}
+    if checked:
+        raise DataError("; ".join(f"column {name!r} {problem}" for name, problem in checked.items()))
+    return cast(table[list(schema.columns)], schema.columns)
+
+
+def cast(table: pd.DataFrame, columns: dict[str, Column]) -> pd.DataFrame:
+    """Give each column the one type that it has in training and in serving alike.
+
+    Numbers that may be missing become float64 with NaN, other integers int64, categories objects with None.
+    """
+    return pd.DataFrame({name: _cast(table[name], column) for name, column in columns.items()}, index=table.index)
+
+
+def unlisted(table: pd.DataFrame, schema: Schema) -> dict[str, dict[str, int]]:
+    """The values of open categories that the schema does not list, with their number of rows, per column."""
+    found = {}
+    for name, column in schema.columns.items():
+        if column.open and column.categories:
+            values = table[name].dropna()
+            counts = values[~values.isin(column.categories)].value_counts()
+            if not counts.empty:
+                found[name] = {str(value): int(count) for value, count in counts.items()}
+    return found
+
+
+def _problems_of_names(names: list[str], schema: Schema) -> Iterator[str]:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    missing = [name for name in schema.columns if name not in names]
+    unexpected = [name for name in dict.fromkeys(names) if name not in schema.columns]
+    for words, found in [
+        ("stands in the table more than once", repeated),
+        ("is missing", missing),
+        ("is not in the schema", unexpected),
+    ]:
+        for name in found:
+            yield f"column {name!r} {words}"
+
+
+def _problem(values: pd.Series, column: Column) -> str | None:
+    """What is wrong with one column's values, or None."""
+    missing = values.isna()
+    if missing.any() and not column.nullable:
+        return f"is empty in {_rows(missing)}, and the schema says that it never is"
+    present = values[~missing]
+    if wrong := _problem_of_type(present, column.type):
+        return wrong
+    if column.type in ("integer", "number"):
+        return _problem_of_range(pd.to_numeric(present), column)
+    if column.type == "category" and column.categories and not column.open:
+        unknown = ~present.isin(column.categories)
+        if unknown.any():
+            return f"has values that the schema does not list in {_rows(unknown)}: {_some(present[unknown])}"
+    return None
+
+
+def _problem_of_type(present: pd.Series, kind: ColumnType) -> str | None:
+    if present.empty:
+        return None
+    if kind == "category":
+        strings = present.map(lambda value: isinstance(value, str))
+        return None if strings.all() else f"should hold text, but has {_some(present[~strings])}"
+    if kind == "boolean":
+        booleans = present.map(lambda value: isinstance(value, bool | np.bool_))
+        return None if booleans.all() else f"should hold true and false, but has {_some(present[~booleans])}"
+    return _problem_of_number(present, whole=kind == "integer")
+
+
+def _problem_of_number(present: pd.Series, whole: bool) -> str | None:
+    if not pd.api.types.is_numeric_dtype(present) or pd.api.types.is_bool_dtype(present):
+        culprits = present[~present.map(lambda value: isinstance(value, int | float) and not isinstance(value, bool))]
+        return f"should hold numbers, but has {_some(culprits if len(culprits) else present)}"
+    floats = present.to_numpy(dtype="float64")
+    if not np.isfinite(floats).all():
+        return "holds infinity"
+    if whole and (floats % 1 != 0).any():
+        return f"should hold whole numbers, but has {_some(present[floats % 1 != 0])}"
+    return None
+
+
+def _problem_of_range(present: pd.Series, column: Column) -> str | None:
+    low = -np.inf if column.minimum is None else column.minimum
+    high = np.inf if column.maximum is None else column.maximum
+    outside = (present < low) | (present > high)
+    if not outside.any():
+        return None
+    return f"leaves the range {low:g} to {high:g} in {_rows(outside)}: {_some(present[outside])}"
+
+
+def _cast(values: pd.Series, column: Column) -> pd.Series:
+    match column.type:
+        case "category":
+            objects = values.astype(object)
+            return objects.where(objects.notna(), None)
+        case "boolean" if not column.nullable:
+            return values.astype("bool")
+        case "integer" if not column.nullable:
+            return values.astype("int64")
+        case _:
+            return values.astype("float64")
+
+
+def _rows(mask: pd.Series) -> str:
+    count = int(mask.sum())
+    return f"{count} row{'s' if count != 1 else ''}"
+
+
+def _some(values: pd.Series) -> str:
+    distinct = list(dict.fromkeys(values.tolist()))
+    more = f" and {len(distinct) - SHOWN_VALUES} more" if len(distinct) > SHOWN_VALUES else ""
+    return ", ".join(repr(value)[:60] for value in distinct[:SHOWN_VALUES]) + more

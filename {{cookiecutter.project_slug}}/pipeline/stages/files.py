@@ -1,0 +1,149 @@
+"""Where the stages' files are, and how they are read and written; relative to the project, where DVC starts a stage.
+
+Outputs are written beside their place and moved there once whole, so a stage that fails leaves the previous ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pipeline.model import EstimatorError
+from pipeline.params import Params
+from pipeline.persistence import ModelError, ModelFacts
+from pipeline.schema import DataError, Schema, validate
+
+RAW = Path("data/raw")
+TRAIN = Path("data/prepared/train.parquet")
+TEST = Path("data/prepared/test.parquet")
+MODEL = Path("models/model.skops")
+MODEL_FACTS = Path("models/model.json")
+REPORTS = Path("reports")
+DATA_REPORT = REPORTS / "data.json"
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class SettingsError(Exception):
+    """A settings file is missing or wrong; the message names the file and the setting."""
+
+
+def params() -> Params:
+    """params.yaml."""
+    return _settings(Path("params.yaml"), Params)
+
+
+def schema() -> Schema:
+    """schema.yaml."""
+    return _settings(Path("schema.yaml"), Schema)
+
+
+def trusted_types() -> list[str]:
+    """The types, beyond skops' own, that a model's file may hold: `trusted_types` of project.yaml."""
+    return list(_yaml(Path("project.yaml")).get("trusted_types") or [])
+
+
+def model_facts() -> ModelFacts:
+    """models/model.json."""
+    return ModelFacts.model_validate_json(MODEL_FACTS.read_bytes())
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A Parquet file, repeated column names kept for the validation to find.
+
+    Raises:
+        DataError: the file is empty, damaged or not Parquet.
+    """
+    if not path.stat().st_size:
+        raise DataError(f"{path}: the file is empty")
+    try:
+        table: pd.DataFrame = pq.ParquetFile(path).read().to_pandas()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: this is no readable Parquet file ({reason})") from error
+    return table
+
+
+def raw_tables(schema: Schema) -> dict[str, pd.DataFrame]:
+    """Every Parquet file of data/raw by its path, in the order of the names, validated.
+
+    Raises:
+        DataError: there is none, or one differs from the schema; the message names the file.
+    """
+    paths = sorted(RAW.glob("*.parquet"))
+    if not paths:
+        raise DataError(f"{RAW} holds no Parquet file; `make pull` brings the data")
+    tables = {}
+    for path in paths:
+        table = read_table(path)
+        try:
+            tables[str(path)] = validate(table, schema)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+    return tables
+
+
+def write(contents: dict[Path, bytes]) -> None:
+    """Write all files, each moved to its place only when every one is whole on disk."""
+    for path, content in contents.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _beside(path).write_bytes(content)
+    for path in contents:
+        os.replace(_beside(path), path)
+
+
+def parquet(table: pd.DataFrame) -> bytes:
+    """The table as a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), sink)
+    return bytes(sink.getvalue())
+
+
+def csv(table: pd.DataFrame) -> bytes:
+    """The table as a CSV file."""
+    return table.to_csv(index=False, lineterminator="\n").encode()
+
+
+def as_json(value: Any) -> bytes:
+    """The value as a JSON file; NaN is an error, since JSON has none."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def run(stage: Callable[[], None]) -> None:
+    """Run a stage; what its user can mend ends in one sentence and exit code 1, without a traceback."""
+    try:
+        stage()
+    except (DataError, EstimatorError, ModelError, SettingsError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _settings(path: Path, form: type[Settings]) -> Settings:
+    try:
+        return form.model_validate(_yaml(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise SettingsError(f"{path}: {place}: {first['msg']}") from error
+
+
+def _yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}; run this in the project's folder") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error

@@ -1,0 +1,40 @@
+"""data/raw -> reports/data.json: whatever in the data could stop the pipeline stops it here, before all else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from pipeline import data
+from pipeline.schema import Schema, unlisted
+from pipeline.stages import files
+
+
+def main() -> None:
+    """Validate every file, try the split, and write down what the files hold."""
+    schema = files.schema()
+    split = files.params().prepare.split
+    tables = files.raw_tables(schema)
+    data.split_by_time(data.labelled(tables, schema), split.columns, split.test_fraction)
+    report = {name: _counts(table, schema) for name, table in tables.items()}
+    for name, counts in report.items():
+        print(f"{name}: {counts['rows']} rows, {counts['unlabelled']} of them without a label")
+        for column, values in counts["new_values"].items():
+            print(f"{name}: column {column!r} has values new to the schema: {values}")
+    files.write({files.DATA_REPORT: files.as_json(report)})
+
+
+def _counts(table: pd.DataFrame, schema: Schema) -> dict[str, Any]:
+    missing = {name: int(count) for name, count in table.isna().sum().items() if count}
+    return {
+        "rows": len(table),
+        "unlabelled": missing.pop(schema.target, 0),
+        "positive_rate": float(table[schema.target].mean()),
+        "missing": missing,
+        "new_values": unlisted(table, schema),
+    }
+
+
+if __name__ == "__main__":
+    files.run(main)

@@ -1,0 +1,1 @@
+"""The BentoML service: it serves the very object that the pipeline fitted."""

@@ -1,0 +1,77 @@
+"""The service. Started inside a Bento, where `python -m ci package` put the model, the schema and version.json."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from http import HTTPStatus
+from pathlib import Path
+
+import bentoml
+import yaml
+from bentoml.exceptions import BentoMLException
+from pydantic import BaseModel, ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from pipeline import model, persistence
+from pipeline.schema import Schema
+from service.contract import Prediction, Predictions, requests, to_table
+from service.limits import BodyLimit, TooLargeError, end_with_parent
+from service.version import Version
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = yaml.safe_load((ROOT / "project.yaml").read_text())
+SCHEMA = Schema.model_validate(yaml.safe_load((ROOT / "schema.yaml").read_text()))
+SingleRequest, BatchRequest = requests(SCHEMA, PROJECT["service"]["batch_rows"])
+
+
+@functools.cache
+def release() -> Version:
+    """What is serving."""
+    return Version.model_validate_json((ROOT / "version.json").read_bytes())
+
+
+async def version(_: Request) -> JSONResponse:
+    """GET /version. BentoML's own methods answer POST alone."""
+    return JSONResponse(release().model_dump())
+
+
+# bentoml has both a function and a module `service`, and mypy sees the module.
+@bentoml.service(workers=1)  # type: ignore[operator]
+@bentoml.asgi_app(Starlette(routes=[Route("/version", version)]), path="/")
+class Model:
+    """Scores rows with the model of one release."""
+
+    def __init__(self) -> None:
+        end_with_parent()
+        logging.getLogger("bentoml._internal.server.http_app").addFilter(_is_no_bad_request)
+        facts = persistence.ModelFacts.model_validate_json((ROOT / "models/model.json").read_bytes())
+        content = (ROOT / "models/model.skops").read_bytes()
+        self.pipeline = persistence.load(content, facts, PROJECT["trusted_types"])
+
+    @bentoml.api(input_spec=SingleRequest)
+    def predict(self, row: BaseModel) -> Prediction:
+        """Score one row."""
+        return Prediction(score=self._scores([row])[0], release=release().release)
+
+    @bentoml.api(input_spec=BatchRequest)
+    def predict_batch(self, rows: list[BaseModel]) -> Predictions:
+        """Score many rows; the scores are in the order of the rows."""
+        return Predictions(scores=self._scores(rows), release=release().release)
+
+    def _scores(self, rows: list[BaseModel]) -> list[float]:
+        scores: list[float] = model.score(self.pipeline, to_table(rows, SCHEMA)).tolist()
+        return scores
+
+
+Model.add_asgi_middleware(BodyLimit, limit=PROJECT["service"]["body_bytes"])  # type: ignore[attr-defined]
+
+
+def _is_no_bad_request(record: logging.LogRecord) -> bool:
+    """A request that is refused stands in the access log; its traceback would put the caller's values into the log."""
+    error = record.exc_info[1] if record.exc_info else None
+    refused = isinstance(error, BentoMLException) and error.error_code < HTTPStatus.INTERNAL_SERVER_ERROR
+    return not (refused or isinstance(error, ValidationError | TooLargeError))

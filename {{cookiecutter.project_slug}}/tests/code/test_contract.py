@@ -1,0 +1,101 @@
+"""A request is held to the schema: what does not fit is refused by the column's name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from pipeline import data
+from pipeline.schema import Column, Schema, validate
+from service.contract import row_model, to_table
+
+COLUMNS = {
+    "count": Column(type="integer", minimum=0, maximum=10, example=3),
+    "size in cm": Column(type="number", nullable=True, minimum=0),
+    "kind": Column(type="category", categories=["a", "b"]),
+    "place": Column(type="category", open=True, categories=["x"]),
+    "class": Column(type="boolean"),
+    "y": Column(type="integer", role="target"),
+}
+SMALL = Schema(columns=COLUMNS)
+GOOD: dict[str, Any] = {"count": 3, "size in cm": 1.5, "kind": "a", "place": "anywhere", "class": True}
+
+
+def parse(row: dict[str, Any]) -> BaseModel:
+    """The row as it arrives over HTTP."""
+    return row_model(SMALL).model_validate_json(json.dumps(row))
+
+
+def test_a_good_row_keeps_its_names_and_values() -> None:
+    """Names that are no Python identifiers, or are keywords, work like any other."""
+    assert parse(GOOD).model_dump(by_alias=True) == GOOD
+
+
+def test_a_nullable_column_may_be_null() -> None:
+    """Null is a value for a column that may be empty."""
+    assert parse(GOOD | {"size in cm": None}).model_dump(by_alias=True)["size in cm"] is None
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("count", "3"),
+        ("count", 3.5),
+        ("count", True),
+        ("count", -1),
+        ("count", 11),
+        ("count", None),
+        ("size in cm", "large"),
+        ("size in cm", float("nan")),
+        ("size in cm", float("inf")),
+        ("size in cm", -0.1),
+        ("kind", "c"),
+        ("kind", None),
+        ("kind", 1),
+        ("place", ""),
+        ("place", "x" * 201),
+        ("class", 1),
+        ("y", 1),
+        ("unheard of", 1),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(column: str, value: Any) -> None:
+    """Wrong types, ranges, categories, gaps and columns are refused, and the error carries the column's name."""
+    with pytest.raises(ValidationError) as refused:
+        parse(GOOD | {column: value})
+    assert refused.value.errors()[0]["loc"][0] == column
+
+
+@pytest.mark.parametrize("column", GOOD)
+def test_a_missing_column_is_refused_by_name(column: str) -> None:
+    """Every feature must be there, the nullable ones too."""
+    with pytest.raises(ValidationError) as refused:
+        parse({name: value for name, value in GOOD.items() if name != column})
+    assert refused.value.errors()[0] | {"type": "missing", "loc": (column,)} == refused.value.errors()[0]
+
+
+def test_openapi_shows_types_ranges_categories_and_an_example() -> None:
+    """The schema of the request tells a caller all that it needs."""
+    shown = row_model(SMALL).model_json_schema()
+    assert shown["required"] == list(GOOD)
+    assert (
+        shown["properties"]["count"] | {"type": "integer", "minimum": 0, "maximum": 10} == shown["properties"]["count"]
+    )
+    assert shown["properties"]["kind"]["enum"] == ["a", "b"]
+    assert shown["example"]["count"] == 3
+
+
+def test_a_request_becomes_the_table_that_trained(table: pd.DataFrame, schema: Schema) -> None:
+    """Rows sent as JSON become the very table, values and types, that the pipeline sees in training."""
+    trained = data.features(validate(table, schema), schema)
+    form = row_model(schema)
+    sent = [json.dumps(row) for row in trained.astype(object).where(trained.notna(), None).to_dict("records")]
+    served = to_table([form.model_validate_json(row) for row in sent], schema)
+    pd.testing.assert_frame_equal(served, trained)
+    assert served.dtypes.to_dict() == trained.dtypes.to_dict()
+    assert np.array_equal(served.isna(), trained.isna())
