@@ -13,8 +13,9 @@ export UV_SYSTEM_CERTS ?= true
 unexport PYTHONDONTWRITEBYTECODE
 # Not in the template's folder, from which cookiecutter copies whatever it finds.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/cache/python
+export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
 
-.PHONY: help setup demo test check bake clean
+.PHONY: browser help setup demo test check bake clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,13 +25,20 @@ setup: $(if $(findstring .uv/,$(UV)),.uv/bin/uv) ## Install what developing the 
 
 .uv/bin/uv:
 	python3 -m venv .uv
-	.uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.13,<1'
+	.uv/bin/pip install --quiet --disable-pip-version-check 'uv==0.13.9'
 
 demo: setup ## The main job: from nothing to served predictions on real data, in build/demo
 	@$(RUN) python -m ci.demo
 
-test: setup ## Run all tests, the golden path and every variant included
+test: setup browser ## Run all tests, the golden path and every variant included
 	$(RUN) pytest
+
+browser: # for the tests of the report
+	@if ! command -v chromium chromium-browser google-chrome >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install --quiet=2 --yes --no-install-recommends chromium >/dev/null; \
+	  else echo "error: install Chromium for the tests of the report" >&2; exit 1; fi; fi
 
 check: setup ## Lint everything, the project in place too, and type-check the template's own code
 	$(RUN) ruff check .

@@ -42,13 +42,15 @@ def main(
     into: Annotated[Path, typer.Argument(help="The folder in which the project's folder is made.")],
     variant: Annotated[str, typer.Option(help="A name of ci/variants.yaml.")] = "default",
 ) -> None:
-    """Bake one variant of the template; a project of an earlier bake is replaced."""
+    """Bake one variant of the template; what an earlier bake left is replaced, unless it is under Git by now."""
     named = variants()
     if variant not in named:
         raise typer.BadParameter(f"there is no variant {variant!r}; there are {', '.join(named)}")
     with tempfile.TemporaryDirectory() as temporary:
         fresh = bake(named[variant], Path(temporary))
         project = into / fresh.name
+        if (project / ".git").exists():
+            raise typer.BadParameter(f"{project} has become a repository of its own; remove it if nobody needs it")
         if project.exists():
             shutil.rmtree(project)
         shutil.copytree(fresh, project)

@@ -6,6 +6,7 @@ serves the model, and asks it about April, a month that it has never seen.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -14,19 +15,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pyarrow.parquet as pq
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ci.bake import bake
 from ci.shell import ROOT, CommandError, environment, run
 
 DEMO = ROOT / "build" / "demo"
+# What the project looked like when the last demo ended.
+LEFT = DEMO / "left"
 APRIL = ROOT / "ci" / "batches" / "2013-04.parquet"
 LABEL = "late"
 ROWS = 1000
@@ -42,8 +46,9 @@ def main() -> int:
     try:
         project = play(steps)
     except (CommandError, httpx.HTTPError) as error:
-        console.print(f"\n[bold red]The demo stopped:[/] {error}", markup=True)
+        console.print(f"\n[bold red]The demo stopped:[/] {escape(str(error))}")
         return 1
+    LEFT.write_text(fingerprint(project))
     steps.summary()
     console.print(f"\nThe project is yours to look at: [bold]{project.relative_to(Path.cwd())}[/]")
     console.print("  make serve      serves it again\n  make help       lists what else it can do")
@@ -129,20 +134,25 @@ def publish(project: Path, origin: Path) -> None:
 
 
 def keep_aside(project: Path, echo: Callable[[str], object]) -> None:
-    """Make room for a new clone; a project in which somebody worked since the last demo is renamed, not removed."""
+    """Make room for a new clone; a project that somebody touched since the last demo is renamed, not removed."""
     if not project.exists():
         return
-    try:
-        changed = run("git", "status", "--porcelain", cwd=project)
-        unpushed = run("git", "log", "--oneline", "origin/main..HEAD", cwd=project)
-    except CommandError:
-        changed = unpushed = "no longer a Git repository"
-    if changed or unpushed:
-        kept = project.with_name(f"{project.name}-{time.strftime('%Y%m%d-%H%M%S')}")
-        project.rename(kept)
-        echo(f"your changes in the project of the last demo are kept in {kept.relative_to(ROOT)}")
-    else:
+    if LEFT.exists() and LEFT.read_text() == fingerprint(project):
         shutil.rmtree(project)
+        return
+    kept = project.with_name(f"{project.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    project.rename(kept)
+    echo(f"the project of the last demo was changed and is kept in {kept.relative_to(ROOT)}")
+
+
+def fingerprint(project: Path) -> str:
+    """Changes when any file outside of the environment is added, removed or written to, ignored or not."""
+    facts = [
+        f"{path.relative_to(project)} {path.lstat().st_size} {path.lstat().st_mtime_ns}"
+        for path in sorted(project.rglob("*"))
+        if not path.is_dir() and not {".venv", ".uv", "__pycache__"} & set(path.relative_to(project).parts)
+    ]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
 def told_by_dvc(output: str) -> str:
@@ -177,7 +187,9 @@ def served(project: Path, steps: Steps) -> Iterator[str]:
                 steps.remark(httpx.get(f"{url}/version").json()["release"])
             yield url
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
+            # Nobody is left if it ended by itself.
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
             server.wait(timeout=30)
 
 

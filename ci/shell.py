@@ -15,6 +15,9 @@ IDENTITY = {
 }
 # What the template's own environment leaves in os.environ, and a terminal would not have.
 OURS = {
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_WORK_TREE",
     "MAKEFLAGS",
     "MAKELEVEL",
     "MAKEOVERRIDES",

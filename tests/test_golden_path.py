@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ci.shell import CommandError, run
-from tests.conftest import april, clone, make, tool
+from tests.conftest import SLUG, april, clone, make, tool
 
 pytestmark = pytest.mark.xdist_group("golden path")
 
@@ -28,6 +28,17 @@ def outputs(project: Path) -> dict[str, bytes]:
 def ran(output: str) -> list[str]:
     """The stages that DVC ran, by what it printed."""
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def test_the_project_runs_in_place(trained: Path, template: Path) -> None:
+    """Unbaked, in the template's own folder, the project's types are checked and its tests pass."""
+    place = template / SLUG
+    (place / ".venv").symlink_to(trained / ".venv")
+    try:
+        assert "Success" in tool(place, "mypy").stdout
+        assert " passed" in tool(place, "pytest", "-p", "no:cacheprovider", "tests/data", "tests/code").stdout
+    finally:
+        (place / ".venv").unlink()
 
 
 def test_changing_nothing_does_nothing(trained: Path) -> None:
@@ -58,9 +69,27 @@ def test_a_clone_pulls_what_the_lock_names(trained: Path, colleague: Path) -> No
 
 
 def test_a_clone_without_outputs_has_nothing_to_run(trained: Path, tmp_path: Path) -> None:
-    """A fresh clone in which nothing changed runs no stage and needs no data for that."""
+    """A fresh clone in which nothing changed runs no stage and needs no data for that; packaging says what it lacks."""
     project = clone(trained, tmp_path / "clone")
     assert ran(make("repro", cwd=project)) == []
+    with pytest.raises(CommandError, match="`make pull` gets what is missing"):
+        make("package", cwd=project)
+
+
+def test_a_lost_storage_is_an_error(trained: Path, tmp_path: Path) -> None:
+    """`make pull` fails if the storage does not hold what the lock names."""
+    project = clone(trained, tmp_path / "clone")
+    tool(project, "dvc", "remote", "modify", "--local", "storage", "url", str(tmp_path / "nowhere"))
+    with pytest.raises(CommandError):
+        make("pull", cwd=project)
+
+
+def test_a_schema_that_the_model_does_not_know_is_not_packaged(colleague: Path) -> None:
+    """A schema that was changed after training is refused, so that no release joins it with the old model."""
+    schema = colleague / "schema.yaml"
+    schema.write_text(schema.read_text().replace("maximum: 900", "maximum: 901"))
+    with pytest.raises(CommandError, match=r"schema\.yaml is not the one that dvc\.lock names"):
+        make("package", cwd=colleague)
 
 
 def test_a_lost_lock_restores_and_does_not_retrain(trained: Path, tmp_path: Path) -> None:

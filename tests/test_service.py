@@ -237,8 +237,30 @@ def test_a_large_body_of_unknown_length_is_refused(server: Server) -> None:
 
 def test_too_many_rows_are_refused(server: Server, rows: list[dict[str, Any]]) -> None:
     """A batch beyond the limit of project.yaml is refused, even if its body is small enough."""
-    answer = server.client.post("/predict_batch", json={"rows": [rows[0]["carrier"]] * 10_001})
+    answer = server.client.post("/predict_batch", json={"rows": [rows[0]] * 10_001})
     assert answer.status_code == 400
+    assert answer.json()["detail"][0]["type"] == "too_long"
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data", "application/x-www-form-urlencoded", ";;;"])
+def test_what_is_no_json_is_refused(server: Server, kind: str) -> None:
+    """A body of another kind gets a 415 in JSON."""
+    answer = server.client.post("/predict", content=b"row=1", headers={"content-type": kind})
+    assert answer.status_code == 415
+    assert "application/json" in answer.json()["error"]
+
+
+def test_the_bento_needs_nothing_but_its_requirements(server: Server, trained: Path, tmp_path: Path) -> None:
+    """In an environment of its hashed requirements alone, the Bento's service is loaded and knows its model."""
+    name, version = server.client.get("/version").json()["release"].split(":")
+    source = trained / ".bentoml" / "bentos" / name / version / "src"
+    uv = str(trained / ".venv" / "bin" / "uv")
+    env = {"UV_SYSTEM_CERTS": "true"}
+    run(uv, "venv", "--quiet", str(tmp_path / "venv"), cwd=tmp_path, env=env)
+    install = ("pip", "install", "--quiet", "--require-hashes", "--requirements", str(source / "requirements.txt"))
+    run(uv, *install, "--python", str(tmp_path / "venv"), cwd=tmp_path, env=env)
+    load = "from service.service import Model; print(type(Model.inner().pipeline).__name__)"
+    assert run(str(tmp_path / "venv/bin/python"), "-c", load, cwd=source).endswith("Pipeline\n")
 
 
 def test_refused_requests_leave_no_traceback_and_no_values_in_the_log(
@@ -273,7 +295,7 @@ def test_packaging_twice_gives_the_same_release(server: Server, trained: Path) -
 def test_a_killed_server_comes_back_and_never_lies(
     trained: Path, rows: list[dict[str, Any]], truth: list[float], tmp_path: Path
 ) -> None:
-    """Its worker killed under load, the service comes back by itself; killed whole, it can be started on the same port.
+    """A worker killed under load is replaced; after its supervisor is killed too, the same port can be served again.
 
     No answer given at any time differs from the Pipeline's own.
     """

@@ -14,15 +14,15 @@ STORAGE_CONFIG = "remote.storage.url"
 
 
 def initialize(root: Path) -> None:
-    """Put the data into the storage, then make the first commit. What is done already is left as it is.
+    """Put the data into the storage, then commit everything. What is done already is left as it is.
 
     Raises:
         UserError: Git does not know who commits, or the storage cannot be written to; nothing is committed then.
     """
     if not (root / ".git").exists():
         run("git", "init", "--initial-branch=main", cwd=root)
-    if _has_commit(root):
-        typer.echo("this project has commits already: nothing to do")
+    if run("git", "ls-files", "data/raw.dvc", cwd=root):
+        typer.echo("the data is under DVC already: nothing to do")
         return
     if not _identity_known(root):
         raise UserError(
@@ -44,16 +44,18 @@ def _fix_storage(root: Path) -> str:
     if "://" not in url:
         # DVC reads a relative folder from where its config file is.
         url = str((root / ".dvc" / Path(url).expanduser()).resolve())
+        if Path(url).is_relative_to(root.resolve()):
+            raise UserError(f"the storage {url} is inside the project, where Git would take it; put it elsewhere")
+        if not url.isascii():
+            raise UserError(
+                f"DVC cannot write the storage {url} into its settings: its path may hold ASCII letters only"
+            )
         run(*_dvc("config", STORAGE_CONFIG, url), cwd=root)
     return url
 
 
 def _dvc(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "dvc", *arguments)
-
-
-def _has_commit(root: Path) -> bool:
-    return bool(run("git", "rev-list", "--all", "--max-count=1", cwd=root))
 
 
 def _identity_known(root: Path) -> bool:

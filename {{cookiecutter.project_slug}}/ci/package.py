@@ -7,12 +7,14 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 from uv import find_uv_bin
 
+from ci import project
 from ci.errors import UserError
 from ci.run import run
 from service.version import Version
@@ -44,21 +46,34 @@ def package(root: Path) -> Version:
         UserError: dvc.lock is missing, or the model in the working tree is not the one that it names.
     """
     locked = _locked(root)
-    if not (root / MODEL).exists() or _md5(root / MODEL) != locked[MODEL]:
-        raise UserError(f"{MODEL} is not the model that dvc.lock names; run `make repro`")
-    context = root / "build" / "bento"
-    _stage(root, context)
+    for path in SERVED:
+        if path in locked and (not (root / path).exists() or _md5(root / path) != locked[path]):
+            raise UserError(
+                f"{path} is not the one that dvc.lock names; `make pull` gets what is missing, `make repro` computes "
+                "what was changed"
+            )
     facts: dict[str, Any] = {
         "model": hashlib.sha256((root / MODEL).read_bytes()).hexdigest(),
         "data": locked["data/raw"],
-        "commit": run("git", "rev-parse", "HEAD", cwd=root),
+        "commit": _commit(root),
         "modified": bool(run("git", "status", "--porcelain", cwd=root)),
     }
-    name = yaml.safe_load((root / "project.yaml").read_text())["name"]
-    version = Version(release=f"{name}:{_content_hash(context, facts)}", **facts)
-    (context / "version.json").write_text(version.model_dump_json(indent=2) + "\n")
-    _build(root, context, version.release)
+    with tempfile.TemporaryDirectory() as folder:
+        context = Path(folder)
+        _stage(root, context)
+        version = Version(release=f"{project.read(root).name}:{_content_hash(context, facts)}", **facts)
+        (context / "version.json").write_text(version.model_dump_json(indent=2) + "\n")
+        _build(root, context, version.release)
     return version
+
+
+def _commit(root: Path) -> str:
+    if not (root / ".git").exists():
+        raise UserError("a release names its commit, and this project is no Git repository yet; run `make init`")
+    try:
+        return run("git", "rev-parse", "--verify", "--quiet", "HEAD", cwd=root)
+    except UserError as error:
+        raise UserError("a release names its commit, and there is none yet; run `make init`") from error
 
 
 def _locked(root: Path) -> dict[str, str]:
@@ -75,7 +90,6 @@ def _locked(root: Path) -> dict[str, str]:
 
 
 def _stage(root: Path, context: Path) -> None:
-    shutil.rmtree(context, ignore_errors=True)
     for path in SERVED:
         (context / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / path, context / path)
@@ -83,6 +97,7 @@ def _stage(root: Path, context: Path) -> None:
     (context / "requirements.txt").write_text(run(find_uv_bin(), *export, cwd=root) + "\n")
     bentofile = {
         "service": "service.service:Model",
+        "docker": {"python_version": (root / ".python-version").read_text().strip()},
         "python": {"requirements_txt": "requirements.txt", "lock_packages": False},
     }
     (context / "bentofile.yaml").write_text(yaml.safe_dump(bentofile))

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.params import Split
 from pipeline.schema import DataError, Schema
 
 # How unlikely a file with one label must be before it counts as broken rather than as chance.
@@ -25,20 +26,35 @@ def labelled(tables: dict[str, pd.DataFrame], schema: Schema) -> pd.DataFrame:
     """
     target = schema.target
     whole = pd.concat(list(tables.values()), ignore_index=True).dropna(subset=[target])
-    shares = whole[target].value_counts(normalize=True)
-    if len(shares) < 2:
-        only = f"only has the class {shares.index[0]:g}" if len(shares) else "is empty everywhere"
-        raise DataError(f"{', '.join(tables)}: the label {target!r} {only}, and a model needs two classes")
     for name, table in tables.items():
         labels = table[target].dropna()
         if labels.empty:
             raise DataError(f"{name}: the label {target!r} is empty in every row")
-        if labels.nunique() == 1 and shares[labels.iloc[0]] ** len(labels) < SINGLE_LABEL_CHANCE:
+        # How often this file's label is the same in the others, if it is a single one.
+        others = whole[target].value_counts().sub(labels.value_counts(), fill_value=0)
+        share = others.get(labels.iloc[0], 0) / max(others.sum(), 1)
+        if labels.nunique() == 1 and others.sum() and share ** len(labels) < SINGLE_LABEL_CHANCE:
             raise DataError(
-                f"{name}: the label {target!r} is {labels.iloc[0]:g} in all of its {len(labels)} rows, which the "
-                f"other files make impossible by chance ({shares[labels.iloc[0]]:.0%} there)"
+                f"{name}: the label {target!r} is {labels.iloc[0]:g} in all of its {len(labels)} rows, which is no "
+                f"chance: in the other files it is so in {share:.0%}"
             )
+    if whole[target].nunique() < 2:
+        only = f"only has the class {whole[target].iloc[0]:g}"
+        raise DataError(f"{', '.join(tables)}: the label {target!r} {only}, and a model needs two classes")
     return whole.astype({target: "int64"}).reset_index(drop=True)
+
+
+def split(table: pd.DataFrame, schema: Schema, params: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split labelled rows into (train, test) as the params say.
+
+    Raises:
+        DataError: the data cannot be divided so that both parts hold both classes.
+    """
+    train, test = split_by_time(table, params.columns, params.test_fraction)
+    for name, part in (("train", train), ("test", test)):
+        if part[schema.target].nunique() < 2:
+            raise DataError(f"the {name} part of the split holds a single class; change prepare.split or add data")
+    return train, test
 
 
 def split_by_time(table: pd.DataFrame, columns: list[str], test_fraction: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -48,10 +64,10 @@ def split_by_time(table: pd.DataFrame, columns: list[str], test_fraction: float)
     is as new as a test row.
 
     Raises:
-        DataError: one of the two parts would be empty, or has a single class.
+        DataError: one of the two parts would be empty.
     """
     ordered = table.sort_values(columns, kind="stable", ignore_index=True)
-    moment = ordered.groupby(columns, sort=False).ngroup()
+    moment = ordered.groupby(columns, sort=False, dropna=False).ngroup()
     cut = int(moment.iloc[int(len(ordered) * (1 - test_fraction))])
     train, test = ordered[moment < cut], ordered[moment >= cut]
     if train.empty:

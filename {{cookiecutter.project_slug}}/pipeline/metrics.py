@@ -48,8 +48,7 @@ def intervals(
     """Percentile bootstrap interval of each metric (Efron and Tibshirani 1993, chapter 13).
 
     Whole clusters are drawn with replacement (Field and Welsh 2007), since rows of one cluster, such as the flights of
-    one day, share their luck: drawing single rows would claim too much certainty. A draw that holds a single class is
-    drawn again.
+    one day, share their luck: drawing single rows would claim too much certainty.
 
     Args:
         labels: shape (rows,).
@@ -57,7 +56,7 @@ def intervals(
         clusters: shape (rows,), the number of each row's cluster, from 0.
         params: the number of draws, the confidence and the seed.
     """
-    values = resampled(labels, scores, _draws(labels, clusters, params))
+    values = resampled(labels, scores, draws(labels, clusters, params.resamples, params.seed))
     tail = (1 - params.confidence) / 2
     return {name: tuple(np.quantile(drawn, [tail, 1 - tail]).tolist()) for name, drawn in values.items()}
 
@@ -89,12 +88,20 @@ def resampled(labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[s
     return dict(zip(METRICS, np.array(values).T, strict=True))
 
 
-def _draws(labels: Labels, clusters: npt.NDArray[np.int64], params: Evaluate) -> Iterator[Floats]:
-    """The weight of each row in each resample."""
-    random = np.random.default_rng(params.seed)
+def draws(labels: Labels, clusters: npt.NDArray[np.int64], resamples: int, seed: int) -> Iterator[Floats]:
+    """The weight of each row in each resample of whole clusters; the same arguments give the same draws.
+
+    A draw that holds a single class is drawn again.
+
+    Raises:
+        ValueError: there is a single class in all of the rows, so no draw could ever hold two.
+    """
+    if labels.min() == labels.max():
+        raise ValueError("all labels are the same")
+    random = np.random.default_rng(seed)
     count = int(clusters.max()) + 1
     made = 0
-    while made < params.resamples:
+    while made < resamples:
         weights = random.multinomial(count, np.full(count, 1 / count))[clusters].astype("float64")
         if 0 < (weights * labels).sum() < weights.sum():
             made += 1
@@ -131,9 +138,11 @@ def calibration(labels: Labels, scores: Floats, bins: int) -> pd.DataFrame:
 
 
 def calibration_error(labels: Labels, scores: Floats, bins: int) -> float:
-    """Expected calibration error (Naeini et al. 2015) over equally filled bins."""
-    curve = calibration(labels, scores, bins)
-    return float((curve["score"] - curve["positive_rate"]).abs().mean())
+    """Expected calibration error (Naeini et al. 2015) over bins that are equally filled as far as ties allow."""
+    edges = np.unique(np.quantile(scores, np.linspace(0, 1, bins + 1)[1:-1]))
+    inside = np.searchsorted(edges, scores)
+    gaps = np.abs(np.bincount(inside, weights=scores - labels))
+    return float(gaps.sum() / len(labels))
 
 
 def roc(labels: Labels, scores: Floats) -> pd.DataFrame:

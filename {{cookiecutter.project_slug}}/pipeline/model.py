@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from typing import Any, cast
@@ -15,7 +16,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from sklearn.utils import get_tags
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from pipeline.params import Estimator, Train
 from pipeline.schema import Schema
@@ -66,14 +67,19 @@ def build_estimator(named: Estimator, seed: int) -> Any:
         kind = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise EstimatorError(f"{named.path} cannot be imported ({error}); is its package installed?") from error
-    if not inspect.isclass(kind) or not hasattr(kind, "fit") or not hasattr(kind, "predict_proba"):
+    if not inspect.isclass(kind):
         raise EstimatorError(f"{named.path} is not a classifier with fit and predict_proba")
     seeded = "random_state" in inspect.signature(kind).parameters
     arguments = ({"random_state": seed} if seeded else {}) | named.arguments
     try:
-        return kind(**arguments)
-    except TypeError as error:
+        estimator = kind(**arguments)
+        get_tags(estimator)
+    except (AttributeError, TypeError) as error:
         raise EstimatorError(f"{named.path} does not take these arguments: {error}") from error
+    # Of some classes only an instance knows: it depends on the arguments.
+    if not hasattr(estimator, "fit") or not hasattr(estimator, "predict_proba"):
+        raise EstimatorError(f"{named.path} with these arguments is not a classifier with fit and predict_proba")
+    return estimator
 
 
 def fit(model: Pipeline, rows: pd.DataFrame, labels: pd.Series, threads: int) -> Pipeline:
@@ -81,13 +87,23 @@ def fit(model: Pipeline, rows: pd.DataFrame, labels: pd.Series, threads: int) ->
     with threadpool_limits(limits=threads):
         try:
             return cast(Pipeline, model.fit(rows, labels))
-        except (ValueError, TypeError) as error:
+        except (AttributeError, ValueError, TypeError) as error:
             raise EstimatorError(f"the estimator cannot be fitted: {error}") from error
 
 
 def score(model: Pipeline, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """The probability of the positive class, shape (rows,)."""
-    return np.asarray(model.predict_proba(rows)[:, 1], dtype="float64")
+    """The probability of the positive class, shape (rows,).
+
+    On one thread: on a busy machine threads that wait for each other turn milliseconds into seconds.
+    """
+    with _thread_pools().limit(limits=1):
+        return np.asarray(model.predict_proba(rows)[:, 1], dtype="float64")
+
+
+@functools.cache
+def _thread_pools() -> ThreadpoolController:
+    # Looking for the pools takes longer than scoring a row.
+    return ThreadpoolController()
 
 
 def _numbers(estimator: Any) -> Any:

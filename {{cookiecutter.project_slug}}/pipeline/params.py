@@ -6,6 +6,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.schema import Schema
+
+
+class ParamsError(Exception):
+    """params.yaml does not fit the schema; the message names the setting."""
+
 
 class _Block(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -35,7 +41,7 @@ class Estimator(_Block):
 class Train(_Block):
     """The block `train`."""
 
-    seed: int
+    seed: int = Field(ge=0, lt=2**32)
     threads: int = Field(ge=1)
     one_hot_limit: int = Field(ge=0)
     estimator: Estimator
@@ -51,7 +57,7 @@ class Importance(_Block):
 class Evaluate(_Block):
     """The block `evaluate`."""
 
-    seed: int
+    seed: int = Field(ge=0, lt=2**32)
     confidence: float = Field(gt=0, lt=1)
     resamples: int = Field(ge=100)
     resample_by: list[str] = []
@@ -67,3 +73,25 @@ class Params(_Block):
     prepare: Prepare
     train: Train
     evaluate: Evaluate
+
+    def check_columns(self, schema: Schema) -> None:
+        """Hold the columns that the params name to those of the schema.
+
+        Raises:
+            ParamsError: a column is not among them, or cannot order the rows; the message names the setting.
+        """
+        named = {
+            "prepare.split.columns": self.prepare.split.columns,
+            "evaluate.resample_by": self.evaluate.resample_by,
+            "evaluate.slices": self.evaluate.slices,
+        }
+        for setting, columns in named.items():
+            for column in columns:
+                if column not in schema.columns:
+                    raise ParamsError(f"params.yaml: {setting} names the column {column!r}, which schema.yaml lacks")
+        for column in self.prepare.split.columns:
+            if schema.columns[column].nullable or schema.columns[column].type not in ("integer", "number"):
+                raise ParamsError(
+                    f"params.yaml: prepare.split.columns names {column!r}, which cannot order rows by time: such a "
+                    "column is a number and never empty"
+                )

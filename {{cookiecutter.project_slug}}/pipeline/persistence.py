@@ -68,11 +68,11 @@ def load(content: bytes, facts: ModelFacts, trusted: list[str]) -> Pipeline:
     if sklearn.__version__ != facts.scikit_learn:
         raise ModelError(
             f"the model was trained with scikit-learn {facts.scikit_learn}, and {sklearn.__version__} is installed: "
-            "train it again (dvc repro --force train)"
+            "train it again (make repro)"
         )
     try:
         untrusted = set(skops.io.get_untrusted_types(data=content)) - set(trusted)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+    except (zipfile.BadZipFile, AttributeError, KeyError, ValueError, TypeError) as error:
         raise ModelError(f"the model's file is not a skops archive: {error}") from error
     if untrusted:
         raise ModelError(

@@ -41,6 +41,8 @@ class Column(BaseModel):
                 raise ValueError("a category has no minimum or maximum")
             if not self.categories and not self.open:
                 raise ValueError("a category lists its categories, or says `open: true`")
+        elif self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"the minimum {self.minimum:g} is above the maximum {self.maximum:g}")
         elif self.categories is not None or self.open:
             raise ValueError(f"only a category has categories, and this one is of type {self.type}")
         return self
@@ -58,6 +60,10 @@ class Schema(BaseModel):
         targets = self._with_role("target")
         if len(targets) != 1:
             raise ValueError(f"exactly one column has the role target, not {len(targets)}: {targets}")
+        label = self.columns[targets[0]]
+        binary = label.type == "integer" and (label.minimum, label.maximum) == (0, 1)
+        if not binary and label.type != "boolean":
+            raise ValueError(f"the target {targets[0]!r} is boolean, or an integer with minimum 0 and maximum 1")
         if not self.features:
             raise ValueError("no column has the role feature")
         return self
@@ -132,6 +138,8 @@ def _problem(values: pd.Series, column: Column) -> str | None:
     if missing.any() and not column.nullable:
         return f"is empty in {_rows(missing)}, and the schema says that it never is"
     present = values[~missing]
+    if isinstance(present.dtype, pd.CategoricalDtype):
+        present = present.astype(present.cat.categories.dtype)
     if wrong := _problem_of_type(present, column.type):
         return wrong
     if column.type in ("integer", "number"):
@@ -195,6 +203,6 @@ def _rows(mask: pd.Series) -> str:
 
 
 def _some(values: pd.Series) -> str:
-    distinct = list(dict.fromkeys(values.tolist()))
+    distinct = list(dict.fromkeys(repr(value) for value in values.tolist()))
     more = f" and {len(distinct) - SHOWN_VALUES} more" if len(distinct) > SHOWN_VALUES else ""
-    return ", ".join(repr(value)[:60] for value in distinct[:SHOWN_VALUES]) + more
+    return ", ".join(value[:60] for value in distinct[:SHOWN_VALUES]) + more

@@ -12,6 +12,8 @@ from pipeline.schema import Column, Schema, cast
 
 # The longest text that an open category may hold.
 TEXT_LENGTH = 200
+# Integers up to here are exact in JSON and in the table.
+EXACT = 2**53
 STRICT = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
 
 
@@ -73,10 +75,13 @@ def _annotation(column: Column) -> Any:
             kind = Annotated[str, Field(min_length=1, max_length=TEXT_LENGTH)]
         case "category":
             kind = Literal[tuple(column.categories)]
-    if column.minimum is not None:
-        kind = Annotated[kind, Field(ge=column.minimum)]
-    if column.maximum is not None:
-        kind = Annotated[kind, Field(le=column.maximum)]
+    low, high = column.minimum, column.maximum
+    if column.type == "integer":
+        low, high = (-EXACT if low is None else low), (EXACT if high is None else high)
+    if low is not None:
+        kind = Annotated[kind, Field(ge=low)]
+    if high is not None:
+        kind = Annotated[kind, Field(le=high)]
     return kind | None if column.nullable else kind
 
 

@@ -12,14 +12,14 @@ import yaml
 from bentoml.exceptions import BentoMLException
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from pipeline import model, persistence
 from pipeline.schema import Schema
 from service.contract import Prediction, Predictions, requests, to_table
-from service.limits import BodyLimit, TooLargeError, end_with_parent
+from service.limits import RequestLimits, TooLargeError, end_with_parent
 from service.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +50,8 @@ class Model:
         logging.getLogger("bentoml._internal.server.http_app").addFilter(_is_no_bad_request)
         facts = persistence.ModelFacts.model_validate_json((ROOT / "models/model.json").read_bytes())
         content = (ROOT / "models/model.skops").read_bytes()
+        if facts.features != list(SCHEMA.features):
+            raise persistence.ModelError("the model was trained on other columns than schema.yaml has")
         self.pipeline = persistence.load(content, facts, PROJECT["trusted_types"])
 
     @bentoml.api(input_spec=SingleRequest)
@@ -67,11 +69,11 @@ class Model:
         return scores
 
 
-Model.add_asgi_middleware(BodyLimit, limit=PROJECT["service"]["body_bytes"])  # type: ignore[attr-defined]
+Model.add_asgi_middleware(RequestLimits, body_bytes=PROJECT["service"]["body_bytes"])  # type: ignore[attr-defined]
 
 
 def _is_no_bad_request(record: logging.LogRecord) -> bool:
     """A request that is refused stands in the access log; its traceback would put the caller's values into the log."""
     error = record.exc_info[1] if record.exc_info else None
     refused = isinstance(error, BentoMLException) and error.error_code < HTTPStatus.INTERNAL_SERVER_ERROR
-    return not (refused or isinstance(error, ValidationError | TooLargeError))
+    return not (refused or isinstance(error, ValidationError | TooLargeError | ClientDisconnect))

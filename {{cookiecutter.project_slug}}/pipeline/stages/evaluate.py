@@ -13,13 +13,15 @@ def main() -> None:
     params = files.params().evaluate
     table = cast(files.read_table(files.TEST), schema.columns)
     rows, labels = data.features(table, schema), data.labels(table, schema).to_numpy()
-    facts = files.model_facts()
-    fitted = persistence.load(files.MODEL.read_bytes(), facts, files.trusted_types())
+    content, facts = files.model_file()
+    fitted = persistence.load(content, facts, files.trusted_types())
     scores = model.score(fitted, rows)
     found = metrics.measure(labels, scores)
-    bounds = metrics.intervals(labels, scores, data.clusters(table, params.resample_by), params)
+    clusters = data.clusters(table, params.resample_by)
+    bounds = metrics.intervals(labels, scores, clusters, params)
     summary = {
         "rows": len(table),
+        "clusters": int(clusters.max()) + 1,
         "positive_rate": float(labels.mean()),
         "mean_score": float(scores.mean()),
         "calibration_error": metrics.calibration_error(labels, scores, params.calibration_bins),

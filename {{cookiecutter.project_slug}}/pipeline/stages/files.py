@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline.model import EstimatorError
-from pipeline.params import Params
+from pipeline.params import Params, ParamsError
 from pipeline.persistence import ModelError, ModelFacts
 from pipeline.schema import DataError, Schema, validate
 
@@ -38,6 +38,10 @@ class SettingsError(Exception):
     """A settings file is missing or wrong; the message names the file and the setting."""
 
 
+class _Trust(BaseModel):
+    trusted_types: list[str] = []
+
+
 def params() -> Params:
     """params.yaml."""
     return _settings(Path("params.yaml"), Params)
@@ -50,12 +54,21 @@ def schema() -> Schema:
 
 def trusted_types() -> list[str]:
     """The types, beyond skops' own, that a model's file may hold: `trusted_types` of project.yaml."""
-    return list(_yaml(Path("project.yaml")).get("trusted_types") or [])
+    return _settings(Path("project.yaml"), _Trust).trusted_types
 
 
-def model_facts() -> ModelFacts:
-    """models/model.json."""
-    return ModelFacts.model_validate_json(MODEL_FACTS.read_bytes())
+def model_file() -> tuple[bytes, ModelFacts]:
+    """models/model.skops, and models/model.json, which says what must hold before it is loaded.
+
+    Raises:
+        ModelError: one of the two is missing, or model.json is damaged.
+    """
+    try:
+        return MODEL.read_bytes(), ModelFacts.model_validate_json(MODEL_FACTS.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{error.filename} cannot be read: {error.strerror}; `make repro` makes it") from error
+    except ValidationError as error:
+        raise ModelError(f"{MODEL_FACTS} is damaged; `make repro` makes it again") from error
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -64,10 +77,13 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         DataError: the file is empty, damaged or not Parquet.
     """
+    if not path.is_file():
+        raise DataError(f"{path}: this is no file, or leads to none")
     if not path.stat().st_size:
         raise DataError(f"{path}: the file is empty")
     try:
-        table: pd.DataFrame = pq.ParquetFile(path).read().to_pandas()
+        # What pandas noted about an index would take columns out of the table.
+        table: pd.DataFrame = pq.ParquetFile(path).read().to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: this is no readable Parquet file ({reason})") from error
@@ -80,9 +96,11 @@ def raw_tables(schema: Schema) -> dict[str, pd.DataFrame]:
     Raises:
         DataError: there is none, or one differs from the schema; the message names the file.
     """
-    paths = sorted(RAW.glob("*.parquet"))
+    paths = sorted(path for path in RAW.glob("*") if not path.name.startswith("."))
     if not paths:
         raise DataError(f"{RAW} holds no Parquet file; `make pull` brings the data")
+    if others := [path for path in paths if path.suffix != ".parquet"]:
+        raise DataError(f"{others[0]}: only Parquet files are read; convert it, or take it away")
     tables = {}
     for path in paths:
         table = read_table(path)
@@ -123,7 +141,7 @@ def run(stage: Callable[[], None]) -> None:
     """Run a stage; what its user can mend ends in one sentence and exit code 1, without a traceback."""
     try:
         stage()
-    except (DataError, EstimatorError, ModelError, SettingsError) as error:
+    except (DataError, EstimatorError, ModelError, ParamsError, SettingsError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -133,11 +151,11 @@ def _beside(path: Path) -> Path:
 
 def _settings(path: Path, form: type[Settings]) -> Settings:
     try:
-        return form.model_validate(_yaml(path))
+        return form.model_validate(_yaml(path) or {})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise SettingsError(f"{path}: {place}: {first['msg']}") from error
+        raise SettingsError(f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def _yaml(path: Path) -> Any:
@@ -145,5 +163,6 @@ def _yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text())
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}; run this in the project's folder") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).replace(' in "<unicode string>",', "").split())
+        raise SettingsError(f"{path} is not valid YAML: {reason}") from error

@@ -9,9 +9,8 @@ from pipeline.stages import files
 def main() -> None:
     """Join the raw tables, drop the rows without a label, split by time."""
     schema = files.schema()
-    split = files.params().prepare.split
     rows = data.labelled(files.raw_tables(schema), schema)
-    train, test = data.split_by_time(rows, split.columns, split.test_fraction)
+    train, test = data.split(rows, schema, files.params().prepare.split)
     print(f"{len(train)} rows to train, {len(test)} to test")
     files.write({files.TRAIN: files.parquet(train), files.TEST: files.parquet(test)})
 

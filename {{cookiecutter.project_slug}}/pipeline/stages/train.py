@@ -12,7 +12,7 @@ from pipeline.stages import files
 
 
 def main() -> None:
-    """Fit, save, and load again as the service will, so that a model that cannot be served fails here."""
+    """Fit, save, and load and score again as the service will, so that a model that cannot be served fails here."""
     schema = files.schema()
     params = files.params().train
     table = cast(files.read_table(files.TRAIN), schema.columns)
@@ -28,7 +28,7 @@ def main() -> None:
         positive_rate=float(labels.mean()),
         features=list(rows.columns),
     )
-    persistence.load(content, facts, files.trusted_types())
+    model.score(persistence.load(content, facts, files.trusted_types()), rows.head(1))
     print(f"{facts.estimator} fitted on {facts.rows} rows: {len(content) / 1000:.0f} kB, sha256 {facts.sha256[:12]}")
     files.write({files.MODEL: content, files.MODEL_FACTS: files.as_json(facts.model_dump())})
 

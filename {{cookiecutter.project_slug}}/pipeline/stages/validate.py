@@ -7,16 +7,25 @@ from typing import Any
 import pandas as pd
 
 from pipeline import data
-from pipeline.schema import Schema, unlisted
+from pipeline.schema import DataError, Schema, unlisted
 from pipeline.stages import files
+
+# With fewer clusters than this, drawing them says next to nothing about the uncertainty.
+FEWEST_CLUSTERS = 5
 
 
 def main() -> None:
-    """Validate every file, try the split, and write down what the files hold."""
-    schema = files.schema()
-    split = files.params().prepare.split
+    """Check the params against the schema, validate every file, try the split, and write down what the files hold."""
+    schema, params = files.schema(), files.params()
+    params.check_columns(schema)
     tables = files.raw_tables(schema)
-    data.split_by_time(data.labelled(tables, schema), split.columns, split.test_fraction)
+    _, test = data.split(data.labelled(tables, schema), schema, params.prepare.split)
+    groups = data.clusters(test, params.evaluate.resample_by).max() + 1
+    if groups < FEWEST_CLUSTERS:
+        raise DataError(
+            f"evaluate.resample_by tells only {groups} groups of test rows apart, and intervals need "
+            f"{FEWEST_CLUSTERS}; name finer columns, or none"
+        )
     report = {name: _counts(table, schema) for name, table in tables.items()}
     for name, counts in report.items():
         print(f"{name}: {counts['rows']} rows, {counts['unlabelled']} of them without a label")

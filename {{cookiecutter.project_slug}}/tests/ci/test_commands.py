@@ -43,14 +43,14 @@ def test_packaging_needs_a_trained_model(tmp_path: Path) -> None:
 def test_packaging_refuses_a_model_that_the_lock_does_not_name(tmp_path: Path, content: bytes | None) -> None:
     """A model that is missing, or is another than dvc.lock names, is not packaged."""
     named = hashlib.md5(b"the model", usedforsecurity=False).hexdigest()
-    outs = [{"path": "models/model.skops", "md5": named}]
+    outs = [{"path": "models/model.skops", "md5": named}, {"path": "data/raw", "md5": "any"}]
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"train": {"outs": outs}}}))
     (tmp_path / "models").mkdir()
     if content:
         (tmp_path / "models/model.skops").write_bytes(content)
     refused = ci("package", cwd=tmp_path)
     assert refused.returncode == 1
-    assert refused.stderr == "error: models/model.skops is not the model that dvc.lock names; run `make repro`\n"
+    assert refused.stderr.startswith("error: models/model.skops is not the one that dvc.lock names; `make pull`")
     assert not (tmp_path / "build").exists()
 
 
@@ -88,6 +88,27 @@ def test_init_commits_once_and_stores_the_data(tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", str(folder), str(clone)], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "pull", "--quiet"], cwd=clone, check=True)
     assert (clone / "data/raw/1.parquet").read_bytes() == b"some data"
+
+
+def test_init_takes_a_project_that_has_commits(tmp_path: Path) -> None:
+    """Whoever has committed by hand before still gets the data under DVC, in a commit of its own."""
+    folder = new_project(tmp_path / "project")
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "By hand"]):
+        subprocess.run(["git", *command], cwd=folder, env=os.environ | IDENTITY, check=True)
+    assert ci("init", cwd=folder, env=IDENTITY).returncode == 0
+    assert subprocess.check_output(["git", "ls-files", "data/raw.dvc"], cwd=folder)
+    assert (tmp_path / "storage" / "files").is_dir()
+
+
+def test_init_refuses_a_storage_inside_the_project(tmp_path: Path) -> None:
+    """A storage where Git would take the data is refused before anything is stored."""
+    folder = new_project(tmp_path / "project")
+    config = folder / ".dvc" / "config"
+    config.write_text(config.read_text().replace("../../storage", "../storage"))
+    refused = ci("init", cwd=folder, env=IDENTITY)
+    assert refused.returncode == 1
+    assert "is inside the project" in refused.stderr
+    assert not (folder / "storage").exists()
 
 
 def test_init_needs_to_know_who_commits(tmp_path: Path) -> None:

@@ -16,14 +16,15 @@ from service.contract import row_model, to_table
 
 COLUMNS = {
     "count": Column(type="integer", minimum=0, maximum=10, example=3),
+    "id": Column(type="integer"),
     "size in cm": Column(type="number", nullable=True, minimum=0),
     "kind": Column(type="category", categories=["a", "b"]),
     "place": Column(type="category", open=True, categories=["x"]),
     "class": Column(type="boolean"),
-    "y": Column(type="integer", role="target"),
+    "y": Column(type="integer", role="target", minimum=0, maximum=1),
 }
 SMALL = Schema(columns=COLUMNS)
-GOOD: dict[str, Any] = {"count": 3, "size in cm": 1.5, "kind": "a", "place": "anywhere", "class": True}
+GOOD: dict[str, Any] = {"count": 3, "id": 7, "size in cm": 1.5, "kind": "a", "place": "anywhere", "class": True}
 
 
 def parse(row: dict[str, Any]) -> BaseModel:
@@ -50,6 +51,8 @@ def test_a_nullable_column_may_be_null() -> None:
         ("count", -1),
         ("count", 11),
         ("count", None),
+        ("id", 10**23),
+        ("id", -(10**400)),
         ("size in cm", "large"),
         ("size in cm", float("nan")),
         ("size in cm", float("inf")),

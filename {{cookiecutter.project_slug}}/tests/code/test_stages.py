@@ -49,6 +49,13 @@ def outputs() -> dict[Path, bytes]:
     return {path: path.read_bytes() for root in roots for path in root.rglob("*") if path.is_file()}
 
 
+def set_param(project: Path, stage: str, name: str, value: object) -> None:
+    """Change one of the project's params."""
+    settings = yaml.safe_load((project / "params.yaml").read_text())
+    settings[stage][name] = value
+    (project / "params.yaml").write_text(yaml.safe_dump(settings))
+
+
 def run_all() -> None:
     """Run the four stages."""
     for stage in (validate, prepare, train, evaluate):
@@ -113,6 +120,7 @@ BAD_FILES = {
     "category": (changed(lambda t, s: t.assign(**{closed_category(s): "??"})), "does not list"),
     "one label": (changed(lambda t, s: t.assign(**{s.target: 0})), "in all of its 300 rows"),
     "no label": (changed(lambda t, s: t.assign(**{s.target: float("nan")})), "empty in every row"),
+    "lists": (changed(lambda t, s: t.assign(**{closed_category(s): [[1, 2]] * len(t)})), "should hold text, but has"),
     "no rows": (changed(lambda t, s: t.iloc[:0]), "no rows"),
 }
 
@@ -146,6 +154,7 @@ def test_no_data_at_all_is_said() -> None:
     [
         ("prepare: {", "params.yaml is not valid YAML"),
         ("prepare: {split: {by: time, columns: [a], test_fraction: 2}}", "prepare.split.test_fraction"),
+        ("", "prepare: Field required"),
         ("train: {sead: 1}", "train.sead|prepare: Field required"),
     ],
 )
@@ -153,6 +162,59 @@ def test_bad_params_name_the_setting(project: Path, text: str, reason: str) -> N
     """A mistake in params.yaml is named by file and setting."""
     (project / "params.yaml").write_text(text)
     with pytest.raises(SystemExit, match=reason):
+        files.run(validate.main)
+
+
+@pytest.mark.parametrize("kind", ["nullable", "category"])
+def test_a_column_that_cannot_order_rows_is_refused(project: Path, schema: Schema, kind: str) -> None:
+    """A column that may be empty, or is no number, cannot split the rows by time: some would be lost."""
+    column = next(n for n, c in schema.columns.items() if (c.nullable if kind == "nullable" else c.type == kind))
+    split = {"by": "time", "columns": [column], "test_fraction": 0.25}
+    set_param(project, "prepare", "split", split)
+    with pytest.raises(SystemExit, match="cannot order rows by time"):
+        files.run(validate.main)
+
+
+def test_an_index_of_pandas_is_a_column_like_any_other(project: Path, schema: Schema) -> None:
+    """A file that pandas saved with an index has all of its columns."""
+    path = project / files.RAW / "2.parquet"
+    pd.read_parquet(path).set_index(closed_category(schema)).to_parquet(path)
+    files.run(validate.main)
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_a_lost_model_is_told(project: Path, damage: str) -> None:
+    """Evaluating without a whole model.json ends in a sentence that says what makes it."""
+    facts = project / files.MODEL_FACTS
+    facts.unlink() if damage == "missing" else facts.write_text("{}")
+    with pytest.raises(SystemExit, match="`make repro` makes it"):
+        files.run(evaluate.main)
+
+
+@pytest.mark.parametrize("setting", ["slices", "resample_by"])
+def test_a_column_that_does_not_exist_is_found_before_training(project: Path, setting: str) -> None:
+    """A typing error in a column's name, wherever params.yaml names one, stops the validation."""
+    set_param(project, "evaluate", setting, ["colour"])
+    with pytest.raises(SystemExit, match=rf"evaluate\.{setting} names the column 'colour', which schema.yaml lacks"):
+        files.run(validate.main)
+
+
+def test_too_few_clusters_are_refused(project: Path) -> None:
+    """Intervals from a handful of clusters would claim to know what they do not, so they are refused."""
+    (project / "schema.yaml").write_text(
+        (project / "schema.yaml").read_text().replace("columns:", "columns:\n  block: {type: integer, role: time}", 1)
+    )
+    for path in (project / files.RAW).iterdir():
+        pd.read_parquet(path).assign(block=1).to_parquet(path, index=False)
+    set_param(project, "evaluate", "resample_by", ["block"])
+    with pytest.raises(SystemExit, match="tells only 1 groups of test rows apart"):
+        files.run(validate.main)
+
+
+def test_a_file_of_another_kind_is_not_passed_over(project: Path) -> None:
+    """A file in data/raw that is no Parquet file is refused by name, not ignored."""
+    (project / files.RAW / "3.csv").write_text("a,b")
+    with pytest.raises(SystemExit, match=r"data/raw/3\.csv: only Parquet files are read"):
         files.run(validate.main)
 
 

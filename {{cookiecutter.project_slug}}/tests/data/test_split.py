@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.data import clusters, labelled, split_by_time
+from pipeline.data import clusters, labelled, split, split_by_time
+from pipeline.params import Split
 from pipeline.schema import Column, DataError, Schema
 
 DAYS = Schema(
@@ -13,7 +14,7 @@ DAYS = Schema(
         "month": Column(type="integer", role="time"),
         "day": Column(type="integer", role="time"),
         "x": Column(type="number"),
-        "y": Column(type="integer", role="target", nullable=True),
+        "y": Column(type="integer", role="target", minimum=0, maximum=1, nullable=True),
     }
 )
 
@@ -48,6 +49,14 @@ def test_a_single_moment_cannot_be_split() -> None:
     """Data of one moment is refused rather than judged by rows that trained."""
     with pytest.raises(DataError, match="do not tell enough moments apart"):
         split_by_time(days((1, 1), (1, 1)), ["month", "day"], 0.5)
+
+
+@pytest.mark.parametrize(("labels", "part"), [([0, 1, 0, 0], "test"), ([0, 0, 0, 1, 0, 1], "train")])
+def test_a_part_with_one_class_is_refused(labels: list[int], part: str) -> None:
+    """A split that leaves one part with a single class is refused, with the name of the part."""
+    table = days(*[(1, day) for day in range(1, len(labels) + 1)]).assign(y=labels)
+    with pytest.raises(DataError, match=f"the {part} part of the split holds a single class"):
+        split(table, DAYS, Split(by="time", columns=["month", "day"], test_fraction=0.5))
 
 
 def test_rows_without_a_label_are_left_out() -> None:

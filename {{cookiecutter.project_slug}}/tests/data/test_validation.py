@@ -9,6 +9,8 @@ import pytest
 from pipeline.schema import Column, DataError, Schema, unlisted, validate
 from tests.conftest import closed_category, numeric_feature
 
+LABEL = Column(type="integer", role="target", minimum=0, maximum=1)
+
 
 def test_a_table_that_fits_passes_whole(table: pd.DataFrame, schema: Schema) -> None:
     """Validation keeps every row and gives the columns the schema's order and types."""
@@ -56,6 +58,15 @@ def test_a_number_among_categories_is_shown(table: pd.DataFrame, schema: Schema)
         validate(broken, schema)
 
 
+def test_categories_of_pandas_are_text(table: pd.DataFrame, schema: Schema) -> None:
+    """A column that is stored as a dictionary of texts is text; one of numbers is not."""
+    name = closed_category(schema)
+    stored = validate(table.astype({name: "category"}), schema)
+    pd.testing.assert_series_equal(stored[name], validate(table, schema)[name])
+    with pytest.raises(DataError, match=f"column '{name}' should hold text"):
+        validate(table.assign(**{name: pd.Series([1, 2] * 200).astype("category")}), schema)
+
+
 def test_a_new_category_is_refused_and_counted(table: pd.DataFrame, schema: Schema) -> None:
     """A value that a closed category does not list is refused with the number of its rows."""
     name = closed_category(schema)
@@ -69,7 +80,7 @@ def test_a_new_value_of_an_open_category_is_reported(schema: Schema) -> None:
     small = Schema(
         columns={
             "place": Column(type="category", categories=["a"], open=True),
-            "y": Column(type="integer", role="target"),
+            "y": Column(type="integer", role="target", minimum=0, maximum=1),
         }
     )
     valid = validate(pd.DataFrame({"place": ["a", "b", "b"], "y": [0, 1, 0]}), small)
@@ -116,7 +127,12 @@ def test_every_problem_is_named_at_once(table: pd.DataFrame, schema: Schema) -> 
     ("columns", "reason"),
     [
         ({"x": Column(type="number"), "y": Column(type="number")}, "exactly one column has the role target"),
-        ({"x": Column(type="number", role="time"), "y": Column(type="integer", role="target")}, "role feature"),
+        ({"x": Column(type="number", role="time"), "y": LABEL}, "role feature"),
+        ({"x": Column(type="number"), "y": Column(type="integer", role="target", maximum=2)}, "boolean, or an integer"),
+        (
+            {"x": Column(type="number"), "y": Column(type="category", role="target", open=True)},
+            "boolean, or an integer",
+        ),
     ],
 )
 def test_a_schema_without_a_problem_to_solve_is_refused(columns: dict[str, Column], reason: str) -> None:

@@ -70,6 +70,13 @@ def test_calibration_error_tells_honest_from_boastful_scores() -> None:
     assert metrics.calibration_error(LABELS, np.where(SCORES > 0.5, 0.99, 0.01), 2) > 0.2
 
 
+def test_tied_scores_count_by_their_rows() -> None:
+    """Bins that ties make unequal weigh as much as they hold: 90 rows off by 0.1 and 10 off by 0.5 make 0.14."""
+    scores = np.array([0.1] * 90 + [0.5] * 10)
+    labels = np.array([0] * 90 + [1] * 10)
+    assert metrics.calibration_error(labels, scores, 10) == pytest.approx(0.14)
+
+
 def test_small_and_single_class_slices_have_no_metrics(params: Params) -> None:
     """A slice that is too small, or has one class, is counted and not measured."""
     table = pd.DataFrame({"group": ["large"] * 100 + ["small"] * 5 + [None] * 50})

@@ -87,6 +87,12 @@ def test_an_unknown_category_is_scored(table: pd.DataFrame, schema: Schema, trai
         (Estimator(path="sklearn.ensemble.Nothing"), "cannot be imported"),
         (Estimator(path="os.path.join"), "is not a classifier"),
         (Estimator(path="sklearn.linear_model.LinearRegression"), "is not a classifier"),
+        (Estimator(path="sklearn.svm.SVC"), "is not a classifier"),
+        (Estimator(path="sklearn.linear_model.SGDClassifier"), "is not a classifier"),
+        (
+            Estimator(path="sklearn.model_selection.GridSearchCV", arguments={"estimator": None, "param_grid": {}}),
+            "take",
+        ),
         (
             Estimator(path="sklearn.linear_model.LogisticRegression", arguments={"c": 1}),
             "does not take these arguments",

@@ -1,0 +1,206 @@
+"""The gate, the report and the card of a generated project, on the real data: models are trained, judged and shown."""
+
+from __future__ import annotations
+
+import html
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from ci.shell import run
+from tests.conftest import clone, make, tool
+
+pytestmark = pytest.mark.xdist_group("golden path")
+WIDTHS = {"phone": 390, "tablet": 820, "desktop": 1400}
+
+
+def serve_in_production(project: Path) -> None:
+    """Make the committed model the champion, as a promotion does: an orphan branch that names it."""
+    commit = run("git", "rev-parse", "HEAD", cwd=project).strip()
+    model = json.loads((project / "models/model.json").read_text())["sha256"]
+    record = {"version": 1, "release": "late-flights:1", "commit": commit, "model": model, "verdict": "no champion"}
+    content = project / ".git" / "release.json"
+    content.write_text(json.dumps(record | {"created": "2026-01-01T00:00:00Z"}))
+    blob = run("git", "hash-object", "-w", str(content), cwd=project).strip()
+    tree = subprocess.run(
+        ["git", "mktree"],
+        cwd=project,
+        input=f"100644 blob {blob}\trelease.json\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    tip = run("git", "commit-tree", tree, "-m", "Promote late-flights:1", cwd=project).strip()
+    run("git", "update-ref", "refs/heads/env/production", tip, cwd=project)
+
+
+def gate(project: Path) -> tuple[int, dict[str, object]]:
+    """The gate's exit code and its result."""
+    done = tool(project, "python", "-m", "ci", "gate", "--json", check=False)
+    return done.returncode, json.loads(done.stdout) if done.stdout else {"error": done.stderr}
+
+
+@pytest.fixture(scope="module")
+def champion(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which the trained model serves in production."""
+    project = clone(trained, tmp_path_factory.mktemp("champion") / "clone")
+    make("pull", cwd=project)
+    serve_in_production(project)
+    run("git", "push", "--quiet", "origin", "env/production", cwd=project)
+    return project
+
+
+@pytest.fixture
+def challenger(champion: Path, trained: Path, tmp_path: Path) -> Path:
+    """A branch on which a change can be made."""
+    assert champion
+    project = clone(trained, tmp_path / "clone")
+    make("pull", cwd=project)
+    run("git", "checkout", "--quiet", "-b", "change", cwd=project)
+    return project
+
+
+def set_estimator(project: Path, **arguments: object) -> None:
+    """Change the estimator's arguments."""
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["train"]["estimator"]["arguments"].update(arguments)
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_the_first_model_is_held_to_the_absolute_rules(trained: Path, tmp_path: Path) -> None:
+    """Before anything serves, the verdict is `no champion`, and the model passes on floors and budgets alone."""
+    project = clone(trained, tmp_path / "clone")
+    make("pull", cwd=project)
+    run("git", "update-ref", "-d", "refs/remotes/origin/env/production", cwd=project)
+    code, result = gate(project)
+    assert (code, result["verdict"]) == (0, "no champion")
+
+
+def test_the_same_model_is_kept(challenger: Path) -> None:
+    """The very model that serves gives `keep`: there is nothing to promote."""
+    code, result = gate(challenger)
+    assert (code, result["verdict"], result["reasons"]) == (3, "keep", ["this is the very model that serves"])
+
+
+def test_shuffled_labels_are_refused(challenger: Path) -> None:
+    """A model that learnt from shuffled labels falls below the floor."""
+    for path in (challenger / "data/raw").glob("*.parquet"):
+        table = pq.read_table(path)
+        order = pc.sort_indices(pa.array([hash((path.name, row)) for row in range(len(table))]))
+        shuffled = table["late"].take(order)
+        pq.write_table(table.set_column(table.column_names.index("late"), "late", shuffled), path)
+    make("repro", cwd=challenger)
+    code, result = gate(challenger)
+    assert code in (3, 4, 5)
+    assert any("does not reach the floor 0.65" in str(reason) for reason in result["reasons"])  # type: ignore[attr-defined]
+
+
+def test_a_dropped_feature_is_refused(challenger: Path) -> None:
+    """Without the hour of departure the model is worse than the champion, and is kept out for that."""
+    schema = challenger / "schema.yaml"
+    for name in ("sched_dep_time", "sched_arr_time"):
+        schema.write_text(
+            schema.read_text().replace(f"{name}:\n    {{type: integer,", f"{name}:\n    {{role: ignore, type: integer,")
+        )
+    make("repro", cwd=challenger)
+    code, result = gate(challenger)
+    assert (code, result["verdict"]) == (3, "keep")
+    assert any("worse than the champion: roc_auc -" in str(reason) for reason in result["reasons"])  # type: ignore[attr-defined]
+
+
+def test_an_older_month_alone_is_refused(challenger: Path) -> None:
+    """A model of January, judged on January, faces a champion that was trained on those rows: that is no comparison."""
+    for month in ("02", "03"):
+        (challenger / f"data/raw/2013-{month}.parquet").unlink()
+    make("repro", cwd=challenger)
+    code, result = gate(challenger)
+    assert code != 0
+    assert "share of the evaluation set that trained the champion: 1 exceeds 0.01" in result["reasons"]  # type: ignore[operator]
+
+
+def test_a_better_model_passes_and_is_reported(trained: Path, tmp_path: Path) -> None:
+    """Against a weak champion a better model is promoted; report and card show what a reviewer needs."""
+    project = clone(trained, tmp_path / "clone")
+    make("pull", cwd=project)
+    set_estimator(project, max_iter=3)
+    make("repro", cwd=project)
+    run("git", "commit", "--quiet", "--all", "--message", "A weak model", cwd=project)
+    make("push", cwd=project)
+    serve_in_production(project)
+    run("git", "checkout", "--quiet", "-b", "change", cwd=project)
+    set_estimator(project, max_iter=150)
+    make("repro", cwd=project)
+    code, result = gate(project)
+    assert (code, result["verdict"]) == (0, "promote")
+    make("report", cwd=project)
+    shown = (project / "build/report/report.md").read_text()
+    assert "promote" in shown.splitlines()[0]
+    for part in ("max_iter", "roc_auc", "origin &#61; EWR", "```mermaid", "Champion (sha256)"):
+        assert part in shown, part
+    make("card", cwd=project)
+    card = (project / "MODEL_CARD.md").read_text()
+    assert "**missing**" in card
+    assert "2013&#45;03&#46;parquet" in card
+    look_at(project / "build/report/report.html", tmp_path)
+
+
+def test_a_champion_that_cannot_be_loaded_judges_nothing(challenger: Path) -> None:
+    """If what serves is unknown, nothing passes: the gate ends in an error, not in `no champion`."""
+    for content, reason in (("{}", "cannot be read"), (None, "has no release.json")):
+        tree = ""
+        if content is not None:
+            (challenger / ".git" / "broken").write_text(content)
+            blob = run("git", "hash-object", "-w", str(challenger / ".git" / "broken"), cwd=challenger).strip()
+            tree = f"100644 blob {blob}\trelease.json\n"
+        made = subprocess.run(["git", "mktree"], cwd=challenger, input=tree, capture_output=True, text=True, check=True)
+        tip = run("git", "commit-tree", made.stdout.strip(), "-m", "broken", cwd=challenger).strip()
+        run("git", "update-ref", "refs/remotes/origin/env/production", tip, cwd=challenger)
+        code, result = gate(challenger)
+        assert code == 1
+        assert reason in str(result["error"])
+
+
+def test_a_docs_only_branch_trains_and_judges_nothing(challenger: Path) -> None:
+    """A branch that changes a document alone is reported as unchanged; no output is read, no stage runs."""
+    (challenger / "README.md").write_text("Better words.\n")
+    for name in ("models", "reports"):
+        run("rm", "-r", name, cwd=challenger)
+    said = make("report", cwd=challenger)
+    assert "nothing changed" in said
+    assert not (challenger / "models").exists()
+
+
+PROBE = """<script>
+addEventListener("load", () => {
+  const page = document.documentElement;
+  const drawn = [...document.querySelectorAll("svg")].filter(svg => svg.getBoundingClientRect().width > 100);
+  const found = {over: page.scrollWidth - page.clientWidth, pictures: drawn.length};
+  document.body.dataset.found = JSON.stringify(found);
+});
+</script></body>"""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+
+
+def look_at(page: Path, folder: Path) -> None:
+    """Open the page in a browser at three widths: nothing sticks out to the side, and all pictures are drawn."""
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    assert browser, "no Chromium found; `make test` installs it"
+    # The page forbids scripts; the copy with the probe does not.
+    content = page.read_text().replace('http-equiv="Content-Security-Policy"', 'name="was-a-policy"')
+    copy = page.with_name("probe.html")
+    copy.write_text(content.replace("</body>", PROBE))
+    for name, width in WIDTHS.items():
+        command = [browser, *FLAGS, f"--user-data-dir={folder / name}", f"--window-size={width},1200"]
+        shown = subprocess.run(
+            [*command, "--dump-dom", copy.as_uri()], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+        found = json.loads(html.unescape(shown.split('data-found="')[1].split('"')[0]))
+        assert found == {"over": 0, "pictures": 4}, name

@@ -1,0 +1,120 @@
+"""The model card: facts read from Git and DVC, and what project.yaml states; what is not stated shows as missing."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from pydantic import BaseModel
+
+from ci import judge, project, report
+from ci.gate import Measured
+from ci.revision import Revision
+from pipeline.params import Params
+from pipeline.persistence import ModelFacts
+from pipeline.schema import Column, Schema
+
+SHOWN_CATEGORIES = 8
+
+
+class ColumnFacts(BaseModel):
+    """What the schema says of a feature."""
+
+    name: str
+    type: str
+    values: str
+    nullable: bool
+
+
+class MetricFacts(BaseModel):
+    """A metric beside that of the trivial baseline."""
+
+    name: str
+    value: Measured
+    baseline: float
+
+
+class TableFacts(BaseModel):
+    """A raw file."""
+
+    file: str
+    rows: int
+    unlabelled: int
+    positive_rate: float
+
+
+TABLE = set(TableFacts.model_fields)
+
+
+class Card(BaseModel):
+    """The content of MODEL_CARD.md."""
+
+    title: str
+    description: str
+    statements: dict[str, str]
+    model: dict[str, str]
+    tables: list[TableFacts]
+    rows: int
+    period: str
+    columns: list[ColumnFacts]
+    metrics: list[MetricFacts]
+    slices: list[dict[str, Any]]
+    params: dict[str, str]
+
+
+def build(root: Path) -> Card:
+    """The card of the model in the working tree.
+
+    Raises:
+        UserError: an output of the pipeline is missing; `make repro` makes it.
+    """
+    here, settings = Revision(root, None), project.read(root)
+    schema = Schema.model_validate(yaml.safe_load(here.text("schema.yaml") or ""))
+    params = Params.model_validate(yaml.safe_load(here.text("params.yaml") or ""))
+    facts = ModelFacts.model_validate_json(here.output(judge.FACTS))
+    metrics = json.loads(here.output(report.METRICS))
+    data = json.loads(here.output(report.DATA))
+    return Card(
+        title=settings.title,
+        description=settings.description,
+        statements={name.replace("_", " "): text for name, text in settings.card.model_dump().items()},
+        model={
+            "estimator": facts.estimator,
+            "sha256": facts.sha256,
+            "scikit-learn": facts.scikit_learn,
+            "rows that trained it": str(facts.rows),
+            "label": schema.target,
+        },
+        tables=[TableFacts(file=name, **{k: v for k, v in each.items() if k in TABLE}) for name, each in data.items()],
+        rows=metrics["rows"],
+        period=_period(here, params.prepare.split.columns),
+        columns=[_column(name, column) for name, column in schema.features.items()],
+        metrics=[
+            MetricFacts(name=name, value=metrics[name], baseline=metrics["baseline"][name])
+            for name in project.METRIC_NAMES
+        ],
+        slices=json.loads(here.output("reports/slices.json")),
+        params=report.flat(params.model_dump()),
+    )
+
+
+def _period(here: Revision, columns: list[str]) -> str:
+    """From when to when the evaluation's rows are, by the columns that order them."""
+    moments = pd.read_parquet(io.BytesIO(here.output(judge.TEST)), columns=columns).sort_values(columns)
+    first, last = ("-".join(str(value) for value in moments.iloc[place]) for place in (0, -1))
+    return f", from {first} to {last}"
+
+
+def _column(name: str, column: Column) -> ColumnFacts:
+    if column.categories:
+        more = len(column.categories) - SHOWN_CATEGORIES
+        values = ", ".join(column.categories[:SHOWN_CATEGORIES]) + (f" and {more} more" if more > 0 else "")
+        values += ", new ones may come" if column.open else ""
+    else:
+        bounds = [f"{bound:g}" if bound is not None else "any" for bound in (column.minimum, column.maximum)]
+        values = " to ".join(bounds) if column.type in ("integer", "number") else "any"
+    return ColumnFacts(name=name, type=column.type, values=values, nullable=column.nullable)

@@ -1,0 +1,313 @@
+"""The gate: may this model replace the one that serves?
+
+Champion and challenger score the same rows, and the difference of the deciding metric is estimated by a paired
+bootstrap: each draw weighs both models' scores alike (Efron and Tibshirani 1993, chapters 13 and 16), whole clusters
+at a time where rows share their luck. The challenger passes if the one-sided lower bound of the difference lies above
+minus the margin, which is the test of non-inferiority (Wellek 2010): a model that is worse by the whole margin passes
+in at most 1 - confidence of all cases. A slice fails if it is worse by more than its margin and its upper bound,
+corrected for the number of slices (Bonferroni), is below zero.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from ci.errors import UserError
+from ci.project import LOWER_IS_BETTER, METRIC_NAMES, Gate
+from pipeline import metrics
+
+Verdict = Literal["promote", "keep", "insufficient evidence", "no champion"]
+# What a caller may act on; 1 is an error, in which nothing was judged.
+EXIT_CODES: dict[str, int] = {"promote": 0, "no champion": 0, "keep": 3, "insufficient evidence": 4}
+BLOCKED = 5
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+class Rule(BaseModel):
+    """One rule: what was measured, what is allowed, and whether it holds."""
+
+    name: str
+    holds: bool
+    value: float | None
+    limit: float
+    sentence: str
+
+
+class Measured(BaseModel):
+    """A metric with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Difference(BaseModel):
+    """Challenger minus champion, positive where the challenger is better, with its interval."""
+
+    metric: str
+    champion: float
+    challenger: float
+    difference: float
+    low: float
+    high: float
+
+
+class SliceDifference(Difference):
+    """The difference on one slice."""
+
+    column: str
+    value: str
+    rows: int
+
+
+class Result(BaseModel):
+    """What the gate found; the JSON that other programs read."""
+
+    version: Literal[1] = 1
+    verdict: Verdict
+    passes: bool
+    reasons: list[str]
+    rules: list[Rule]
+    difference: Difference | None
+    slices: list[SliceDifference]
+    settings: Gate
+    rows: int
+    evaluation: str
+    challenger: str
+    champion: str | None
+    challenger_metrics: dict[str, Measured]
+    champion_metrics: dict[str, Measured] | None
+    latency_ms: float
+    model_bytes: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 if the model may replace the champion; 3, 4 or 5 say why not."""
+        if not self.passes and self.verdict in ("promote", "no champion"):
+            return BLOCKED
+        return EXIT_CODES[self.verdict]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The rows on which both models are judged.
+
+    `labels` is 0 or 1, `clusters` numbers the rows that share their luck; both of shape (rows,). `slices` holds the
+    values of each slicing column, shape (rows,) each. `positive_rate` is that of the challenger's training data, and
+    the trivial baseline's only score. `digest` is the hash of the evaluation set.
+    """
+
+    labels: Integers
+    clusters: Integers
+    slices: dict[str, npt.NDArray[np.object_]]
+    slice_minimum: int
+    calibration_bins: int
+    positive_rate: float
+    seed: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model's hash, its scores of the evaluation's rows, and what serving it costs."""
+
+    model: str
+    scores: Floats
+    # The share of the evaluation's rows that stand in the data that trained the model.
+    overlap: float = 0.0
+    latency_ms: float = 0.0
+    size: int = 0
+
+
+# Challenger and champion.
+Pair = tuple[Candidate, Candidate]
+# Each metric on each draw, shape (draws,).
+Drawn = dict[str, Floats]
+
+
+def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | None, gate: Gate) -> Result:
+    """Compare the challenger with the champion and hold it to the absolute rules.
+
+    Args:
+        evaluation: the rows.
+        challenger: the model that wants to serve.
+        champion: the model that serves, scored on the same rows; None if nothing serves yet.
+        gate: the limits.
+
+    Raises:
+        UserError: a model gives scores that are no probabilities, or the rows hold a single class.
+    """
+    for name, candidate in (("challenger", challenger), ("champion", champion)):
+        if candidate is not None and not ((candidate.scores >= 0) & (candidate.scores <= 1)).all():
+            raise UserError(f"the {name}'s scores are no probabilities (NaN, or outside of 0 to 1): nothing was judged")
+    if evaluation.labels.min() == evaluation.labels.max():
+        raise UserError("the evaluation set holds a single class: nothing was judged")
+    rules = _absolute_rules(evaluation, challenger, gate)
+    everything = np.ones(len(evaluation.labels), dtype=bool)
+    ours = _drawn(evaluation, everything, challenger, gate)
+    difference, slices, serving = None, [], None
+    if champion is not None:
+        rules.append(_overlap_rule("champion", champion, gate))
+        theirs = _drawn(evaluation, everything, champion, gate)
+        serving = _measured(evaluation, champion, theirs, gate)
+        difference = _difference(evaluation, everything, (challenger, champion), (ours, theirs), gate)
+        slices = _slice_differences(evaluation, (challenger, champion), gate)
+        rules += [_slice_rule(each, gate) for each in slices]
+    verdict, reason = _verdict(difference, challenger, champion, gate)
+    broken = [rule.sentence for rule in rules if not rule.holds]
+    if broken and verdict == "promote":
+        verdict = "keep"
+    passes = verdict in ("promote", "no champion") and not broken
+    return Result(
+        verdict=verdict,
+        passes=passes,
+        reasons=[*broken, reason] if broken else [reason],
+        rules=rules,
+        difference=difference,
+        slices=slices,
+        settings=gate,
+        rows=len(evaluation.labels),
+        evaluation=evaluation.digest,
+        challenger=challenger.model,
+        champion=champion.model if champion else None,
+        challenger_metrics=_measured(evaluation, challenger, ours, gate),
+        champion_metrics=serving,
+        latency_ms=challenger.latency_ms,
+        model_bytes=challenger.size,
+    )
+
+
+def _verdict(
+    difference: Difference | None, challenger: Candidate, champion: Candidate | None, gate: Gate
+) -> tuple[Verdict, str]:
+    if difference is None or champion is None:
+        return "no champion", "nothing serves yet, so the model is held to the absolute rules alone"
+    if champion.model == challenger.model:
+        return "keep", "this is the very model that serves"
+    numbers = f"{difference.metric} {difference.difference:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"
+    if difference.low > -gate.margin:
+        words = "better than the champion" if difference.low > 0 else f"equal within the margin of {gate.margin:g}"
+        return "promote", f"{words}: {numbers}"
+    if difference.high < 0:
+        return "keep", f"worse than the champion: {numbers}"
+    return "insufficient evidence", f"neither better nor worse can be told at a margin of {gate.margin:g}: {numbers}"
+
+
+def _drawn(evaluation: Evaluation, mask: Mask, candidate: Candidate, gate: Gate) -> Drawn:
+    """Each metric on each draw of some rows. The same rows give every candidate the same draws: that pairs them."""
+    labels, clusters = evaluation.labels[mask], np.unique(evaluation.clusters[mask], return_inverse=True)[1]
+    drawn = metrics.draws(labels, clusters, gate.resamples, evaluation.seed)
+    return metrics.resampled(labels, candidate.scores[mask], drawn)
+
+
+def _measured(evaluation: Evaluation, candidate: Candidate, drawn: Drawn, gate: Gate) -> dict[str, Measured]:
+    tail = (1 - gate.confidence) / 2
+    bounds = {name: np.quantile(values, [tail, 1 - tail]).tolist() for name, values in drawn.items()}
+    found = metrics.measure(evaluation.labels, candidate.scores)
+    return {name: Measured(value=found[name], low=low, high=high) for name, (low, high) in bounds.items()}
+
+
+def _difference(
+    evaluation: Evaluation, mask: Mask, pair: Pair, drawn: tuple[Drawn, Drawn], gate: Gate, *, comparisons: int = 1
+) -> Difference:
+    """Challenger minus champion on some rows, with one-sided bounds, each at the confidence that the gate asks for."""
+    sign = -1 if gate.metric in LOWER_IS_BETTER else 1
+    tail = (1 - gate.confidence) / comparisons
+    low, high = np.quantile(sign * (drawn[0][gate.metric] - drawn[1][gate.metric]), [tail, 1 - tail])
+    labels = evaluation.labels[mask]
+    challenger, champion = (metrics.measure(labels, candidate.scores[mask])[gate.metric] for candidate in pair)
+    return Difference(
+        metric=gate.metric,
+        champion=champion,
+        challenger=challenger,
+        difference=sign * (challenger - champion),
+        low=float(low),
+        high=float(high),
+    )
+
+
+def _slice_differences(evaluation: Evaluation, pair: Pair, gate: Gate) -> list[SliceDifference]:
+    inside = [
+        (column, str(value), values == value)
+        for column, values in evaluation.slices.items()
+        for value in sorted(set(values), key=str)
+    ]
+    measurable = [
+        (column, value, mask)
+        for column, value, mask in inside
+        if mask.sum() >= evaluation.slice_minimum and 0 < evaluation.labels[mask].mean() < 1
+    ]
+    found = []
+    for column, value, mask in measurable:
+        drawn = (_drawn(evaluation, mask, pair[0], gate), _drawn(evaluation, mask, pair[1], gate))
+        difference = _difference(evaluation, mask, pair, drawn, gate, comparisons=len(measurable))
+        found.append(SliceDifference(column=column, value=value, rows=int(mask.sum()), **difference.model_dump()))
+    return found
+
+
+def _absolute_rules(evaluation: Evaluation, challenger: Candidate, gate: Gate) -> list[Rule]:
+    found = metrics.measure(evaluation.labels, challenger.scores)
+    error = metrics.calibration_error(evaluation.labels, challenger.scores, evaluation.calibration_bins)
+    trivial = metrics.baseline(evaluation.labels, evaluation.positive_rate)
+    return [
+        *(_floor_rule(name, found[name], gate.floors[name]) for name in METRIC_NAMES if name in gate.floors),
+        _at_most("log_loss against the trivial baseline", found["log_loss"], trivial["log_loss"]),
+        _at_most("calibration error", error, gate.calibration_error),
+        _overlap_rule("challenger", challenger, gate),
+        _at_most("latency in ms, 95th percentile", challenger.latency_ms, gate.latency_ms),
+        _at_most("model size in bytes", challenger.size, gate.model_bytes),
+    ]
+
+
+def _floor_rule(name: str, value: float, floor: float) -> Rule:
+    if name in LOWER_IS_BETTER:
+        return _at_most(name, value, floor)
+    words = "reaches" if value >= floor else "does not reach"
+    # A comparison with NaN is false, so what cannot be measured does not hold.
+    return Rule(
+        name=name,
+        holds=value >= floor,
+        value=_finite(value),
+        limit=floor,
+        sentence=f"{name} {value:.4g} {words} the floor {floor:g}",
+    )
+
+
+def _overlap_rule(role: str, candidate: Candidate, gate: Gate) -> Rule:
+    return _at_most(f"share of the evaluation set that trained the {role}", candidate.overlap, gate.overlap)
+
+
+def _slice_rule(found: SliceDifference, gate: Gate) -> Rule:
+    """A slice fails if it is worse by more than the margin, and worse beyond chance."""
+    worse = found.difference < -gate.slice_margin and found.high < 0
+    change = f"{found.metric} {found.difference:+.4f} (at most {found.high:+.4f}) in {found.rows} rows"
+    return Rule(
+        name=f"slice {found.column} = {found.value}",
+        holds=not worse,
+        value=_finite(found.difference),
+        limit=-gate.slice_margin,
+        sentence=f"slice {found.column} = {found.value}: {change}",
+    )
+
+
+def _at_most(name: str, value: float, limit: float) -> Rule:
+    words = "is within" if value <= limit else "exceeds"
+    return Rule(
+        name=name,
+        holds=value <= limit,
+        value=_finite(value),
+        limit=limit,
+        sentence=f"{name}: {value:.4g} {words} {limit:.4g}",
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,134 @@
+"""Brings champion and challenger before the gate: reads both from Git and DVC and has them score the same rows."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from pydantic import ValidationError
+from sklearn.pipeline import Pipeline
+
+from ci import gate, project, record
+from ci.errors import UserError
+from ci.revision import Revision, resolve
+from pipeline import data, model, persistence
+from pipeline.params import Params
+from pipeline.schema import Schema, cast
+
+TEST = "data/prepared/test.parquet"
+TRAIN = "data/prepared/train.parquet"
+MODEL = "models/model.skops"
+FACTS = "models/model.json"
+TIMED_ROWS = 50
+
+
+def judge(root: Path, champion_branch: str = record.PRODUCTION) -> gate.Result:
+    """Judge the model in the working tree against the one that the champion's branch names.
+
+    Raises:
+        UserError: something that the judgement needs cannot be read or trusted; nothing was judged.
+    """
+    settings = project.read(root)
+    here = Revision(root, None)
+    schema, params = _schema(here), _params(here)
+    content = here.output(TEST)
+    table = pd.read_parquet(io.BytesIO(content))
+    facts = _facts(here)
+    rows = cast(table, schema.columns)
+    evaluation = gate.Evaluation(
+        labels=data.labels(rows, schema).to_numpy(),
+        clusters=data.clusters(rows, params.evaluate.resample_by),
+        slices={name: _named(rows[name]) for name in params.evaluate.slices},
+        slice_minimum=params.evaluate.slice_minimum,
+        calibration_bins=params.evaluate.calibration_bins,
+        positive_rate=facts.positive_rate,
+        seed=params.evaluate.seed,
+        digest=hashlib.sha256(content).hexdigest(),
+    )
+    challenger = _candidate(here, table, "challenger", settings.trusted_types)
+    champion = _champion(root, champion_branch)
+    serving = _candidate(champion, table, "champion", settings.trusted_types) if champion else None
+    return gate.judge(evaluation, challenger, serving, settings.gate)
+
+
+def _champion(root: Path, branch: str) -> Revision | None:
+    """The source revision of the model that serves; None if the branch does not exist yet.
+
+    A branch that exists without a readable record is an error: silence would let anything pass as the first model.
+    """
+    tip = resolve(root, branch)
+    if tip is None:
+        return None
+    text = Revision(root, tip).text(record.FILE)
+    if text is None:
+        raise UserError(f"{branch} has no {record.FILE}: what serves there is not known, so nothing was judged")
+    try:
+        return Revision(root, record.Release.model_validate_json(text).commit)
+    except ValidationError as error:
+        raise UserError(f"{record.FILE} on {branch} cannot be read: {error.errors()[0]['msg']}") from error
+
+
+def _candidate(revision: Revision, table: pd.DataFrame, role: str, trusted: list[str]) -> gate.Candidate:
+    """Load a revision's model and have it score the evaluation's rows, by its own schema."""
+    schema, facts = _schema(revision), _facts(revision)
+    content = revision.output(MODEL)
+    if missing := [name for name in schema.features if name not in table]:
+        raise UserError(f"the {role} needs columns that the evaluation set lacks: {', '.join(missing)}")
+    try:
+        fitted = persistence.load(content, facts, trusted)
+        rows = data.features(cast(table, schema.features), schema)
+        scores = model.score(fitted, rows)
+    except (persistence.ModelError, ValueError, TypeError) as error:
+        raise UserError(f"the {role} cannot be judged: {error}") from error
+    return gate.Candidate(
+        model=facts.sha256,
+        scores=scores,
+        overlap=_overlap(table, pd.read_parquet(io.BytesIO(revision.output(TRAIN)))),
+        latency_ms=_latency(fitted, rows),
+        size=len(content),
+    )
+
+
+def _overlap(test: pd.DataFrame, train: pd.DataFrame) -> float:
+    """The share of the test rows that stand in the training data, by the columns that both have."""
+    common = [name for name in test if name in train]
+    known = pd.util.hash_pandas_object(train[common].astype(str), index=False)
+    return float(pd.util.hash_pandas_object(test[common].astype(str), index=False).isin(known).mean())
+
+
+def _latency(fitted: Pipeline, rows: pd.DataFrame) -> float:
+    """The 95th percentile, in milliseconds, of scoring one row."""
+    times = []
+    for position in range(min(TIMED_ROWS, len(rows))):
+        start = time.perf_counter()
+        model.score(fitted, rows.iloc[[position]])
+        times.append((time.perf_counter() - start) * 1000)
+    return float(np.quantile(times, 0.95))
+
+
+def _named(values: pd.Series) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    return values.astype(object).where(values.notna(), "(missing)").astype(str).to_numpy(dtype=object)
+
+
+def _schema(revision: Revision) -> Schema:
+    return Schema.model_validate(_yaml(revision, "schema.yaml"))
+
+
+def _params(revision: Revision) -> Params:
+    return Params.model_validate(_yaml(revision, "params.yaml"))
+
+
+def _facts(revision: Revision) -> persistence.ModelFacts:
+    return persistence.ModelFacts.model_validate_json(revision.output(FACTS))
+
+
+def _yaml(revision: Revision, path: str) -> object:
+    text = revision.text(path)
+    if text is None:
+        raise UserError(f"{path} is missing in {revision.commit or 'the working tree'}")
+    return yaml.safe_load(text)

@@ -1,0 +1,83 @@
+"""The form of project.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ci.errors import UserError
+
+MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier"]
+LOWER_IS_BETTER = {"log_loss", "brier"}
+METRIC_NAMES: tuple[MetricName, ...] = get_args(MetricName)
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Service(_Block):
+    """The limits of the service."""
+
+    body_bytes: int = Field(ge=1)
+    batch_rows: int = Field(ge=1)
+
+
+class Gate(_Block):
+    """When a model may replace the one that serves."""
+
+    metric: MetricName
+    margin: float = Field(ge=0)
+    confidence: float = Field(gt=0.5, lt=1)
+    resamples: int = Field(ge=100)
+    floors: dict[MetricName, float]
+    calibration_error: float = Field(ge=0)
+    slice_margin: float = Field(ge=0)
+    overlap: float = Field(ge=0, le=1)
+    latency_ms: float = Field(gt=0)
+    model_bytes: int = Field(gt=0)
+
+
+class Card(_Block):
+    """What the model card says beyond what can be computed."""
+
+    intended_use: str
+    out_of_scope: str
+    limitations: str
+    contact: str
+
+
+class Project(_Block):
+    """project.yaml."""
+
+    name: str
+    title: str
+    description: str
+    owner: str
+    image: str
+    service: Service
+    trusted_types: list[str]
+    gate: Gate
+    card: Card
+
+
+def read(root: Path) -> Project:
+    """The project's settings.
+
+    Raises:
+        UserError: project.yaml is missing or wrong; the message names the setting.
+    """
+    path = root / "project.yaml"
+    try:
+        return Project.model_validate(yaml.safe_load(path.read_text()))
+    except OSError as error:
+        raise UserError(f"project.yaml cannot be read: {error.strerror}; run this in the project's folder") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"project.yaml is not valid YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"project.yaml: {place}: {first['msg']}") from error

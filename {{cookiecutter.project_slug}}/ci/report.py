@@ -1,0 +1,254 @@
+"""The report: what a reviewer needs to decide about a change, read from Git and DVC alone."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from pydantic import BaseModel
+
+from ci import judge, project, record
+from ci.errors import UserError
+from ci.gate import Measured, Result
+from ci.revision import Revision, resolve
+from ci.run import run
+from pipeline.schema import Schema
+
+METRICS = "reports/metrics.json"
+DATA = "reports/data.json"
+PLOTS = "reports/plots"
+# From here on a column's change is shown: a fifth of a standard deviation is a small effect (Cohen 1988).
+SHIFT = 0.2
+UNCHANGED = "as at the base: restored, not computed"
+COMPUTED = "new result"
+CURVES = [
+    ("ROC", "roc.csv", "false_positive_rate", "true_positive_rate"),
+    ("Precision and recall", "precision_recall.csv", "recall", "precision"),
+    ("Calibration", "calibration.csv", "score", "positive_rate"),
+]
+
+
+class Change(BaseModel):
+    """A setting that differs; None where one side has none."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+class Metric(BaseModel):
+    """One metric of the base, of this change and of the champion."""
+
+    name: str
+    base: Measured | None
+    here: Measured | None
+    champion: Measured | None
+
+
+class Shift(BaseModel):
+    """A column whose training data moved: by standard deviations, or by the share of rows that changed their value."""
+
+    column: str
+    measure: str
+    size: float
+
+
+class Table(BaseModel):
+    """A raw file that came, went or changed."""
+
+    file: str
+    rows_before: int | None
+    rows_after: int | None
+    new_values: dict[str, dict[str, int]]
+
+
+class Stage(BaseModel):
+    """What became of a stage's result."""
+
+    name: str
+    fate: str
+
+
+class Curve(BaseModel):
+    """A curve, by series: `base` and `this change`, each a list of points."""
+
+    name: str
+    x: str
+    y: str
+    series: dict[str, list[tuple[float, float]]]
+
+
+class Report(BaseModel):
+    """Everything that is shown, in the order in which it is shown."""
+
+    title: str
+    branch: str
+    base: str
+    commit: str
+    changed: bool
+    gate: Result | None = None
+    metrics: list[Metric] = []
+    params: list[Change] = []
+    schema_changes: list[Change] = []
+    tables: list[Table] = []
+    shifts: list[Shift] = []
+    stages: list[Stage] = []
+    curves: list[Curve] = []
+    importance: list[tuple[str, float]] = []
+    lineage: dict[str, str] = {}
+
+
+def build(root: Path, base_branch: str, champion_branch: str = record.PRODUCTION) -> Report:
+    """Compare the working tree with the commit at which it left the base branch.
+
+    Nothing is trained. If no stage has another result than at the base, the report says so and reads no data.
+
+    Raises:
+        UserError: the base does not exist, or something that should be compared cannot be read.
+    """
+    settings = project.read(root)
+    here, base = Revision(root, None), Revision(root, _base(root, base_branch))
+    stages = _stages(base, here)
+    report = Report(
+        title=settings.title,
+        branch=run("git", "rev-parse", "--abbrev-ref", "HEAD", cwd=root),
+        base=base.commit or "",
+        commit=run("git", "rev-parse", "HEAD", cwd=root),
+        changed=any(stage.fate != UNCHANGED for stage in stages),
+        params=_changes(base.text("params.yaml"), here.text("params.yaml")),
+        schema_changes=_changes(base.text("schema.yaml"), here.text("schema.yaml")),
+        stages=stages,
+    )
+    if not report.changed:
+        return report
+    report.gate = judge.judge(root, champion_branch)
+    had_results = base.text("dvc.lock") is not None
+    report.metrics = _metrics(base if had_results else None, here, report.gate)
+    report.tables = _tables(_json(base, DATA) if had_results else {}, _json(here, DATA))
+    report.shifts = _shifts(base, here) if had_results else []
+    report.curves = [_curve(*each, base=base if had_results else None, here=here) for each in CURVES]
+    report.importance = _importance(here)
+    report.lineage = {
+        "Source commit": report.commit,
+        "Base commit": report.base,
+        "Model (sha256)": report.gate.challenger,
+        "Champion (sha256)": report.gate.champion or "none",
+        "Evaluation set (sha256)": report.gate.evaluation,
+        "Raw data (DVC)": _lock(here)["validate"]["deps"][0]["md5"],
+    }
+    return report
+
+
+def _base(root: Path, branch: str) -> str:
+    tip = resolve(root, branch)
+    if tip is None:
+        raise UserError(f"there is no branch {branch!r} to compare with; name another one with --base")
+    return run("git", "merge-base", tip, "HEAD", cwd=root)
+
+
+def _lock(revision: Revision) -> dict[str, Any]:
+    text = revision.text("dvc.lock")
+    stages: dict[str, Any] = yaml.safe_load(text)["stages"] if text else {}
+    return stages
+
+
+def _stages(base: Revision, here: Revision) -> list[Stage]:
+    before, after = _lock(base), _lock(here)
+    if not after:
+        raise UserError("there is no dvc.lock yet; `make repro` trains the first model")
+    return [Stage(name=name, fate=UNCHANGED if before.get(name) == after[name] else COMPUTED) for name in after]
+
+
+def _changes(before: str | None, after: str | None) -> list[Change]:
+    """The settings that differ between two YAML texts, by their dotted names."""
+    old, new = (flat(yaml.safe_load(text) if text else {}) for text in (before, after))
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return [Change(name=name, before=old.get(name), after=new.get(name)) for name in names]
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Nested settings by their dotted names, each value as JSON."""
+    if isinstance(value, dict) and value:
+        return {
+            name: text
+            for key, child in value.items()
+            for name, text in flat(child, f"{prefix}.{key}" if prefix else str(key)).items()
+        }
+    return {prefix: json.dumps(value, ensure_ascii=False, default=str)}
+
+
+def _json(revision: Revision, path: str) -> Any:
+    return json.loads(revision.output(path))
+
+
+def _metrics(base: Revision | None, here: Revision, found: Result) -> list[Metric]:
+    before = _json(base, METRICS) if base else {}
+    after = _json(here, METRICS)
+    champion = found.champion_metrics or {}
+    return [
+        Metric(
+            name=name,
+            base=Measured.model_validate(before[name]) if name in before else None,
+            here=Measured.model_validate(after[name]) if name in after else None,
+            champion=champion.get(name),
+        )
+        for name in project.METRIC_NAMES
+    ]
+
+
+def _tables(before: dict[str, Any], after: dict[str, Any]) -> list[Table]:
+    return [
+        Table(
+            file=name,
+            rows_before=before[name]["rows"] if name in before else None,
+            rows_after=after[name]["rows"] if name in after else None,
+            new_values=after.get(name, {}).get("new_values", {}),
+        )
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _shifts(base: Revision, here: Revision) -> list[Shift]:
+    """The features of the training data that moved, the largest first."""
+    if _lock(base)["prepare"] == _lock(here)["prepare"]:
+        return []
+    before, after = (pd.read_parquet(io.BytesIO(revision.output(judge.TRAIN))) for revision in (base, here))
+    schema = Schema.model_validate(yaml.safe_load(here.text("schema.yaml") or ""))
+    moved = [
+        _shift(name, before[name], after[name], column.type == "category")
+        for name, column in schema.features.items()
+        if name in before and name in after
+    ]
+    return sorted((shift for shift in moved if shift.size >= SHIFT), key=lambda shift: -shift.size)
+
+
+def _shift(name: str, before: pd.Series, after: pd.Series, category: bool) -> Shift:
+    if category:
+        shares = [values.value_counts(normalize=True, dropna=False) for values in (before, after)]
+        old, new = pd.concat(shares, axis=1).fillna(0).to_numpy().T
+        distance = float(np.abs(new - old).sum() / 2)
+        return Shift(column=name, measure="share of rows (total variation)", size=distance)
+    old, new = before.to_numpy(dtype="float64"), after.to_numpy(dtype="float64")
+    spread = np.sqrt((np.nanvar(old) + np.nanvar(new)) / 2)
+    size = abs(np.nanmean(new) - np.nanmean(old)) / spread if spread > 0 else 0.0
+    return Shift(column=name, measure="standard deviations", size=float(size))
+
+
+def _curve(name: str, file: str, x: str, y: str, *, base: Revision | None, here: Revision) -> Curve:
+    series = {}
+    for label, revision in (("base", base), ("this change", here)):
+        if revision is not None:
+            points = pd.read_csv(io.BytesIO(revision.output(f"{PLOTS}/{file}")))
+            series[label] = list(zip(points[x].tolist(), points[y].tolist(), strict=True))
+    return Curve(name=name, x=x.replace("_", " "), y=y.replace("_", " "), series=series)
+
+
+def _importance(here: Revision) -> list[tuple[str, float]]:
+    table = pd.read_csv(io.BytesIO(here.output(f"{PLOTS}/importance.csv")), keep_default_na=False)
+    return list(zip(table["feature"].astype(str), table["importance"].astype(float), strict=True))
