@@ -11,8 +11,6 @@ import pytest
 from ci.bake import export
 from ci.shell import run
 
-pytestmark = pytest.mark.xdist_group("golden path")
-
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:

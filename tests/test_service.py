@@ -35,7 +35,7 @@ import pandas as pd
 from pipeline import data, model, persistence, schema
 from pipeline.stages import files
 table = schema.validate(pd.read_parquet(sys.argv[1]), files.schema()).head(1000)
-fitted = persistence.load(files.MODEL.read_bytes(), files.model_facts(), files.trusted_types())
+fitted = persistence.load(*files.model_file(), files.trusted_types())
 print(json.dumps(model.score(fitted, data.features(table, files.schema())).tolist()))
 """
 

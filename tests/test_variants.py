@@ -11,7 +11,7 @@ from ci.shell import run
 from tests.conftest import make, tool
 
 # The DVC plug-in that a variant's storage needs.
-PLUGIN = {"s3-mit": "dvc_s3", "ssh-bsd": "dvc_ssh"}
+PLUGIN = {"s3-mit": "dvc_s3", "ssh-proprietary": "dvc_ssh"}
 
 
 @pytest.mark.parametrize("variant", variants())
