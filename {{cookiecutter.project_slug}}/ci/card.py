@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from ci import judge, project, report
-from ci.gate import Measured
+from ci.result import Measured
 from ci.revision import Revision
 from pipeline.params import Params
 from pipeline.persistence import ModelFacts

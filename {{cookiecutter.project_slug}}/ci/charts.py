@@ -64,18 +64,33 @@ def curve_mermaid(curve: Curve) -> str:
     """The curve on an even grid, since Mermaid's line charts space their points evenly."""
     grid = np.linspace(0, 1, GRID)
     lines = []
+    colours = ", ".join(COLOURS[label] for label in curve.series)
     for series in curve.series.values():
         xs, ys = np.array(sorted(series)).T
         lines.append(f"  line [{', '.join(f'{y:.3f}' for y in np.interp(grid, xs, ys))}]")
-    head = ["xychart-beta", f'  title "{curve.name}"', f'  x-axis "{curve.x}" 0 --> 1', f'  y-axis "{curve.y}" 0 --> 1']
+    head = [
+        _palette(colours),
+        "xychart-beta",
+        f'  title "{curve.name}"',
+        f'  x-axis "{curve.x}" 0 --> 1',
+        f'  y-axis "{curve.y}" 0 --> 1',
+    ]
     return "\n".join([*head, *lines])
 
 
 def importance_mermaid(importance: list[tuple[str, float]]) -> str:
     """A bar per feature. Whatever could end the chart's syntax is taken out of the names."""
     names = ", ".join(f'"{re.sub(r"[^0-9A-Za-z_ .-]", "?", name)[:24]}"' for name, _ in importance[:BARS])
-    values = ", ".join(f"{value:.4f}" for _, value in importance[:BARS])
-    return "\n".join(["xychart-beta horizontal", '  title "Importance"', f"  x-axis [{names}]", f"  bar [{values}]"])
+    found = [value for _, value in importance[:BARS]]
+    values = ", ".join(f"{value:.4f}" for value in found)
+    scale = f'  y-axis "loss of ROC AUC when shuffled" {min(0, *found):.4f} --> {max(*found, 0.001):.4f}'
+    head = [_palette(COLOURS["this change"]), "xychart-beta horizontal", '  title "Importance"']
+    return "\n".join([*head, f"  x-axis [{names}]", scale, f"  bar [{values}]"])
+
+
+def _palette(colours: str) -> str:
+    # Mermaid's own colours are hardly to be seen on white.
+    return f"%%{{init: {{'themeVariables': {{'xyChart': {{'plotColorPalette': '{colours}'}}}}}}}}%%"
 
 
 def _svg(spec: dict[str, Any]) -> str:

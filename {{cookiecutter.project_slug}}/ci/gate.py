@@ -12,88 +12,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
 
 from ci.errors import UserError
 from ci.project import LOWER_IS_BETTER, METRIC_NAMES, Gate
+from ci.result import Difference, Measured, Result, Rule, SliceDifference, Verdict
 from pipeline import metrics
 
-Verdict = Literal["promote", "keep", "insufficient evidence", "no champion"]
-# What a caller may act on; 1 is an error, in which nothing was judged.
-EXIT_CODES: dict[str, int] = {"promote": 0, "no champion": 0, "keep": 3, "insufficient evidence": 4}
-BLOCKED = 5
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-
-class Rule(BaseModel):
-    """One rule: what was measured, what is allowed, and whether it holds."""
-
-    name: str
-    holds: bool
-    value: float | None
-    limit: float
-    sentence: str
-
-
-class Measured(BaseModel):
-    """A metric with its interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-class Difference(BaseModel):
-    """Challenger minus champion, positive where the challenger is better, with its interval."""
-
-    metric: str
-    champion: float
-    challenger: float
-    difference: float
-    low: float
-    high: float
-
-
-class SliceDifference(Difference):
-    """The difference on one slice."""
-
-    column: str
-    value: str
-    rows: int
-
-
-class Result(BaseModel):
-    """What the gate found; the JSON that other programs read."""
-
-    version: Literal[1] = 1
-    verdict: Verdict
-    passes: bool
-    reasons: list[str]
-    rules: list[Rule]
-    difference: Difference | None
-    slices: list[SliceDifference]
-    settings: Gate
-    rows: int
-    evaluation: str
-    challenger: str
-    champion: str | None
-    challenger_metrics: dict[str, Measured]
-    champion_metrics: dict[str, Measured] | None
-    latency_ms: float
-    model_bytes: int
-
-    @property
-    def exit_code(self) -> int:
-        """0 if the model may replace the champion; 3, 4 or 5 say why not."""
-        if not self.passes and self.verdict in ("promote", "no champion"):
-            return BLOCKED
-        return EXIT_CODES[self.verdict]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from ci import gate, project, record
 from ci.errors import UserError
+from ci.result import Result
 from ci.revision import Revision, resolve
 from pipeline import data, model, persistence
 from pipeline.params import Params
@@ -27,7 +28,7 @@ FACTS = "models/model.json"
 TIMED_ROWS = 50
 
 
-def judge(root: Path, champion_branch: str = record.PRODUCTION) -> gate.Result:
+def judge(root: Path, champion_branch: str = record.PRODUCTION) -> Result:
     """Judge the model in the working tree against the one that the champion's branch names.
 
     Raises:

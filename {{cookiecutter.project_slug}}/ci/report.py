@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from ci import judge, project, record
 from ci.errors import UserError
-from ci.gate import Measured, Result
+from ci.result import Measured, Result
 from ci.revision import Revision, resolve
 from ci.run import run
 from pipeline.schema import Schema

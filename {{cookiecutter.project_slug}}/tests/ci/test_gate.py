@@ -11,6 +11,7 @@ from scipy import stats
 from ci import gate
 from ci.errors import UserError
 from ci.project import Gate
+from ci.result import Result
 from tests.ci.gate_study import MARGIN, simulate
 
 RANDOM = np.random.default_rng(3)
@@ -142,7 +143,7 @@ def test_a_single_class_judges_nothing() -> None:
 def test_the_result_is_complete_and_repeatable() -> None:
     """The JSON holds every number, threshold and hash, and reads back; the same input gives the same result."""
     result = gate.judge(EVALUATION, GOOD, MEDIUM, SETTINGS)
-    assert gate.Result.model_validate_json(result.model_dump_json()) == result
+    assert Result.model_validate_json(result.model_dump_json()) == result
     assert result == gate.judge(EVALUATION, GOOD, MEDIUM, SETTINGS)
     assert (result.challenger, result.champion, result.evaluation) == ("good", "medium", "evaluation")
     assert result.settings == SETTINGS

@@ -72,7 +72,7 @@ def test_charts_keep_their_syntax(text: str) -> None:
     assert len(charts) == 2
     names = next(line for line in charts[1].splitlines() if line.startswith("  x-axis"))
     assert re.fullmatch(r'  x-axis \["[0-9A-Za-z_ .?-]*", "other"\]', names)
-    assert len(charts[1].splitlines()) == 4
+    assert len(charts[1].splitlines()) == 6
 
 
 @pytest.mark.parametrize("text", HOSTILE)
