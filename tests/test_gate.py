@@ -89,6 +89,16 @@ def test_the_same_model_is_kept(challenger: Path) -> None:
     assert (code, result["verdict"], result["reasons"]) == (3, "keep", ["this is the very model that serves"])
 
 
+def test_a_model_that_was_not_reproduced_is_not_judged(challenger: Path) -> None:
+    """The rows and the model are those that dvc.lock names, or nothing is judged."""
+    rows = challenger / "data/prepared/test.parquet"
+    table = pq.read_table(rows)
+    pq.write_table(table.slice(0, 1000), rows)
+    code, result = gate(challenger)
+    assert code == 1
+    assert "data/prepared/test.parquet is not the one that dvc.lock names" in str(result["error"])
+
+
 def test_shuffled_labels_are_refused(challenger: Path) -> None:
     """A model that learnt from shuffled labels falls below the floor."""
     for path in (challenger / "data/raw").glob("*.parquet"):

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from ci.shell import ROOT, environment, run
+from ci.shell import ROOT, CommandError, environment, run
 from tests.conftest import UV, make, tool
 
 pytestmark = pytest.mark.xdist_group("golden path")
@@ -290,6 +290,15 @@ def test_packaging_twice_gives_the_same_release(server: Server, trained: Path) -
     """The same inputs give the same tag, and nothing is built again."""
     release = server.client.get("/version").json()["release"]
     assert make("package", cwd=trained).splitlines()[-1].startswith(f"{release}: ")
+    told = json.loads(tool(trained, "python", "-m", "ci", "package", "--json").stdout)
+    assert told == server.client.get("/version").json()
+
+
+def test_a_port_in_use_is_told(server: Server, trained: Path) -> None:
+    """Serving on a port that is taken ends in one sentence that names another one."""
+    port = server.client.base_url.port
+    with pytest.raises(CommandError, match=f"error: port {port} of 127.0.0.1 is in use; choose another one"):
+        make("serve", f"PORT={port}", cwd=trained)
 
 
 def test_a_killed_server_comes_back_and_never_lies(

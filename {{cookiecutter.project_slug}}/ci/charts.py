@@ -62,7 +62,9 @@ def importance_svg(importance: list[tuple[str, float]]) -> str:
 
 def curve_mermaid(curve: Curve) -> str:
     """The curve on an even grid, since Mermaid's line charts space their points evenly."""
-    grid = np.linspace(0, 1, GRID)
+    positions = [x for series in curve.series.values() for x, _ in series]
+    low, high = min(positions), max(positions)
+    grid = np.linspace(low, high, GRID)
     lines = []
     colours = ", ".join(COLOURS[label] for label in curve.series)
     for series in curve.series.values():
@@ -72,7 +74,7 @@ def curve_mermaid(curve: Curve) -> str:
         _palette(colours),
         "xychart-beta",
         f'  title "{curve.name}"',
-        f'  x-axis "{curve.x}" 0 --> 1',
+        f'  x-axis "{curve.x}" {low:.3f} --> {high:.3f}',
         f'  y-axis "{curve.y}" 0 --> 1',
     ]
     return "\n".join([*head, *lines])

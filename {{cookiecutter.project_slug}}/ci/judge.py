@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 from sklearn.pipeline import Pipeline
 
-from ci import gate, project, record
+from ci import gate, lock, project, record
 from ci.errors import UserError
 from ci.result import Result
 from ci.revision import Revision, resolve
@@ -35,6 +35,7 @@ def judge(root: Path, champion_branch: str = record.PRODUCTION) -> Result:
         UserError: something that the judgement needs cannot be read or trusted; nothing was judged.
     """
     settings = project.read(root)
+    lock.require(root, [TEST, TRAIN, MODEL, FACTS, "schema.yaml"])
     here = Revision(root, None)
     schema, params = _schema(here), _params(here)
     content = here.output(TEST)

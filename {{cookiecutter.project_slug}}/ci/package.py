@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from uv import find_uv_bin
 
-from ci import project
+from ci import lock, project
 from ci.errors import UserError
 from ci.run import run
 from service.version import Version
@@ -45,16 +45,10 @@ def package(root: Path) -> Version:
     Raises:
         UserError: dvc.lock is missing, or the model in the working tree is not the one that it names.
     """
-    locked = _locked(root)
-    for path in SERVED:
-        if path in locked and (not (root / path).exists() or _md5(root / path) != locked[path]):
-            raise UserError(
-                f"{path} is not the one that dvc.lock names; `make pull` gets what is missing, `make repro` computes "
-                "what was changed"
-            )
+    lock.require(root, SERVED)
     facts: dict[str, Any] = {
         "model": hashlib.sha256((root / MODEL).read_bytes()).hexdigest(),
-        "data": locked["data/raw"],
+        "data": lock.locked(root)["data/raw"],
         "commit": _commit(root),
         "modified": bool(run("git", "status", "--porcelain", cwd=root)),
     }
@@ -74,19 +68,6 @@ def _commit(root: Path) -> str:
         return run("git", "rev-parse", "--verify", "--quiet", "HEAD", cwd=root)
     except UserError as error:
         raise UserError("a release names its commit, and there is none yet; run `make init`") from error
-
-
-def _locked(root: Path) -> dict[str, str]:
-    """The hash of each input and output of the pipeline, by path, as dvc.lock names it."""
-    try:
-        lock = yaml.safe_load((root / "dvc.lock").read_text())
-    except FileNotFoundError as error:
-        raise UserError("there is no dvc.lock yet; `make repro` trains the first model") from error
-    return {
-        entry["path"]: entry["md5"]
-        for stage in lock["stages"].values()
-        for entry in stage.get("deps", []) + stage.get("outs", [])
-    }
 
 
 def _stage(root: Path, context: Path) -> None:
@@ -119,8 +100,3 @@ def _content_hash(context: Path, facts: dict[str, Any]) -> str:
             f"{path.relative_to(context).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
         )
     return whole.hexdigest()[:16]
-
-
-def _md5(path: Path) -> str:
-    # DVC's hash; it names the content, and is no protection. The service checks sha256.
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
