@@ -39,7 +39,7 @@ def serve_in_production(project: Path) -> None:
         check=True,
     ).stdout.strip()
     tip = run("git", "commit-tree", tree, "-m", "Promote late-flights:1", cwd=project).strip()
-    run("git", "update-ref", "refs/heads/env/production", tip, cwd=project)
+    run("git", "update-ref", "refs/remotes/origin/env/production", tip, cwd=project)
 
 
 def gate(project: Path) -> tuple[int, dict[str, Any]]:
@@ -54,7 +54,7 @@ def champion(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = clone(trained, tmp_path_factory.mktemp("champion") / "clone")
     make("pull", cwd=project)
     serve_in_production(project)
-    run("git", "push", "--quiet", "origin", "env/production", cwd=project)
+    run("git", "push", "--quiet", "origin", "refs/remotes/origin/env/production:refs/heads/env/production", cwd=project)
     return project
 
 
@@ -79,9 +79,30 @@ def test_the_first_model_is_held_to_the_absolute_rules(trained: Path, tmp_path: 
     """Before anything serves, the verdict is `no champion`, and the model passes on floors and budgets alone."""
     project = clone(trained, tmp_path / "clone")
     make("pull", cwd=project)
-    run("git", "update-ref", "-d", "refs/remotes/origin/env/production", cwd=project)
+    run("git", "remote", "remove", "origin", cwd=project)
     code, result = gate(project)
     assert (code, result["verdict"]) == (0, "no champion")
+
+
+def test_a_champion_that_was_not_fetched_is_no_missing_champion(challenger: Path) -> None:
+    """In a checkout that lacks the branch, as shallow ones do, the gate asks for it and lets nothing pass."""
+    run("git", "update-ref", "-d", "refs/remotes/origin/env/production", cwd=challenger)
+    code, result = gate(challenger)
+    assert code == 1
+    assert "env/production exists at origin and was not fetched" in str(result["error"])
+    run("git", "remote", "set-url", "origin", str(challenger / "nowhere"), cwd=challenger)
+    code, result = gate(challenger)
+    assert code == 1
+    assert "cannot be asked, so nothing was judged" in str(result["error"])
+
+
+def test_a_wrong_setting_is_told(challenger: Path) -> None:
+    """A wrong setting ends in one sentence that names it, without a traceback."""
+    params = challenger / "params.yaml"
+    params.write_text(params.read_text().replace("slice_minimum: 200", "slice_minimum: many"))
+    code, result = gate(challenger)
+    assert code == 1
+    assert str(result["error"]).startswith("error: params.yaml of the working tree: evaluate.slice_minimum")
 
 
 def test_the_same_model_is_kept(challenger: Path) -> None:

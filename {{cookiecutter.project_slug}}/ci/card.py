@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from pydantic import BaseModel
 
 from ci import judge, project, report
@@ -73,9 +72,8 @@ def build(root: Path) -> Card:
         UserError: an output of the pipeline is missing; `make repro` makes it.
     """
     here, settings = Revision(root, None), project.read(root)
-    schema = Schema.model_validate(yaml.safe_load(here.text("schema.yaml") or ""))
-    params = Params.model_validate(yaml.safe_load(here.text("params.yaml") or ""))
-    facts = ModelFacts.model_validate_json(here.output(judge.FACTS))
+    schema, params = here.settings("schema.yaml", Schema), here.settings("params.yaml", Params)
+    facts = here.facts(judge.FACTS, ModelFacts)
     metrics = json.loads(here.output(report.METRICS))
     data = json.loads(here.output(report.DATA))
     return Card(

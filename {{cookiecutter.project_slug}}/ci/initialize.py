@@ -21,7 +21,8 @@ def initialize(root: Path) -> None:
     """
     if not (root / ".git").exists():
         run("git", "init", "--initial-branch=main", cwd=root)
-    if run("git", "ls-files", "data/raw.dvc", cwd=root):
+    # In a commit, not in the index alone, where an attempt that failed to reach the storage has left it.
+    if run("git", "rev-list", "--all", "--max-count=1", "--", "data/raw.dvc", cwd=root):
         typer.echo("the data is under DVC already: nothing to do")
         return
     if not _identity_known(root):

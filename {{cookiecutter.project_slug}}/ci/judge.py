@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 from pydantic import ValidationError
 from sklearn.pipeline import Pipeline
 
@@ -17,6 +16,7 @@ from ci import gate, lock, project, record
 from ci.errors import UserError
 from ci.result import Result
 from ci.revision import Revision, resolve
+from ci.run import run
 from pipeline import data, model, persistence
 from pipeline.params import Params
 from pipeline.schema import Schema, cast
@@ -37,10 +37,10 @@ def judge(root: Path, champion_branch: str = record.PRODUCTION) -> Result:
     settings = project.read(root)
     lock.require(root, [TEST, TRAIN, MODEL, FACTS, "schema.yaml"])
     here = Revision(root, None)
-    schema, params = _schema(here), _params(here)
+    schema, params = here.settings("schema.yaml", Schema), here.settings("params.yaml", Params)
     content = here.output(TEST)
     table = pd.read_parquet(io.BytesIO(content))
-    facts = _facts(here)
+    facts = here.facts(FACTS, persistence.ModelFacts)
     rows = cast(table, schema.columns)
     evaluation = gate.Evaluation(
         labels=data.labels(rows, schema).to_numpy(),
@@ -65,6 +65,7 @@ def _champion(root: Path, branch: str) -> Revision | None:
     """
     tip = resolve(root, branch)
     if tip is None:
+        _require_none_at_origin(root, branch)
         return None
     text = Revision(root, tip).text(record.FILE)
     if text is None:
@@ -75,9 +76,24 @@ def _champion(root: Path, branch: str) -> Revision | None:
         raise UserError(f"{record.FILE} on {branch} cannot be read: {error.errors()[0]['msg']}") from error
 
 
+def _require_none_at_origin(root: Path, branch: str) -> None:
+    """A branch that was only not fetched, as in a shallow checkout, must not look like one that does not exist."""
+    if "origin" not in run("git", "remote", cwd=root).split():
+        return
+    try:
+        found = run("git", "ls-remote", "origin", f"refs/heads/{branch}", cwd=root)
+    except UserError as error:
+        raise UserError(f"whether {branch} exists at origin cannot be asked, so nothing was judged: {error}") from error
+    if found:
+        raise UserError(
+            f"{branch} exists at origin and was not fetched; "
+            "run `git fetch origin '+refs/heads/*:refs/remotes/origin/*'`, then this again"
+        )
+
+
 def _candidate(revision: Revision, table: pd.DataFrame, role: str, trusted: list[str]) -> gate.Candidate:
     """Load a revision's model and have it score the evaluation's rows, by its own schema."""
-    schema, facts = _schema(revision), _facts(revision)
+    schema, facts = revision.settings("schema.yaml", Schema), revision.facts(FACTS, persistence.ModelFacts)
     content = revision.output(MODEL)
     if missing := [name for name in schema.features if name not in table]:
         raise UserError(f"the {role} needs columns that the evaluation set lacks: {', '.join(missing)}")
@@ -115,22 +131,3 @@ def _latency(fitted: Pipeline, rows: pd.DataFrame) -> float:
 
 def _named(values: pd.Series) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
     return values.astype(object).where(values.notna(), "(missing)").astype(str).to_numpy(dtype=object)
-
-
-def _schema(revision: Revision) -> Schema:
-    return Schema.model_validate(_yaml(revision, "schema.yaml"))
-
-
-def _params(revision: Revision) -> Params:
-    return Params.model_validate(_yaml(revision, "params.yaml"))
-
-
-def _facts(revision: Revision) -> persistence.ModelFacts:
-    return persistence.ModelFacts.model_validate_json(revision.output(FACTS))
-
-
-def _yaml(revision: Revision, path: str) -> object:
-    text = revision.text(path)
-    if text is None:
-        raise UserError(f"{path} is missing in {revision.commit or 'the working tree'}")
-    return yaml.safe_load(text)

@@ -219,7 +219,7 @@ def _shifts(base: Revision, here: Revision) -> list[Shift]:
     if _lock(base)["prepare"] == _lock(here)["prepare"]:
         return []
     before, after = (pd.read_parquet(io.BytesIO(revision.output(judge.TRAIN))) for revision in (base, here))
-    schema = Schema.model_validate(yaml.safe_load(here.text("schema.yaml") or ""))
+    schema = here.settings("schema.yaml", Schema)
     moved = [
         _shift(name, before[name], after[name], column.type == "category")
         for name, column in schema.features.items()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import dvc.api
+import yaml
 from dvc.exceptions import DvcException
+from pydantic import BaseModel, ValidationError
 from scmrepo.exceptions import SCMError
 
 from ci.errors import UserError
 from ci.run import run
+
+Form = TypeVar("Form", bound=BaseModel)
 
 
 class Revision:
@@ -27,6 +32,33 @@ class Revision:
             return None
         return run("git", "show", f"{self.commit}:{path}", cwd=self.root)
 
+    def settings(self, path: str, form: type[Form]) -> Form:
+        """A YAML file that Git holds, in its form.
+
+        Raises:
+            UserError: this revision has no such file, or it is wrong; the message names the setting.
+        """
+        text = self.text(path)
+        if text is None:
+            raise UserError(f"{path} of {self} is missing")
+        try:
+            return form.model_validate(yaml.safe_load(text) or {})
+        except yaml.YAMLError as error:
+            raise UserError(f"{path} of {self} is not valid YAML: {' '.join(str(error).split())}") from error
+        except ValidationError as error:
+            raise UserError(f"{path} of {self}: {_first(error)}") from error
+
+    def facts(self, path: str, form: type[Form]) -> Form:
+        """A JSON file that DVC holds, in its form.
+
+        Raises:
+            UserError: it cannot be had, or it is damaged.
+        """
+        try:
+            return form.model_validate_json(self.output(path))
+        except ValidationError as error:
+            raise UserError(f"{path} of {self} is damaged: {_first(error)}") from error
+
     def output(self, path: str) -> bytes:
         """A file that DVC holds, from the working tree, the cache or the storage.
 
@@ -38,17 +70,28 @@ class Revision:
         try:
             content: bytes = dvc.api.read(path, repo=str(self.root), rev=self.commit, mode="rb")
         except (DvcException, SCMError, OSError) as error:
-            name = self.commit[:12] if self.commit else "the working tree"
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(f"{path} of {name} cannot be had: {reason}") from error
+            raise UserError(f"{path} of {self} cannot be had: {reason}") from error
         return content
+
+    def __str__(self) -> str:
+        return self.commit[:12] if self.commit else "the working tree"
 
 
 def resolve(root: Path, name: str) -> str | None:
-    """The commit that a branch names, as a local branch or as that of `origin`; None if there is no such branch."""
-    for candidate in (f"refs/heads/{name}", f"refs/remotes/origin/{name}"):
+    """The commit that a branch names; None if there is no such branch.
+
+    Where `origin` has the branch too, what was last fetched from there counts: a local branch may be anybody's.
+    """
+    for candidate in (f"refs/remotes/origin/{name}", f"refs/heads/{name}"):
         try:
             return run("git", "rev-parse", "--verify", "--quiet", f"{candidate}^{{commit}}", cwd=root)
         except UserError:
             continue
     return None
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the file"
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}"

@@ -100,6 +100,18 @@ def test_init_takes_a_project_that_has_commits(tmp_path: Path) -> None:
     assert (tmp_path / "storage" / "files").is_dir()
 
 
+def test_init_goes_on_after_a_storage_that_failed(tmp_path: Path) -> None:
+    """If the storage cannot be written to, nothing is committed, and the next attempt does what is left."""
+    folder = new_project(tmp_path / "project")
+    (tmp_path / "storage").write_text("a file where the folder should be")
+    assert ci("init", cwd=folder, env=IDENTITY).returncode == 1
+    assert not subprocess.check_output(["git", "rev-list", "--all"], cwd=folder)
+    (tmp_path / "storage").unlink()
+    assert ci("init", cwd=folder, env=IDENTITY).returncode == 0
+    assert (tmp_path / "storage" / "files").is_dir()
+    assert subprocess.check_output(["git", "rev-list", "--all"], cwd=folder)
+
+
 def test_init_refuses_a_storage_inside_the_project(tmp_path: Path) -> None:
     """A storage where Git would take the data is refused before anything is stored."""
     folder = new_project(tmp_path / "project")
