@@ -165,6 +165,8 @@ def test_a_better_model_passes_and_is_reported(trained: Path, tmp_path: Path) ->
     make("repro", cwd=project)
     run("git", "commit", "--quiet", "--all", "--message", "A weak model", cwd=project)
     make("push", cwd=project)
+    # As after merging it: what origin has is what a change is compared with.
+    run("git", "update-ref", "refs/remotes/origin/main", "HEAD", cwd=project)
     serve_in_production(project)
     run("git", "checkout", "--quiet", "-b", "change", cwd=project)
     set_estimator(project, max_iter=150)
