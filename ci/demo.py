@@ -1,7 +1,8 @@
-"""The main job: from nothing to served predictions on real data, with nothing but the commands of the README.
+"""The main job: from nothing to a model that serves in production, with nothing but the commands of the README.
 
 Somebody generates a project and makes its first commit; a colleague clones it, pulls the data, trains, packages and
-serves the model, and asks it about April, a month that it has never seen.
+serves the model, and asks it about April, a month that it has never seen. Then it is released and promoted to staging
+and to production; April's flights make a second release, which goes the same way and is rolled back.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import httpx
 import pyarrow.parquet as pq
+import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -51,40 +53,149 @@ def main() -> int:
     LEFT.write_text(fingerprint(project))
     steps.summary()
     console.print(f"\nThe project is yours to look at: [bold]{project.relative_to(Path.cwd())}[/]")
-    console.print("  make serve      serves it again\n  make help       lists what else it can do")
+    console.print("  make deploy ENV=production    serves it again (make stop ENV=production ends it)")
+    console.print("  make help                     lists what else it can do")
     console.print("  Change train.estimator in params.yaml, then: make repro metrics")
     return 0
 
 
 def play(steps: Steps) -> Path:
     """Go the whole way and return where the project is."""
+    project = generated(steps)
+    with steps.step("Get the data (make pull)"):
+        make("pull", cwd=project, echo=steps.echo)
+    train(project, "Train on January to March", steps)
+    with steps.step("Build the Bento (make package)"):
+        make("package", cwd=project, echo=steps.echo)
+    with served(project, steps) as url, steps.step(f"Ask it about {ROWS} flights of April"):
+        steps.remark(ask(url, steps.echo))
+    try:
+        roll_out_and_back(project, steps)
+    finally:
+        for name in ("staging", "production"):
+            make("stop", f"ENV={name}", cwd=project)
+    return project
+
+
+def generated(steps: Steps) -> Path:
+    """Somebody generates a project, and a colleague clones it."""
     baked, origin, project = DEMO / "baked", DEMO / "origin.git", DEMO / "late-flights"
     with steps.step("Generate a project (cookiecutter, default answers)"):
         shutil.rmtree(baked / "late-flights", ignore_errors=True)
-        generated = bake({}, baked)
+        new = bake({}, baked)
+        choose_ports(new / "project.yaml", steps)
     with steps.step("Set it up (make setup)"):
-        run("make", "setup", cwd=generated, echo=steps.echo)
-    with steps.step("First commit, data into the storage (make init)"):
-        run("make", "init", cwd=generated, echo=steps.echo)
-        publish(generated, origin)
+        make("setup", cwd=new, echo=steps.echo)
+    with steps.step("First commit, data into the storage, a key to sign releases (make init)"):
+        make("init", cwd=new, echo=steps.echo)
+        publish(new, origin)
     with steps.step("A colleague clones it (git clone, make setup)"):
         keep_aside(project, steps.echo)
         run("git", "clone", "--quiet", str(origin), str(project), cwd=DEMO, echo=steps.echo)
-        run("make", "setup", cwd=project, echo=steps.echo)
-    with steps.step("Get the data (make pull)"):
-        run("make", "pull", cwd=project, echo=steps.echo)
-    with steps.step("Run the pipeline (make repro)"):
-        steps.remark(told_by_dvc(run("make", "repro", cwd=project, echo=steps.echo)))
-    with steps.step("Share the result (git commit, make push)"):
-        run("git", "add", "dvc.lock", cwd=project)
-        run("git", "commit", "--quiet", "--message", "Train on January to March", cwd=project, echo=steps.echo)
-        run("make", "push", cwd=project, echo=steps.echo)
-        run("git", "push", "--quiet", "origin", "main", cwd=project, echo=steps.echo)
-    with steps.step("Build the Bento (make package)"):
-        run("make", "package", cwd=project, echo=steps.echo)
-    with served(project, steps) as url, steps.step(f"Ask it about {ROWS} flights of April"):
-        steps.remark(ask(url, steps.echo))
+        make("setup", cwd=project, echo=steps.echo)
     return project
+
+
+def train(project: Path, message: str, steps: Steps) -> None:
+    """Run the pipeline and share what came out."""
+    with steps.step("Run the pipeline (make repro)"):
+        steps.remark(told_by_dvc(make("repro", cwd=project, echo=steps.echo)))
+    with steps.step("Share the result (git commit, make push)"):
+        run("git", "commit", "--quiet", "--all", "--message", message, cwd=project, echo=steps.echo)
+        make("push", cwd=project, echo=steps.echo)
+        run("git", "push", "--quiet", "origin", "main", cwd=project, echo=steps.echo)
+
+
+def roll_out_and_back(project: Path, steps: Steps) -> None:
+    """Release and promote twice, then roll back."""
+    with steps.step("Release it (make release)"):
+        steps.remark(last_line(make("release", cwd=project, echo=steps.echo)))
+    with steps.step("Create the environments (make bootstrap)"):
+        make("bootstrap", cwd=project, echo=steps.echo)
+    first = promote(project, steps)
+    with steps.step("April's flights arrive as a second batch (dvc add, a longer test period in params.yaml)"):
+        shutil.copy(APRIL, project / "data" / "raw")
+        judge_by_more(project / "params.yaml", steps)
+        run(str(project / ".venv" / "bin" / "dvc"), "add", "--quiet", "data/raw", cwd=project, echo=steps.echo)
+    train(project, "Train on January to April", steps)
+    with steps.step("Release that too (make release)"):
+        steps.remark(last_line(make("release", cwd=project, echo=steps.echo)))
+    second = promote(project, steps)
+    with steps.step("It turns out to be bad: go back (make rollback ENV=production)"):
+        make("rollback", "ENV=production", "REASON=the demo says so", cwd=project, echo=steps.echo)
+        make("merge", "ENV=production", cwd=project, echo=steps.echo)
+        make("deploy", "ENV=production", cwd=project, echo=steps.echo)
+        third = httpx.get(f"{production(project)}/version").json()["release"]
+        if third != first or first == second:
+            raise CommandError(f"production serves {third}; before {second} it was {first}")
+        steps.remark(f"production serves {third} again")
+    with steps.step("Who put what where (make status ledger)"):
+        make("status", "ledger", cwd=project, echo=steps.echo)
+
+
+def judge_by_more(params: Path, steps: Steps) -> None:
+    """Have the newest 35 % of the flights judge instead of 25 %.
+
+    A quarter is April alone, and the gate finds that its 23 days are too few to tell the models apart: "insufficient
+    evidence". What it asks for is more days, not a lower bar.
+    """
+    text = params.read_text()
+    if text.count("test_fraction: 0.25") != 1:
+        raise CommandError(f"{params} has no `test_fraction: 0.25` to change")
+    params.write_text(text.replace("test_fraction: 0.25", "test_fraction: 0.35"))
+    steps.echo("params.yaml: test_fraction: 0.35, since the days of April alone are too few for the gate to judge by")
+
+
+def promote(project: Path, steps: Steps) -> str:
+    """Bring the newest release through staging to production; returns what then serves there."""
+    with steps.step("Promote it to staging, and have staging's agent apply it (make promote deploy ENV=staging)"):
+        make("promote", "ENV=staging", cwd=project, echo=steps.echo)
+        make("deploy", "ENV=staging", cwd=project, echo=steps.echo)
+    with steps.step("Promote it to production, approve, apply (make promote merge deploy ENV=production)"):
+        make("promote", "ENV=production", cwd=project, echo=steps.echo)
+        make("merge", "ENV=production", cwd=project, echo=steps.echo)
+        make("deploy", "ENV=production", cwd=project, echo=steps.echo)
+        url = production(project)
+        release = str(httpx.get(f"{url}/version").json()["release"])
+        steps.remark(f"{release} serves at {url}; {ask(url, lambda line: None)}")
+    return release
+
+
+def production(project: Path) -> str:
+    """Where production serves."""
+    settings = yaml.safe_load((project / "project.yaml").read_text())
+    return next(f"http://127.0.0.1:{each['port']}" for each in settings["environments"] if each["name"] == "production")
+
+
+def make(*arguments: str, cwd: Path, echo: Callable[[str], object] = lambda line: None) -> str:
+    """Run make in a project; the key that it makes stays in the demo's folder."""
+    return run(
+        "make", "--no-print-directory", *arguments, cwd=cwd, env={"RELEASE_KEY_FOLDER": str(DEMO / "keys")}, echo=echo
+    )
+
+
+def last_line(said: str) -> str:
+    """The last line that a command printed."""
+    return said.strip().splitlines()[-1]
+
+
+def choose_ports(settings: Path, steps: Steps) -> None:
+    """Give each environment another port where its own is taken on this machine."""
+    text = settings.read_text()
+    for port in (3000, 3001):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                other = free_port()
+                steps.echo(f"port {port} is taken; project.yaml gets {other} instead")
+                text = text.replace(f"port: {port} ", f"port: {other} ").replace(f"port: {port}\n", f"port: {other}\n")
+    settings.write_text(text)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class Steps:
@@ -137,6 +248,8 @@ def keep_aside(project: Path, echo: Callable[[str], object]) -> None:
     """Make room for a new clone; a project that somebody touched since the last demo is renamed, not removed."""
     if not project.exists():
         return
+    for name in ("staging", "production"):
+        make("stop", f"ENV={name}", cwd=project)
     if LEFT.exists() and LEFT.read_text() == fingerprint(project):
         shutil.rmtree(project)
         return
@@ -150,7 +263,7 @@ def fingerprint(project: Path) -> str:
     facts = [
         f"{path.relative_to(project)} {path.lstat().st_size} {path.lstat().st_mtime_ns}"
         for path in sorted(project.rglob("*"))
-        if not path.is_dir() and not {".venv", ".uv", "__pycache__"} & set(path.relative_to(project).parts)
+        if not path.is_dir() and not {".venv", ".uv", ".deploy", "__pycache__"} & set(path.relative_to(project).parts)
     ]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
@@ -165,9 +278,7 @@ def told_by_dvc(output: str) -> str:
 @contextmanager
 def served(project: Path, steps: Steps) -> Iterator[str]:
     """Serve the project's Bento on a free port until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     log = DEMO / "serve.log"
     with (

@@ -16,6 +16,8 @@ from ci.shell import ROOT, run
 SLUG = "{{cookiecutter.project_slug}}"
 # The uv that runs the tests serves the projects too; the demo shows that they can install their own.
 UV = {"UV": os.environ["UV"]} if "UV" in os.environ else {}
+# Keys of projects that are gone after the tests stay out of the home of whoever runs them.
+KEYS = {"RELEASE_KEY_FOLDER": str(ROOT / "build" / "keys")}
 
 
 class Make(Protocol):
@@ -26,13 +28,13 @@ class Make(Protocol):
 
 def make(*arguments: str, cwd: Path) -> str:
     """Run make in a project, with the uv that runs the tests."""
-    return run("make", *arguments, cwd=cwd, env=UV)
+    return run("make", *arguments, cwd=cwd, env=UV | KEYS)
 
 
 def tool(project: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a program of the project's own environment in the project."""
     bin_folder = project / ".venv" / "bin"
-    env = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "true"}
+    env = {**os.environ, **KEYS, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "true"}
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     env.pop("PYTHONPYCACHEPREFIX", None)
     return subprocess.run(

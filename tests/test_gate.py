@@ -22,23 +22,28 @@ pytestmark = pytest.mark.xdist_group("golden path")
 WIDTHS = {"phone": 390, "tablet": 820, "desktop": 1400}
 
 
+# Run by a project's own Python: the record of the committed model, as a promotion would put it onto production.
+PUT_ON_PRODUCTION = """
+import hashlib, json
+from datetime import UTC, datetime
+from pathlib import Path
+from ci import record
+from ci.git import Git
+git = Git(Path.cwd())
+model = json.loads(Path("models/model.json").read_text())["sha256"]
+made = record.seal(
+    release="late-flights:" + model[:16], commit=git.commit_of("HEAD"), model=model, data="0.dir",
+    lock=hashlib.sha256(Path("dvc.lock").read_bytes()).hexdigest(), evaluation="0" * 64, card="0" * 64, metrics={},
+    bento=record.Bento(digest="sha256:" + "0" * 64, bytes=1), verdict="no champion", champion=None,
+    created=datetime.now(UTC),
+)
+print(git.commit(git.write({record.FILE: record.write(made)}), None, "Promote"))
+"""
+
+
 def serve_in_production(project: Path) -> None:
-    """Make the committed model the champion, as a promotion does: an orphan branch that names it."""
-    commit = run("git", "rev-parse", "HEAD", cwd=project).strip()
-    model = json.loads((project / "models/model.json").read_text())["sha256"]
-    record = {"version": 1, "release": "late-flights:1", "commit": commit, "model": model, "verdict": "no champion"}
-    content = project / ".git" / "release.json"
-    content.write_text(json.dumps(record | {"created": "2026-01-01T00:00:00Z"}))
-    blob = run("git", "hash-object", "-w", str(content), cwd=project).strip()
-    tree = subprocess.run(
-        ["git", "mktree"],
-        cwd=project,
-        input=f"100644 blob {blob}\trelease.json\n",
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    tip = run("git", "commit-tree", tree, "-m", "Promote late-flights:1", cwd=project).strip()
+    """Make the committed model the champion: a branch that names it."""
+    tip = tool(project, "python", "-c", PUT_ON_PRODUCTION).stdout.strip()
     run("git", "update-ref", "refs/remotes/origin/env/production", tip, cwd=project)
 
 

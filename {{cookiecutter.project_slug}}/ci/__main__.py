@@ -11,14 +11,15 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from ci import initialize, package, record
+from ci.environments import commands, folding
 from ci.errors import UserError
 
 REPORT_FOLDER = "build/report"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+app.add_typer(commands)
 
 
 @app.command()
@@ -125,7 +126,7 @@ def ledger_command(
     elif not entries:
         typer.echo("nothing was promoted yet: there is no environment's branch with a release")
     else:
-        table = Table("when", "environment", "what", "release", "verdict", "who")
+        table = folding("when", "environment", "what", "release", "verdict", "who")
         for entry in entries:
             moment = entry.when.strftime("%Y-%m-%d %H:%M")
             table.add_row(moment, entry.environment, entry.action, entry.release, entry.verdict, entry.who)

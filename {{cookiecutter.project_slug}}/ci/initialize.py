@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from ci import signing
 from ci.errors import UserError
 from ci.run import run, shown
 
@@ -31,6 +32,8 @@ def initialize(root: Path) -> None:
             "`git config --global user.email you@example.org`, then this again"
         )
     typer.echo(f"storage: {_fix_storage(root)}")
+    if private := signing.create_key(root):
+        typer.echo(f"releases are signed with {private}; keep it secret, and give it to CI as {signing.VARIABLE}")
     shown(*_dvc("add", "data/raw"), cwd=root)
     shown(*_dvc("push"), cwd=root)
     run(sys.executable, "-m", "pre_commit", "install", cwd=root)

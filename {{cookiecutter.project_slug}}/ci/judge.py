@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 from sklearn.pipeline import Pipeline
 
-from ci import gate, lock, project, record
+from ci import environment, gate, lock, project, record
 from ci.errors import UserError
+from ci.git import Git
 from ci.result import Result
 from ci.revision import Revision, resolve
 from ci.run import run
@@ -36,11 +36,19 @@ def judge(root: Path, champion_branch: str = record.PRODUCTION) -> Result:
     """
     settings = project.read(root)
     lock.require(root, [TEST, TRAIN, MODEL, FACTS, "schema.yaml"])
-    here = Revision(root, None)
-    schema, params = here.settings("schema.yaml", Schema), here.settings("params.yaml", Params)
-    content = here.output(TEST)
+    return compare(Revision(root, None), _champion(root, champion_branch), settings)
+
+
+def compare(revision: Revision, champion: Revision | None, settings: project.Project) -> Result:
+    """Judge a revision's model against the champion's, on the revision's evaluation set, by the given settings.
+
+    Raises:
+        UserError: something that the judgement needs cannot be read or trusted; nothing was judged.
+    """
+    schema, params = revision.settings("schema.yaml", Schema), revision.settings("params.yaml", Params)
+    content = revision.output(TEST)
     table = pd.read_parquet(io.BytesIO(content))
-    facts = here.facts(FACTS, persistence.ModelFacts)
+    facts = revision.facts(FACTS, persistence.ModelFacts)
     rows = cast(table, schema.columns)
     evaluation = gate.Evaluation(
         labels=data.labels(rows, schema).to_numpy(),
@@ -52,14 +60,13 @@ def judge(root: Path, champion_branch: str = record.PRODUCTION) -> Result:
         seed=params.evaluate.seed,
         digest=hashlib.sha256(content).hexdigest(),
     )
-    challenger = _candidate(here, table, "challenger", settings.trusted_types)
-    champion = _champion(root, champion_branch)
+    challenger = _candidate(revision, table, "challenger", settings.trusted_types)
     serving = _candidate(champion, table, "champion", settings.trusted_types) if champion else None
     return gate.judge(evaluation, challenger, serving, settings.gate)
 
 
 def _champion(root: Path, branch: str) -> Revision | None:
-    """The source revision of the model that serves; None if the branch does not exist yet.
+    """The source revision of the model that serves; None if the branch does not exist, or never had a release.
 
     A branch that exists without a readable record is an error: silence would let anything pass as the first model.
     """
@@ -67,13 +74,11 @@ def _champion(root: Path, branch: str) -> Revision | None:
     if tip is None:
         _require_none_at_origin(root, branch)
         return None
-    text = Revision(root, tip).text(record.FILE)
-    if text is None:
-        raise UserError(f"{branch} has no {record.FILE}: what serves there is not known, so nothing was judged")
     try:
-        return Revision(root, record.Release.model_validate_json(text).commit)
-    except ValidationError as error:
-        raise UserError(f"{record.FILE} on {branch} cannot be read: {error.errors()[0]['msg']}") from error
+        release = environment.serving(Git(root), tip)
+    except UserError as error:
+        raise UserError(f"{error}, so nothing was judged against {branch}") from error
+    return Revision(root, release.commit) if release else None
 
 
 def _require_none_at_origin(root: Path, branch: str) -> None:

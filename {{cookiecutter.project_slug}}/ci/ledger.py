@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from ci import record
+from ci.environment import PREFIX
 from ci.errors import UserError
-from ci.revision import Revision
+from ci.git import Git
 from ci.run import run
 
-PREFIX = "env/"
 FIELD = "\x1f"
 
 
@@ -28,14 +28,17 @@ class Entry(BaseModel):
     verdict: str
     commit: str
 
+    @classmethod
+    def unreadable(cls, environment: str, when: datetime, who: str, commit: str, reason: str) -> Entry:
+        """A commit whose record cannot be read."""
+        facts = {"release": "unreadable", "model": "", "verdict": reason, "action": "edit by hand"}
+        return cls(environment=environment, when=when, who=who, commit=commit, **facts)
+
 
 def read(root: Path) -> list[Entry]:
-    """All entries of all environments, the newest first.
-
-    Raises:
-        UserError: an environment's branch holds a record that cannot be read.
-    """
-    entries = [entry for branch in _branches(root) for entry in _entries(root, *branch)]
+    """All entries of all environments, the newest first."""
+    entries = [entry for branch in _branches(root) for entry in reversed(_entries(root, *branch))]
+    # A stable order: two commits of one second stay in the order of their branch.
     return sorted(entries, key=lambda entry: entry.when, reverse=True)
 
 
@@ -50,25 +53,26 @@ def _branches(root: Path) -> list[tuple[str, str]]:
 
 def _entries(root: Path, environment: str, ref: str) -> list[Entry]:
     log = run("git", "log", "--first-parent", "--reverse", f"--format=%H{FIELD}%cI{FIELD}%an", ref, cwd=root)
+    git = Git(root)
     entries: list[Entry] = []
     for line in log.splitlines():
         commit, when, who = line.split(FIELD)
-        text = Revision(root, commit).text(record.FILE)
-        if text is None:
+        content = git.read(commit, record.FILE)
+        if content is None:
             continue
+        moment = datetime.fromisoformat(when)
         try:
-            release = record.Release.model_validate_json(text)
-        except ValidationError as error:
-            raise UserError(
-                f"{record.FILE} of {commit[:12]} on {PREFIX}{environment} cannot be read: {error}"
-            ) from error
-        served = {entry.release for entry in entries}
+            release = record.read(content, commit[:12])
+        except UserError as error:
+            # What somebody did to the branch by hand belongs into the ledger as much as what machines did.
+            entries.append(Entry.unreadable(environment, moment, who, commit, str(error)))
+            continue
         entries.append(
             Entry(
                 environment=environment,
-                when=datetime.fromisoformat(when),
+                when=moment,
                 who=who,
-                action="roll back" if release.release in served else "promote",
+                action=_action(release.release, entries),
                 release=release.release,
                 model=release.model,
                 verdict=release.verdict,
@@ -76,3 +80,9 @@ def _entries(root: Path, environment: str, ref: str) -> list[Entry]:
             )
         )
     return entries
+
+
+def _action(release: str, before: list[Entry]) -> str:
+    if before and before[-1].release == release:
+        return "write again"
+    return "roll back" if release in {entry.release for entry in before} else "promote"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import re
 import shutil
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from ci.run import run
 from service.version import Version
 
 MODEL = "models/model.skops"
+CREATION_TIME = b"creation_time: '1980-01-01T00:00:00+00:00'"
 # All that the serving process reads; the training stack stays outside.
 SERVED = [
     MODEL,
@@ -61,6 +65,30 @@ def package(root: Path) -> Version:
     return version
 
 
+def archive(root: Path, version: Version) -> bytes:
+    """A built Bento as one file, the same bytes wherever and whenever it was built from the same inputs."""
+    folder = _built(root, version.release)
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            content = path.read_bytes()
+            if path == folder / "bento.yaml":
+                # The only thing that BentoML writes and the inputs do not decide.
+                content = re.sub(rb"(?m)^creation_time: .*$", CREATION_TIME, content)
+            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            entry.size = len(content)
+            entry.mode = 0o755 if path.suffix == ".sh" else 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    return whole.getvalue()
+
+
+def _built(root: Path, tag: str) -> Path:
+    """Where BentoML keeps, or would keep, a Bento."""
+    name, _, version = tag.partition(":")
+    store = Path(os.environ.setdefault("BENTOML_HOME", str(root / ".bentoml")))
+    return store / "bentos" / name / version
+
+
 def _commit(root: Path) -> str:
     if not (root / ".git").exists():
         raise UserError("a release names its commit, and this project is no Git repository yet; run `make init`")
@@ -85,10 +113,9 @@ def _stage(root: Path, context: Path) -> None:
 
 
 def _build(root: Path, context: Path, tag: str) -> None:
-    name, _, version = tag.partition(":")
-    store = Path(os.environ.setdefault("BENTOML_HOME", str(root / ".bentoml")))
-    if (store / "bentos" / name / version / "bento.yaml").exists():
+    if (_built(root, tag) / "bento.yaml").exists():
         return
+    name, _, version = tag.partition(":")
     run(sys.executable, "-m", "bentoml", "build", "--name", name, "--version", version, cwd=context)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ci.errors import UserError
 
@@ -41,6 +41,18 @@ class Gate(_Block):
     model_bytes: int = Field(gt=0)
 
 
+class Environment(_Block):
+    """Where releases serve, and what a release needs to get there."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
+    soak_minutes: float = Field(ge=0)
+    gate: Literal["champion", "none"]
+    approvals: int = Field(ge=0)
+    runner: Literal["process", "compose", "cluster"]
+    port: int = Field(ge=1, le=65535)
+    url: str | None = None
+
+
 class Card(_Block):
     """What the model card says beyond what can be computed."""
 
@@ -61,7 +73,19 @@ class Project(_Block):
     service: Service
     trusted_types: list[str]
     gate: Gate
+    environments: list[Environment] = Field(min_length=1)
     card: Card
+
+    @field_validator("environments")
+    @classmethod
+    def _distinct(cls, environments: list[Environment]) -> list[Environment]:
+        names = [environment.name for environment in environments]
+        if len(set(names)) < len(names):
+            raise ValueError("two environments have the same name")
+        for environment in environments:
+            if environment.runner == "cluster" and environment.url is None:
+                raise ValueError(f"{environment.name} runs in a cluster and needs a url, to be asked what serves there")
+        return environments
 
 
 def read(root: Path) -> Project:

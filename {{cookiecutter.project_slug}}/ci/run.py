@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from ci.errors import UserError
 
 
-def run(*command: str, cwd: Path) -> str:
-    """Run a program and return what it prints, without the last newline.
+def run(*command: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
+    """Run a program and return what it prints, without the last newline; `env` adds to the environment.
 
     Raises:
         UserError: it exited with another code than 0; the message ends with the last lines it printed.
     """
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    environment = os.environ | env if env else None
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-8:]
         raise UserError("\n  ".join([f"`{shlex.join(command)}` failed:", *said]))

@@ -1,0 +1,86 @@
+"""Runs releases as containers: docker compose with the compose file of the environment's branch, image by digest."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from ci import registry
+from ci.errors import UserError
+from ci.record import Release
+from ci.run import run
+from ci.runner import STOP_SECONDS, Instance, complete, free_port
+
+COMPOSE = "compose.yaml"
+LINES = "8"
+FOLDER = "gitops-ml.folder"
+LISTED = f'{{{{.Label "com.docker.compose.project"}}}} {{{{.Label "gitops-ml.port"}}}} {{{{.Label "{FOLDER}"}}}}'
+
+
+class Containers:
+    """See ci.runner.Runner."""
+
+    def __init__(self, folder: Path) -> None:
+        self.releases = folder / "containers"
+
+    def install(self, release: Release, files: Mapping[str, bytes]) -> None:
+        """See Runner."""
+        if release.image is None:
+            raise UserError(f"{release.release} has no image; make releases with one, or set `runner: process`")
+        target = self.releases / release.short
+        if target.exists():
+            return
+        if shutil.which("docker") is None:
+            raise UserError("`runner: compose` needs docker with its compose plug-in on this host; install it")
+        registry.require(release.image)
+        with complete(target) as part:
+            (part / COMPOSE).write_bytes(files[COMPOSE])
+        self._compose(release.short, 0, "pull", "--quiet")
+
+    def instances(self) -> list[Instance]:
+        """See Runner."""
+        listed = run("docker", "ps", "--filter", f"label={FOLDER}", "--format", LISTED, cwd=self.releases)
+        found = []
+        for line in listed.splitlines():
+            name, port, folder = line.split(" ", 2)
+            if folder == str(self.releases):
+                found.append(Instance(name.rpartition("-")[2], int(port), name))
+        return found
+
+    def start(self, short: str) -> Instance:
+        """See Runner."""
+        port = free_port()
+        self._compose(short, port, "up", "--detach")
+        return Instance(short, port, self._project(short))
+
+    def alive(self, instance: Instance) -> bool:
+        """See Runner."""
+        return any(each.name == instance.name for each in self.instances())
+
+    def stop(self, instance: Instance) -> None:
+        """See Runner."""
+        self._compose(instance.short, instance.port, "down", "--timeout", str(STOP_SECONDS))
+
+    def said(self, instance: Instance) -> str:
+        """See Runner."""
+        return self._compose(instance.short, instance.port, "logs", "--no-log-prefix", "--tail", LINES)
+
+    def forget(self, keep: set[str]) -> None:
+        """See Runner. Images stay; `docker image prune` removes them."""
+        for target in self.releases.iterdir():
+            if target.name not in keep:
+                shutil.rmtree(target)
+
+    def _compose(self, short: str, port: int, *command: str) -> str:
+        """Run docker compose on a release's file; port and folder enter it as variables."""
+        file = self.releases / short / COMPOSE
+        variables = {"MODEL_PORT": str(port), "MODEL_FOLDER": str(self.releases)}
+        options = ("--file", str(file), "--project-name", self._project(short), "--progress", "quiet")
+        return run("docker", "compose", *options, *command, cwd=file.parent, env=variables)
+
+    def _project(self, short: str) -> str:
+        """The compose project of a release in this folder: two environments may share a host."""
+        where = hashlib.sha256(str(self.releases).encode()).hexdigest()[:8]
+        return f"model-{where}-{short}"

@@ -1,0 +1,168 @@
+"""The agent's one step: have an environment serve what its branch says, or keep what serves and say why not.
+
+Fetch, check that the branch's history goes on from what was applied, verify, start the new release beside the old one,
+wait until it is ready and says that it is the right one, switch, let the old one finish, report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+
+from ci import environment, health, holds, verify
+from ci.errors import UserError
+from ci.git import Git
+from ci.host import Host, await_ready
+from ci.project import Environment
+from ci.repository import Repository
+from ci.runner import Runner
+
+FAILED = 3
+
+
+class Deployment(BaseModel):
+    """What a step found and did; the JSON that other programs read."""
+
+    version: Literal[1] = 1
+    environment: str
+    state: Literal["healthy", "failed", "empty"]
+    commit: str | None = None
+    release: str | None = None
+    serving: str | None = None
+    changed: bool = False
+    dry_run: bool = False
+    reason: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """0 if what the branch says serves; 3 if it cannot, and the last good release, if there is one, goes on."""
+        return FAILED if self.state == "failed" else 0
+
+    @property
+    def sentence(self) -> str:
+        """For the person at the command line."""
+        serves = f"{self.environment} serves {self.serving or 'nothing'}"
+        if self.state == "empty":
+            return f"nothing was promoted to {self.environment} yet"
+        if self.state == "failed":
+            return f"{serves}; {self.release or 'what its branch says'} cannot serve: {self.reason}"
+        if self.dry_run and self.changed:
+            return f"{serves}, and would serve {self.release}"
+        return f"{serves}{' now' if self.changed else ' already'}"
+
+
+def deploy(
+    root: Path,
+    name: str,
+    folder: Path,
+    *,
+    accept_rewritten: bool = False,
+    dry_run: bool = False,
+    runners: Mapping[str, Runner] | None = None,
+) -> Deployment:
+    """Go one step. `runners` are ways to run releases other than those of this project.
+
+    Raises:
+        UserError: Git does not answer, or another agent works on the same folder; what serves goes on serving.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        with lock.acquire(timeout=0):
+            host = Host(root, folder, runners)
+            if not dry_run:
+                # Before anything that may fail: what served before the host was restarted serves again.
+                host.revive()
+            return _step(Repository.opened(root), name, host, accept_rewritten, dry_run)
+    except Timeout as error:
+        raise UserError(f"another agent is at work in {folder}") from error
+
+
+def stop(root: Path, folder: Path) -> list[str]:
+    """End all that an agent started in a folder; returns what. The next step starts it again."""
+    folder = folder.resolve()
+    if not folder.exists():
+        return []
+    with FileLock(folder / "lock"):
+        return Host(root, folder).stop_all()
+
+
+def _step(repository: Repository, name: str, host: Host, accept_rewritten: bool, dry_run: bool) -> Deployment:
+    settings, tip = repository.settings(name), repository.tip(name)
+    if settings.runner == "cluster":
+        return _observe(repository, settings, tip, dry_run)
+    active = host.active
+    found = Deployment(
+        environment=name,
+        state="failed",
+        commit=tip,
+        serving=active.release.release if active else None,
+        dry_run=dry_run,
+    )
+    try:
+        if active and not accept_rewritten and not repository.git.is_ancestor(active.commit, tip):
+            raise UserError(
+                f"the history of {environment.branch(name)} was rewritten: it does not hold {active.commit[:12]}, "
+                "which was applied last; find out by whom, then deploy with OPTIONS=--accept-rewritten"
+            )
+        named = environment.serving(repository.git, tip)
+        if named is None:
+            return found.model_copy(update={"state": "empty", "reason": "nothing was promoted yet"})
+        found = found.model_copy(update={"release": named.release})
+        candidate = verify.require_applicable(repository, name, tip)
+        hold = holds.read(repository.git).get(named.release)
+        if hold and named.release != found.serving:
+            raise UserError(f"{named.release} is on hold: {hold.reason}")
+        if dry_run:
+            return found.model_copy(update={"state": "healthy", "changed": named.release != found.serving})
+        host.serve(candidate.release, tip, settings, environment.render(repository.git, candidate, name))
+        done = found.model_copy(
+            update={"state": "healthy", "serving": named.release, "changed": named.release != found.serving}
+        )
+    except UserError as error:
+        done = found.model_copy(update={"reason": str(error)})
+    if not dry_run:
+        _report(repository.git, done)
+    return done
+
+
+def _observe(repository: Repository, settings: Environment, tip: str, dry_run: bool) -> Deployment:
+    """In a cluster others apply the branch; wait until what serves there is what it says."""
+    candidate = verify.require_applicable(repository, settings.name, tip)
+    release, url = candidate.release, settings.url or ""
+    found = Deployment(environment=settings.name, state="healthy", commit=tip, release=release.release, dry_run=dry_run)
+    try:
+        await_ready(url, release, lambda: None)
+        done = found.model_copy(update={"serving": release.release})
+    except UserError as error:
+        done = found.model_copy(update={"state": "failed", "reason": str(error)})
+    if not dry_run:
+        _report(repository.git, done)
+    return done
+
+
+def _report(git: Git, done: Deployment) -> None:
+    if done.commit is None or done.state == "empty":
+        return
+    now = datetime.now(UTC).replace(microsecond=0)
+    report = health.Report(
+        state=done.state,
+        commit=done.commit,
+        release=done.release,
+        serving=done.serving,
+        since=now,
+        checked=now,
+        reason=done.reason,
+    )
+    try:
+        health.write(git, done.environment, report)
+    except UserError as error:
+        raise UserError(
+            f"{done.serving or 'nothing'} serves in {done.environment}, but this cannot be reported: {error}"
+        ) from error

@@ -1,0 +1,127 @@
+"""What the branch of an environment holds: the whole tree is a function of release, source commit and environment."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ci import record
+from ci.errors import UserError
+from ci.git import Git
+
+PREFIX = "env/"
+STATE = "state"
+SOURCE = "deploy"
+# Files of the source commit's deploy/ and where they stand on the branch. The last two need an image.
+COPIED = {"branch/README.md": "README.md", "branch/deploy.yml": ".github/workflows/deploy.yml"}
+COPIED_WITH_IMAGE = {"compose.yaml": "compose.yaml", "branch/kustomization.yaml": "kubernetes/kustomization.yaml"}
+FOLDERS_WITH_IMAGE = ("base", "overlays/{environment}")
+FACT = re.compile(rb"@([a-z]+)@")
+EMPTY = "# Environment {name}\n\nNothing was promoted to it yet. Machines write this branch; do not edit it by hand.\n"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A release as its tag holds it: the record, and the exact bytes of the three files."""
+
+    release: record.Release
+    files: Mapping[str, bytes]
+
+
+def branch(name: str) -> str:
+    """The branch of an environment."""
+    return PREFIX + name
+
+
+def empty(name: str) -> dict[str, bytes]:
+    """The tree of an environment that never had a release."""
+    return _with_state({"README.md": EMPTY.format(name=name).encode()})
+
+
+def render(git: Git, candidate: Candidate, name: str) -> dict[str, bytes]:
+    """The whole tree of the branch that has a release serve in an environment, byte by byte.
+
+    Nothing but the arguments and the source commit decides, so whoever renders again gets the same bytes: the files of
+    the source commit's deploy/ with each `@fact@` replaced, the record, its signature and the model card.
+
+    Raises:
+        UserError: the source commit is not here, or its deploy/ has no such environment.
+    """
+    release = candidate.release
+    if git.commit_of(release.commit) is None:
+        raise UserError(f"the source commit {release.commit[:12]} of {release.release} is not in this repository")
+    facts = _facts(release, name)
+    files = {target: _replaced(content, facts) for target, content in _sources(git, release, name).items()} | dict(
+        candidate.files
+    )
+    return _with_state(files)
+
+
+def serving(git: Git, commit: str) -> record.Release | None:
+    """The release that a commit on an environment's branch names; None if none was ever promoted.
+
+    Raises:
+        UserError: the commit has a record that cannot be trusted, or neither record nor the mark of an empty branch.
+    """
+    content, state = git.read_all([f"{commit}:{record.FILE}", f"{commit}:{STATE}"])
+    if content is not None:
+        return record.read(content, commit[:12])
+    if state is None:
+        raise UserError(f"{commit[:12]} has no {record.FILE}: what serves there is not known")
+    return None
+
+
+def _sources(git: Git, release: record.Release, name: str) -> dict[str, bytes]:
+    targets = dict(COPIED)
+    if release.image is not None:
+        targets |= COPIED_WITH_IMAGE
+        for folder in (each.format(environment=name) for each in FOLDERS_WITH_IMAGE):
+            found = git.paths(release.commit, f"{SOURCE}/{folder}")
+            if not found:
+                raise UserError(f"{SOURCE}/{folder} is missing in {release.commit[:12]}, so {name} cannot be rendered")
+            targets |= {
+                path.removeprefix(f"{SOURCE}/"): f"kubernetes/{path.removeprefix(f'{SOURCE}/')}" for path in found
+            }
+    contents = git.read_all(f"{release.commit}:{SOURCE}/{path}" for path in targets)
+    rendered = {}
+    for (path, target), content in zip(targets.items(), contents, strict=True):
+        if content is None:
+            raise UserError(f"{SOURCE}/{path} is missing in {release.commit[:12]}, so {name} cannot be rendered")
+        rendered[target] = content
+    return rendered
+
+
+def _facts(release: record.Release, name: str) -> dict[str, str]:
+    project, _, short = release.release.partition(":")
+    image = release.image
+    return {
+        "environment": name,
+        "project": project,
+        "release": release.release,
+        "short": short,
+        "commit": release.commit,
+        "model": release.model,
+        "data": release.data,
+        "verdict": release.verdict,
+        "created": release.created.isoformat(),
+        "metrics": "\n".join(f"| {metric} | {value:.4f} |" for metric, value in sorted(release.metrics.items())),
+        "image": image.name if image else "",
+        "digest": image.digest if image else "",
+    }
+
+
+def _replaced(content: bytes, facts: Mapping[str, str]) -> bytes:
+    return FACT.sub(lambda found: facts.get(found[1].decode(), found[0].decode()).encode(), content)
+
+
+def _with_state(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Add one line that is another one for any other content.
+
+    Two promotions from the same base then always conflict in it, and Git can never merge them into a mixture.
+    """
+    whole = hashlib.sha256()
+    for path, content in sorted(files.items()):
+        whole.update(f"{path}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+    return files | {STATE: f"{whole.hexdigest()}\n".encode()}

@@ -1,0 +1,142 @@
+"""Where promotions are proposed and merged: on GitHub as pull requests, else with Git alone."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Protocol
+
+import httpx
+
+from ci.errors import UserError
+from ci.git import REMOTE, Git
+from ci.run import run
+
+GITHUB = re.compile(r"github\.com[:/](?P<name>[^/]+/[^/]+?)(\.git)?/?$")
+CONTEXT = "promotion"
+DESCRIPTION = 140
+SECONDS = 30.0
+
+
+class Forge(Protocol):
+    """What promotions need, beyond the branches that they are."""
+
+    def propose(self, branch: str, base: str, title: str, body: str) -> str:
+        """Ask for a branch to be merged, unless that was done; where to look at it."""
+
+    def withdraw(self, branch: str, reason: str) -> None:
+        """Close what was proposed and remove its branch."""
+
+    def tell(self, commit: str, state: str, sentence: str) -> None:
+        """Say of a commit whether it may be merged: success, failure or pending."""
+
+    def merge(self, branch: str, base: str, commit: str) -> None:
+        """Merge exactly this commit, if the base is still what the commit follows."""
+
+
+class PlainGit:
+    """Git alone: a proposal is its branch, and merging is a push that only goes forward."""
+
+    def __init__(self, git: Git) -> None:
+        self.git = git
+
+    def propose(self, branch: str, base: str, title: str, body: str) -> str:
+        """See Forge."""
+        return f"{branch} into {base}"
+
+    def withdraw(self, branch: str, reason: str) -> None:
+        """See Forge."""
+        self.git.delete(f"refs/heads/{branch}")
+
+    def tell(self, commit: str, state: str, sentence: str) -> None:
+        """See Forge; Git has no place for it, and merging verifies again."""
+
+    def merge(self, branch: str, base: str, commit: str) -> None:
+        """See Forge."""
+        self.git.push(commit, f"refs/heads/{base}")
+        self.git.delete(f"refs/heads/{branch}")
+
+
+class GitHub:
+    """GitHub by REST, with the token of the environment."""
+
+    def __init__(self, git: Git, repository: str, token: str, api: str) -> None:
+        self.git = git
+        self.owner = repository.partition("/")[0]
+        self.client = httpx.Client(
+            base_url=f"{api.rstrip('/')}/repos/{repository}/",
+            headers={
+                "authorization": f"Bearer {token}",
+                "accept": "application/vnd.github+json",
+                "x-github-api-version": "2022-11-28",
+            },
+            timeout=SECONDS,
+        )
+
+    def propose(self, branch: str, base: str, title: str, body: str) -> str:
+        """See Forge."""
+        pull = self._open(branch)
+        if pull is None:
+            pull = self._ask("POST", "pulls", {"title": title, "head": branch, "base": base, "body": body})
+        return str(pull["html_url"])
+
+    def withdraw(self, branch: str, reason: str) -> None:
+        """See Forge."""
+        if pull := self._open(branch):
+            self._ask("POST", f"issues/{pull['number']}/comments", {"body": reason})
+            self._ask("PATCH", f"pulls/{pull['number']}", {"state": "closed"})
+        self.git.delete(f"refs/heads/{branch}")
+
+    def tell(self, commit: str, state: str, sentence: str) -> None:
+        """See Forge."""
+        said = sentence if len(sentence) <= DESCRIPTION else f"{sentence[: DESCRIPTION - 1]}…"
+        self._ask("POST", f"statuses/{commit}", {"state": state, "description": said, "context": CONTEXT})
+
+    def merge(self, branch: str, base: str, commit: str) -> None:
+        """See Forge; `sha` has GitHub refuse if the branch is not this commit any more."""
+        pull = self._open(branch)
+        if pull is None:
+            raise UserError(f"there is no open pull request of {branch}; promote again")
+        self._ask("PUT", f"pulls/{pull['number']}/merge", {"sha": commit, "merge_method": "rebase"})
+        self.git.fetch()
+        self.git.delete(f"refs/heads/{branch}")
+
+    def _open(self, branch: str) -> dict[str, Any] | None:
+        found = self._ask("GET", "pulls", params={"head": f"{self.owner}:{branch}", "state": "open"})
+        return found[0] if found else None
+
+    def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, params: dict[str, str] | None = None
+    ) -> Any:
+        try:
+            answer = self.client.request(method, path, json=body, params=params)
+        except httpx.HTTPError as error:
+            raise UserError(f"GitHub does not answer: {error or type(error).__name__}") from error
+        if not answer.is_success:
+            raise UserError(f"GitHub refuses {method} {path} with {answer.status_code}: {_said(answer)}")
+        return answer.json() if answer.content else None
+
+
+def of(git: Git) -> Forge:
+    """GitHub where `origin` is there, or where a workflow of GitHub runs; else Git alone.
+
+    Raises:
+        UserError: it is GitHub, and there is no token.
+    """
+    known = GITHUB.search(run("git", "remote", "get-url", REMOTE, cwd=git.root))
+    name = os.environ.get("GITHUB_REPOSITORY") or (known["name"] if known else None)
+    if name is None:
+        return PlainGit(git)
+    token = os.environ.get("GH_TOKEN") or os.environ.get("GITHUB_TOKEN")
+    if not token:
+        raise UserError(
+            "promotions on GitHub are pull requests; set GH_TOKEN, for example to what `gh auth token` prints"
+        )
+    return GitHub(git, name, token, os.environ.get("GITHUB_API_URL", "https://api.github.com"))
+
+
+def _said(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:200]

@@ -1,0 +1,325 @@
+"""Promotion and rollback are one operation: put a release on an environment.
+
+It is one machine-written commit on the current tip of the environment's branch, on a branch of its own that never
+changes, and it is merged only if every check holds. What differs is how the release is chosen and which checks apply.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel
+
+from ci import environment, forge, health, holds, record, release, verify
+from ci.errors import UserError
+from ci.git import RejectedError
+from ci.repository import Repository
+
+KINDS: tuple[verify.Kind, ...] = ("promote", "rollback")
+BLOCKED = 3
+State = Literal["nothing to do", "merged", "open", "blocked"]
+
+
+class Outcome(BaseModel):
+    """What came of it; the JSON that other programs read."""
+
+    version: Literal[1] = 1
+    environment: str
+    kind: verify.Kind
+    release: str
+    replaces: str | None
+    state: State
+    dry_run: bool = False
+    branch: str | None = None
+    commit: str | None = None
+    where: str | None = None
+    held: str | None = None
+    checks: list[verify.Check] = []
+
+    @property
+    def exit_code(self) -> int:
+        """0 if it was done, was done before, or waits to be merged; 3 if a check blocks it."""
+        return BLOCKED if self.state == "blocked" else 0
+
+    @property
+    def sentence(self) -> str:
+        """For the person at the command line."""
+        held = f"; {self.held} is on hold" if self.held and not self.dry_run else ""
+        said = {
+            "nothing to do": f"{self.environment} has {self.release} already",
+            "merged": f"{self.environment} is to serve {self.release} now; its agent applies it",
+            "blocked": f"{self.release} cannot be put on {self.environment}: {len(self._failed)} checks do not hold",
+            "open": f"{self.where or self.branch} is open; {self._awaited}",
+        }[self.state]
+        return f"{'would be: ' if self.dry_run and self.state != 'nothing to do' else ''}{said}{held}"
+
+    @property
+    def _failed(self) -> list[verify.Check]:
+        return [check for check in self.checks if not check.holds]
+
+    @property
+    def _awaited(self) -> str:
+        if self._failed:
+            return f"it waits: {'; '.join(check.sentence for check in self._failed)}"
+        return f"somebody merges it: `make merge ENV={self.environment}`, or the button of its pull request"
+
+
+def promote(repository: Repository, name: str, wanted: str | None = None, dry_run: bool = False) -> Outcome:
+    """Put a release on an environment: by default what the environment before serves, or the newest one of main.
+
+    Raises:
+        UserError: there is no release to promote, or something cannot be read.
+    """
+    repository.tip(name)
+    chosen = wanted or _next(repository, name)
+    return _put(repository, name, release.find(repository.git, chosen), "promote", dry_run)
+
+
+def rollback(
+    repository: Repository, name: str, to: str | None = None, reason: str | None = None, dry_run: bool = False
+) -> Outcome:
+    """Put the release that served before on an environment, and hold the one that serves now.
+
+    The hold comes first: whatever happens next, the bad release goes nowhere.
+
+    Raises:
+        UserError: nothing served there before, or something cannot be read.
+    """
+    serving = _named(repository, name)
+    served = health.served(repository.git, name)
+    if not served:
+        raise UserError(f"nothing was ever healthy in {name}, so there is nothing to roll back to")
+    target = release.find(repository.git, to or _previous(repository, name, serving))
+    if serving is not None and target.release.release == serving.release:
+        raise UserError(f"{name} has {serving.release} already; name another release to roll back to")
+    if serving is not None and not dry_run:
+        holds.add(repository.git, serving, reason or f"rolled back in {name}", datetime.now(UTC))
+    outcome = _put(repository, name, target, "rollback", dry_run)
+    return outcome.model_copy(update={"held": serving.release if serving else None})
+
+
+def merge(repository: Repository, name: str, dry_run: bool = False) -> Outcome:
+    """Merge what is proposed for an environment, if every check holds now.
+
+    Raises:
+        UserError: nothing is proposed, or more than one thing.
+    """
+    branch, commit = _proposal(repository, name)
+    checked = verify.verify(repository, name, commit, _kind(branch))
+    serving = _named(repository, name)
+    outcome = Outcome(
+        environment=name,
+        kind=checked.kind,
+        release=checked.release or "an unreadable release",
+        replaces=serving.release if serving else None,
+        state="merged" if checked.passes else "blocked",
+        dry_run=dry_run,
+        branch=branch,
+        commit=commit,
+        checks=checked.checks,
+    )
+    if not dry_run:
+        _tell(repository, checked)
+        if checked.passes:
+            _merge(repository, name, branch, commit)
+    return outcome
+
+
+def verify_proposal(repository: Repository, name: str, wanted: str | None = None) -> verify.Verification:
+    """Check what is proposed for an environment, or a commit that may be.
+
+    Raises:
+        UserError: nothing is proposed, or there is no such commit.
+    """
+    if wanted is None:
+        branch, commit = _proposal(repository, name)
+    else:
+        found = repository.git.commit_of(wanted)
+        if found is None:
+            raise UserError(f"there is no commit {wanted!r} here")
+        proposed = proposals(repository, name)
+        branch, commit = next((each for each, tip in proposed.items() if tip == found), ""), found
+    return verify.verify(repository, name, commit, _kind(branch))
+
+
+def bootstrap(repository: Repository, dry_run: bool = False) -> list[str]:
+    """Create the branch of each environment that has none; returns their names.
+
+    Raises:
+        UserError: a branch is gone that had releases; a new one would make its history, and its champion, forgotten.
+    """
+    git = repository.git
+    release.trusted_keys(git)
+    missing = [each.name for each in repository.policy.environments if git.tip(environment.branch(each.name)) is None]
+    for name in missing:
+        report = health.latest(git, name)
+        if report is not None:
+            raise UserError(
+                f"{environment.branch(name)} is gone from origin, and {report.release} was promoted there; "
+                f"restore it: `git push origin {report.commit}:refs/heads/{environment.branch(name)}`"
+            )
+    for name in missing if not dry_run else ():
+        commit = git.commit(git.write(environment.empty(name)), None, f"Create environment {name}")
+        try:
+            git.push(commit, f"refs/heads/{environment.branch(name)}")
+        except RejectedError:
+            # Somebody else created it in the meantime.
+            git.fetch()
+            repository.tip(name)
+    return missing
+
+
+def proposals(repository: Repository, name: str) -> dict[str, str]:
+    """The open branches that shall be merged into an environment's, and their commits."""
+    found: dict[str, str] = {}
+    for kind in KINDS:
+        found |= repository.git.branches(f"{kind}/{name}/")
+    return found
+
+
+def _proposal(repository: Repository, name: str) -> tuple[str, str]:
+    repository.tip(name)
+    proposed = proposals(repository, name)
+    if not proposed:
+        raise UserError(f"nothing is proposed for {name}; `make promote ENV={name}` proposes")
+    if len(proposed) > 1:
+        raise UserError(f"{len(proposed)} branches are proposed for {name}: {', '.join(proposed)}; promote again")
+    return next(iter(proposed.items()))
+
+
+def _kind(branch: str) -> verify.Kind:
+    return "rollback" if branch.startswith("rollback/") else "promote"
+
+
+def _put(
+    repository: Repository, name: str, candidate: environment.Candidate, kind: verify.Kind, dry_run: bool
+) -> Outcome:
+    """Propose a release for an environment, and merge it where nobody needs to approve."""
+    git, tip = repository.git, repository.tip(name)
+    target = candidate.release
+    serving = _named(repository, name)
+    outcome = Outcome(
+        environment=name,
+        kind=kind,
+        release=target.release,
+        replaces=serving.release if serving else None,
+        state="nothing to do",
+        dry_run=dry_run,
+    )
+    tree = git.write(environment.render(git, candidate, name))
+    if tree == git.tree(tip):
+        return outcome
+    # Named by its base too: a branch that was proposed never changes, and a moved base needs a new one.
+    branch = f"{kind}/{name}/{target.short}-{tip[:8]}"
+    proposed = proposals(repository, name)
+    commit = proposed.get(branch) or git.commit(tree, tip, _message(name, kind, target, serving))
+    checked = verify.verify(repository, name, commit, kind)
+    outcome = outcome.model_copy(update={"branch": branch, "commit": commit, "checks": checked.checks})
+    if not checked.passes and not checked.waits:
+        if branch in proposed and not dry_run:
+            _tell(repository, checked)
+        return outcome.model_copy(update={"state": "blocked"})
+    if dry_run:
+        return outcome.model_copy(update={"state": "open"})
+    commit = _propose(repository, name, branch, commit, tree)
+    outcome = outcome.model_copy(update={"commit": commit})
+    return _proposed(repository, name, outcome, checked, [other for other in proposed if other != branch])
+
+
+def _proposed(
+    repository: Repository, name: str, outcome: Outcome, checked: verify.Verification, replaced: list[str]
+) -> Outcome:
+    hosting = forge.of(repository.git)
+    assert outcome.branch  # noqa: S101 - for the type checker, as the next one
+    assert outcome.commit  # noqa: S101
+    title = f"{'Promote' if outcome.kind == 'promote' else 'Roll back to'} {outcome.release} on {name}"
+    where = hosting.propose(outcome.branch, environment.branch(name), title, _body(outcome))
+    for other in replaced:
+        hosting.withdraw(other, f"{outcome.release} is proposed for {name} now; this one can be merged no more.")
+    _tell(repository, checked)
+    if checked.waits or repository.settings(name).approvals:
+        return outcome.model_copy(update={"state": "open", "where": where})
+    _merge(repository, name, outcome.branch, outcome.commit)
+    return outcome.model_copy(update={"state": "merged", "where": where})
+
+
+def _propose(repository: Repository, name: str, branch: str, commit: str, tree: str) -> str:
+    """Push a proposal's branch; one that is there already with the same content on the same base is taken as it is."""
+    git = repository.git
+    try:
+        git.push(commit, f"refs/heads/{branch}")
+    except RejectedError:
+        git.fetch()
+        found = git.tip(branch)
+        if found is None or git.tree(found) != tree or git.parents(found) != git.parents(commit):
+            raise UserError(
+                f"origin has a branch {branch} with another content; look who made it, remove it, and try again"
+            ) from None
+        return found
+    return commit
+
+
+def _merge(repository: Repository, name: str, branch: str, commit: str) -> None:
+    try:
+        forge.of(repository.git).merge(branch, environment.branch(name), commit)
+    except RejectedError as error:
+        raise UserError(
+            f"{environment.branch(name)} has moved on while this was checked, so it was not merged; promote again"
+        ) from error
+
+
+def _tell(repository: Repository, checked: verify.Verification) -> None:
+    state = "success" if checked.passes else "pending" if checked.waits else "failure"
+    said = "; ".join(f"{check.name}: {check.sentence}" for check in checked.failures) or "every check holds"
+    forge.of(repository.git).tell(checked.commit, state, said)
+
+
+def _next(repository: Repository, name: str) -> str:
+    before = repository.before(name)
+    if before is not None:
+        serving = repository.serving(before.name)
+        if serving is None:
+            raise UserError(f"{before.name}, which comes before {name}, has no release yet; promote one there first")
+        return serving.release
+    held = holds.read(repository.git)
+    newest = next((each for each in release.listed(repository.git) if each.release not in held), None)
+    if newest is None:
+        raise UserError("there is no release that is not on hold; `make release` makes one")
+    return newest.release
+
+
+def _named(repository: Repository, name: str) -> record.Release | None:
+    """The release that the branch names; None too if somebody edited the record, which a new commit then mends."""
+    try:
+        return repository.serving(name)
+    except UserError:
+        repository.tip(name)
+        return None
+
+
+def _previous(repository: Repository, name: str, serving: record.Release | None) -> str:
+    held = holds.read(repository.git)
+    bad = serving.release if serving else None
+    others = [each for each in health.served(repository.git, name) if each != bad and each not in held]
+    if not others:
+        raise UserError(f"no other release was healthy in {name} before and is not on hold; promote a new one")
+    return others[0]
+
+
+def _message(name: str, kind: verify.Kind, target: record.Release, serving: record.Release | None) -> str:
+    title = f"{'Promote' if kind == 'promote' else 'Roll back to'} {target.release}"
+    came = f"Replaces: {serving.release}\n" if serving else ""
+    facts = f"Environment: {name}\nCommit: {target.commit}\nModel: {target.model}\n{came}Verdict: {target.verdict}"
+    return f"{title}\n\n{facts}"
+
+
+def _body(outcome: Outcome) -> str:
+    rows = "\n".join(
+        f"| {'yes' if check.holds else 'no'} | {check.name} | {check.sentence} |" for check in outcome.checks
+    )
+    replaced = f" It replaces {outcome.replaces}." if outcome.replaces else ""
+    return (
+        f"Puts {outcome.release} on {outcome.environment}.{replaced} A machine wrote this branch; do not add to it.\n\n"
+        f"| holds | check | why |\n|---|---|---|\n{rows}\n"
+    )
