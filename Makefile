@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/cache/python
 export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
 
-.PHONY: browser help setup demo test check bake clean
+.PHONY: browser help setup demo bench test check bake clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,11 @@ setup: $(if $(findstring .uv/,$(UV)),.uv/bin/uv) ## Install what developing the 
 	python3 -m venv .uv
 	.uv/bin/pip install --quiet --disable-pip-version-check 'uv==0.13.9'
 
-demo: setup ## The main job: from nothing to served predictions on real data, in build/demo
+demo: setup ## The main job: from nothing to a promoted release on real data, in build/demo
 	@$(RUN) python -m ci.demo
+
+bench: setup ## Time until a promoted release, and one that is rolled back to, serves; what the front costs
+	@$(RUN) python -m ci.bench
 
 test: setup browser ## Run all tests, the golden path and every variant included
 	$(RUN) pytest

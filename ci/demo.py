@@ -157,7 +157,7 @@ def promote(project: Path, steps: Steps) -> str:
         make("deploy", "ENV=production", cwd=project, echo=steps.echo)
         url = production(project)
         release = str(httpx.get(f"{url}/version").json()["release"])
-        steps.remark(f"{release} serves at {url}; {ask(url, lambda line: None)}")
+        steps.remark(f"{release} serves at {url}")
     return release
 
 

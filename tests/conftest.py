@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from ci.bake import bake, export
-from ci.shell import ROOT, run
+from ci.shell import ROOT, environment, run
 
 SLUG = "{{cookiecutter.project_slug}}"
 # The uv that runs the tests serves the projects too; the demo shows that they can install their own.
@@ -31,14 +32,20 @@ def make(*arguments: str, cwd: Path) -> str:
     return run("make", *arguments, cwd=cwd, env=UV | KEYS)
 
 
-def tool(project: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a program of the project's own environment in the project."""
+def tool(
+    project: Path, *command: str, check: bool = True, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of the project's own environment in the project; `env` adds to the environment."""
     bin_folder = project / ".venv" / "bin"
-    env = {**os.environ, **KEYS, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "true"}
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
-    env.pop("PYTHONPYCACHEPREFIX", None)
+    whole = {**environment(), **KEYS, "DVC_NO_ANALYTICS": "true", **(env or {})}
+    whole["PATH"] = f"{bin_folder}{os.pathsep}{whole['PATH']}"
     return subprocess.run(
-        [str(bin_folder / command[0]), *command[1:]], cwd=project, env=env, check=check, capture_output=True, text=True
+        [str(bin_folder / command[0]), *command[1:]],
+        cwd=project,
+        env=whole,
+        check=check,
+        capture_output=True,
+        text=True,
     )
 
 

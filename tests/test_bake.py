@@ -18,7 +18,14 @@ from tests.conftest import SLUG
 EXPECTED = set((ROOT / "tests" / "expected_files.txt").read_text().split())
 # The template's own cookiecutter and cruft.
 ENV = {"PATH": os.environ["PATH"]}
-PARSERS = {".json": json.loads, ".toml": tomllib.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}
+
+
+def documents(text: str) -> list[object]:
+    """The documents of a YAML file."""
+    return list(yaml.safe_load_all(text))
+
+
+PARSERS = {".json": json.loads, ".toml": tomllib.loads, ".yaml": documents, ".yml": documents}
 
 
 def files_of(project: Path) -> set[str]:
@@ -50,7 +57,9 @@ def test_every_settings_file_parses(variant: Path) -> None:
     parsed = [name for name in EXPECTED if Path(name).suffix in PARSERS]
     assert len(parsed) >= 7
     for name in parsed:
-        assert PARSERS[Path(name).suffix]((variant / name).read_text())
+        parsed_file = PARSERS[Path(name).suffix]((variant / name).read_text())
+        assert parsed_file
+        assert None not in parsed_file
 
 
 def test_answers_arrive_as_they_were_given(tmp_path: Path) -> None:

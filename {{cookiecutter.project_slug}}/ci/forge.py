@@ -68,7 +68,7 @@ class GitHub:
             headers={
                 "authorization": f"Bearer {token}",
                 "accept": "application/vnd.github+json",
-                "x-github-api-version": "2022-11-28",
+                "x-github-api-version": "2026-03-10",
             },
             timeout=SECONDS,
         )

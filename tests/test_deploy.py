@@ -1,0 +1,216 @@
+"""The agent of a host, with real releases, real Bentos and real requests, while it is killed."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from ci.demo import free_port
+from ci.shell import ROOT, environment, run
+from tests.conftest import KEYS, make, tool
+from tests.forge import GitHub
+
+pytestmark = pytest.mark.xdist_group("deploy")
+KILLS = 8
+# A step with a new release takes about so long on two cores that also carry the load.
+STEP_SECONDS = 7.0
+
+
+@dataclass
+class Host:
+    """A project with one environment, in which two releases can serve."""
+
+    project: Path
+    port: int
+    releases: list[str]
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def instances(self) -> list[str]:
+        """The Bentos that run, by the hash of their release."""
+        folder = str(self.project / ".deploy" / "production" / "releases")
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            if words[1:4] == ["-m", "bentoml", "serve"] and words[4].startswith(folder):
+                found.append(Path(words[4]).parent.name)
+        return found
+
+    def ci(self, *arguments: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Run a command of the project's automation and return the JSON that it prints; exit code 3 is an answer."""
+        done = tool(self.project, "python", "-m", "ci", *arguments, "--json", env=env, check=False)
+        assert done.returncode in (0, 3), done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def other(self) -> str:
+        """The release that does not serve."""
+        serving = self.ci("status")["environments"][0]["release"]
+        return next(each for each in self.releases if each != serving)
+
+    def change_main(self, **production: Any) -> None:
+        """Merge other rules for the environment."""
+        path = self.project / "project.yaml"
+        settings = yaml.safe_load(path.read_text())
+        settings["environments"][0].update(production)
+        path.write_text(yaml.safe_dump(settings))
+        run("git", "commit", "--quiet", "--no-verify", "--all", "--message", f"{production}", cwd=self.project)
+        run("git", "push", "--quiet", "origin", "main", cwd=self.project)
+
+    def agent(self) -> subprocess.Popen[bytes]:
+        """Start the agent's step."""
+        command = [str(self.project / ".venv" / "bin" / "python"), "-m", "ci", "deploy", "production"]
+        return subprocess.Popen(command, cwd=self.project, env={**environment(), **KEYS}, stdout=subprocess.DEVNULL)
+
+
+@dataclass
+class Load:
+    """Asks for predictions as fast as they come, and remembers what went wrong."""
+
+    url: str
+    row: dict[str, Any]
+    answered: int = 0
+    lost: list[str] = field(default_factory=list)
+    scores: set[float] = field(default_factory=set)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Ask until it is over, over connections that are kept."""
+        with httpx.Client(timeout=60) as client:
+            while not self.over.is_set():
+                try:
+                    answer = client.post(f"{self.url}/predict", json={"row": self.row})
+                    self.scores.add(answer.raise_for_status().json()["score"])
+                    self.answered += 1
+                except httpx.HTTPError as error:
+                    self.lost.append(f"{type(error).__name__}: {error}")
+                time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def host(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """Two releases of the trained model: the second one's service takes fewer rows at a time."""
+    folder = tmp_path_factory.mktemp("host")
+    origin, project, port = folder / "origin.git", folder / "late-flights", free_port()
+    run("git", "clone", "--quiet", "--bare", str(trained), str(origin), cwd=folder)
+    run("git", "clone", "--quiet", str(origin), str(project), cwd=folder)
+    (project / ".venv").symlink_to(trained / ".venv")
+    make("pull", cwd=project)
+    releases = []
+    for rows in (10000, 9999):
+        settings = yaml.safe_load((project / "project.yaml").read_text())
+        production = settings["environments"][-1] | {"gate": "none", "approvals": 0, "port": port}
+        settings["service"]["batch_rows"] = rows
+        (project / "project.yaml").write_text(yaml.safe_dump(settings | {"environments": [production]}))
+        run("git", "commit", "--quiet", "--no-verify", "--all", "--message", f"{rows} rows", cwd=project)
+        run("git", "push", "--quiet", "origin", "main", cwd=project)
+        releases.append(json.loads(tool(project, "python", "-m", "ci", "release", "--json").stdout)["release"])
+    made = Host(project, port, releases)
+    made.ci("bootstrap")
+    try:
+        yield made
+    finally:
+        make("stop", "ENV=production", cwd=project)
+
+
+def test_an_agent_that_is_killed_loses_no_request(host: Host, trained: Path) -> None:
+    """Killed at random moments of replacing a release under load, the agent's next step serves exactly that release."""
+    random.seed(0)
+    columns = yaml.safe_load((host.project / "schema.yaml").read_text())["columns"]
+    features = [name for name, column in columns.items() if column.get("role", "feature") == "feature"]
+    row = pq.read_table(ROOT / "ci/batches/2013-04.parquet", columns=features).slice(0, 1).to_pylist()[0]
+    host.ci("promote", "production", "--release", host.releases[0])
+    assert host.ci("deploy", "production")["serving"] == host.releases[0]
+    load = Load(host.url, row)
+    asking = [threading.Thread(target=load.run) for _ in range(2)]
+    for thread in asking:
+        thread.start()
+    killed = 0
+    try:
+        for turn in range(1, KILLS + 1):
+            wanted = host.releases[turn % 2]
+            host.ci("promote", "production", "--release", wanted)
+            agent = host.agent()
+            time.sleep(random.uniform(0.5, STEP_SECONDS))  # noqa: S311 - not for secrets
+            killed += agent.poll() is None
+            agent.send_signal(signal.SIGKILL)
+            agent.wait()
+            assert host.ci("deploy", "production")["serving"] == wanted
+            assert host.instances() == [wanted.partition(":")[2]]
+            assert httpx.get(f"{host.url}/version").json()["release"] == wanted
+    finally:
+        load.over.set()
+        for thread in asking:
+            thread.join()
+    assert killed >= KILLS // 2
+    assert load.lost == []
+    assert load.answered > 100
+    assert len(load.scores) == 1
+
+
+@pytest.fixture
+def github(host: Host) -> Iterator[GitHub]:
+    """The repository of the host's project, on GitHub."""
+    stand_in = GitHub(Path(run("git", "remote", "get-url", "origin", cwd=host.project).strip()))
+    yield stand_in
+    stand_in.close()
+    assert stand_in.wrong == []
+
+
+def test_on_github_a_promotion_is_a_pull_request(host: Host, github: GitHub) -> None:
+    """A promotion, or a rollback, is one pull request with every check and a status, and GitHub merges it."""
+    if host.ci("status")["environments"][0]["release"] is None:
+        host.ci("promote", "production", "--release", host.releases[0])
+        host.ci("deploy", "production")
+    host.change_main(approvals=1)
+    wanted = host.other()
+    first = host.ci("promote", "production", "--release", wanted, env=github.environment)
+    assert (first["state"], first["where"]) == ("open", "https://github.com/acme/late-flights/pull/1")
+    assert host.ci("promote", "production", "--release", wanted, env=github.environment)["where"] == first["where"]
+    assert [pull["state"] for pull in github.pulls] == ["open"]
+    assert "| yes | signature | signed by a key in deploy/release.pub |" in github.pulls[0]["body"]
+    told = github.statuses[-1]
+    assert (told["sha"], told["state"], told["context"]) == (first["commit"], "success", "promotion")
+    assert host.ci("merge", "production", env=github.environment)["state"] == "merged"
+    assert host.ci("promote", "production", "--release", wanted, env=github.environment)["state"] == "nothing to do"
+    assert host.ci("deploy", "production")["serving"] == wanted
+    back = host.ci("rollback", "production", env=github.environment)
+    assert back["state"] == "open"
+    assert github.pulls[-1]["title"] == f"Roll back to {back['release']} on production"
+    assert host.ci("merge", "production", env=github.environment)["state"] == "merged"
+    assert host.ci("deploy", "production")["serving"] == back["release"]
+
+
+def test_a_github_that_does_not_work_is_told_in_a_sentence(host: Host, github: GitHub) -> None:
+    """Without a token, with a wrong one, and with GitHub down, a promotion ends with one sentence and exit code 1."""
+    wanted = host.other()
+    host.ci("release-hold", wanted)
+    command = ("python", "-m", "ci", "promote", "production", "--release", wanted)
+    for change, why in (
+        ({"GH_TOKEN": ""}, "set GH_TOKEN"),
+        ({"GH_TOKEN": "wrong"}, "401: Bad credentials"),
+        ({"GITHUB_API_URL": f"http://127.0.0.1:{free_port()}"}, "GitHub does not answer"),
+    ):
+        done = tool(host.project, *command, env=github.environment | change, check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert why in done.stderr
+    github.down = True
+    done = tool(host.project, *command, env=github.environment, check=False)
+    assert "GitHub refuses GET pulls with 503: down" in done.stderr
