@@ -546,7 +546,7 @@ def test_rendering_is_a_pure_function(world: World) -> None:
     rendered = environment.render(one.git, release.find(one.git, made.release), "staging")
     assert rendered == environment.render(two.git, release.find(two.git, made.release), "staging")
     assert rendered != environment.render(two.git, release.find(two.git, made.release), "production")
-    assert f"image: ghcr.io/acme/flights@sha256:{'ab' * 32}\n" in rendered["compose.yaml"].decode()
+    assert f'image: "ghcr.io/acme/flights@sha256:{"ab" * 32}"\n' in rendered["compose.yaml"].decode()
     assert b"@" not in rendered["README.md"]
 
 
