@@ -7,6 +7,7 @@ wait until it is ready and says that it is the right one, switch, let the old on
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -77,8 +78,10 @@ def deploy(
         with lock.acquire(timeout=0):
             host = Host(root, folder, runners)
             if not dry_run:
-                # Before anything that may fail: what served before the host was restarted serves again.
-                host.revive()
+                # Before anything that may fail: what served before the host was restarted serves again. If it cannot,
+                # what the branch says now may mend it.
+                with suppress(UserError):
+                    host.revive()
             return _step(Repository.opened(root), name, host, accept_rewritten, dry_run)
     except Timeout as error:
         raise UserError(f"another agent is at work in {folder}") from error
@@ -95,8 +98,6 @@ def stop(root: Path, folder: Path) -> list[str]:
 
 def _step(repository: Repository, name: str, host: Host, accept_rewritten: bool, dry_run: bool) -> Deployment:
     settings, tip = repository.settings(name), repository.tip(name)
-    if settings.runner == "cluster":
-        return _observe(repository, settings, tip, dry_run)
     active = host.active
     found = Deployment(
         environment=name,
@@ -106,45 +107,53 @@ def _step(repository: Repository, name: str, host: Host, accept_rewritten: bool,
         dry_run=dry_run,
     )
     try:
-        if active and not accept_rewritten and not repository.git.is_ancestor(active.commit, tip):
-            raise UserError(
-                f"the history of {environment.branch(name)} was rewritten: it does not hold {active.commit[:12]}, "
-                "which was applied last; find out by whom, then deploy with OPTIONS=--accept-rewritten"
-            )
-        named = environment.serving(repository.git, tip)
-        if named is None:
-            return found.model_copy(update={"state": "empty", "reason": "nothing was promoted yet"})
-        found = found.model_copy(update={"release": named.release})
-        candidate = verify.require_applicable(repository, name, tip)
-        hold = holds.read(repository.git).get(named.release)
-        if hold and named.release != found.serving:
-            raise UserError(f"{named.release} is on hold: {hold.reason}")
-        if dry_run:
-            return found.model_copy(update={"state": "healthy", "changed": named.release != found.serving})
-        host.serve(candidate.release, tip, settings, environment.render(repository.git, candidate, name))
-        done = found.model_copy(
-            update={"state": "healthy", "serving": named.release, "changed": named.release != found.serving}
+        done = _applied(repository, settings, host, found, None if accept_rewritten or not active else active.commit)
+    except UserError as error:
+        named = _named(repository, tip)
+        done = found.model_copy(update={"release": named, "reason": str(error)})
+    if not dry_run:
+        _report(repository.git, done)
+    return done
+
+
+def _applied(
+    repository: Repository, settings: Environment, host: Host, found: Deployment, applied: str | None
+) -> Deployment:
+    """Apply the branch's tip, which must follow what was applied.
+
+    Raises:
+        UserError: it must not be applied, or cannot; nothing has changed then.
+    """
+    git, name, tip = repository.git, settings.name, found.commit or ""
+    if applied and not git.is_ancestor(applied, tip):
+        raise UserError(
+            f"the history of {environment.branch(name)} was rewritten: it does not hold {applied[:12]}, which was "
+            "applied last; find out by whom, then deploy with OPTIONS=--accept-rewritten"
         )
-    except UserError as error:
-        done = found.model_copy(update={"reason": str(error)})
-    if not dry_run:
-        _report(repository.git, done)
-    return done
+    named = environment.serving(git, tip)
+    if named is None:
+        return found.model_copy(update={"state": "empty", "reason": "nothing was promoted yet"})
+    candidate = verify.require_applicable(repository, name, tip)
+    release, changed = named.release, named.release != found.serving
+    hold = holds.read(git).get(release)
+    if hold and changed and settings.runner != "cluster":
+        raise UserError(f"{release} is on hold: {hold.reason}")
+    if found.dry_run:
+        return found.model_copy(update={"state": "healthy", "release": release, "changed": changed})
+    if settings.runner == "cluster":
+        # Argo CD or Flux apply the branch; what is to be done here is to wait for it.
+        await_ready(settings.url or "", candidate.release, lambda: None)
+    else:
+        host.serve(candidate.release, tip, settings, environment.render(git, candidate, name))
+    return found.model_copy(update={"state": "healthy", "release": release, "serving": release, "changed": changed})
 
 
-def _observe(repository: Repository, settings: Environment, tip: str, dry_run: bool) -> Deployment:
-    """In a cluster others apply the branch; wait until what serves there is what it says."""
-    candidate = verify.require_applicable(repository, settings.name, tip)
-    release, url = candidate.release, settings.url or ""
-    found = Deployment(environment=settings.name, state="healthy", commit=tip, release=release.release, dry_run=dry_run)
+def _named(repository: Repository, tip: str) -> str | None:
     try:
-        await_ready(url, release, lambda: None)
-        done = found.model_copy(update={"serving": release.release})
-    except UserError as error:
-        done = found.model_copy(update={"state": "failed", "reason": str(error)})
-    if not dry_run:
-        _report(repository.git, done)
-    return done
+        named = environment.serving(repository.git, tip)
+    except UserError:
+        return None
+    return named.release if named else None
 
 
 def _report(git: Git, done: Deployment) -> None:

@@ -59,6 +59,11 @@ def render(git: Git, candidate: Candidate, name: str) -> dict[str, bytes]:
     return _with_state(files)
 
 
+def is_empty(git: Git, commit: str) -> bool:
+    """Whether a commit of an environment's branch is the first one, before any promotion."""
+    return git.read(commit, record.FILE) is None and git.read(commit, STATE) is not None
+
+
 def serving(git: Git, commit: str) -> record.Release | None:
     """The release that a commit on an environment's branch names; None if none was ever promoted.
 

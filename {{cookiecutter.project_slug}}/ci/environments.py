@@ -131,10 +131,13 @@ def merge_command(name: Name, as_json: AsJson = False, dry_run: DryRun = False) 
 @commands.command("verify")
 def verify_command(
     name: Name,
-    commit: Annotated[str | None, typer.Option(help="By default what is proposed.")] = None,
+    commit: Annotated[str | None, typer.Option(help="By default what is proposed, or else what is there.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check what is proposed for an environment. Exit codes: 0 every check holds; 3 one does not; 1 an error."""
+    """Check what is proposed for an environment, or else what it has.
+
+    Exit codes: 0 every check holds; 3 one does not; 1 an error.
+    """
     from ci import promote  # noqa: PLC0415
     from ci.repository import Repository  # noqa: PLC0415
 

@@ -78,7 +78,7 @@ class Host:
         instance = _of(active, runner)
         if instance is None:
             self._activate(self._started(runner, active.release), active)
-        self._require_front(active.public)
+        self.require_front(active.public)
 
     def serve(self, release: Release, commit: str, settings: Environment, files: Mapping[str, bytes]) -> None:
         """Have a verified release serve: beside the old one first, then instead of it.
@@ -97,7 +97,7 @@ class Host:
                 runner.install(release, files)
                 instance = self._started(runner, release)
             self._activate(instance, wanted)
-            self._require_front(settings.port)
+            self.require_front(settings.port)
         finally:
             self._end_others()
         runner.forget(self._kept(release, before))
@@ -150,7 +150,7 @@ class Host:
         for runner, instance in others:
             runner.stop(instance)
 
-    def _require_front(self, port: int) -> None:
+    def require_front(self, port: int) -> None:
         """Have exactly one front, on this port.
 
         Raises:
@@ -195,13 +195,13 @@ class Host:
         return {release.short} | ({before.release.short} if before else set())
 
 
-def await_ready(url: str, release: Release, require_alive: Callable[[], None], seconds: float = READY_SECONDS) -> None:
+def await_ready(url: str, release: Release, require_alive: Callable[[], None]) -> None:
     """Wait until a service is ready and says that it is a release.
 
     Raises:
         UserError: it is not in time, it ended, or it says that it is another one.
     """
-    give_up = time.monotonic() + seconds
+    give_up = time.monotonic() + READY_SECONDS
     said = "nothing"
     with httpx.Client(base_url=url, timeout=ANSWER_SECONDS, follow_redirects=True) as client:
         while time.monotonic() < give_up:
@@ -215,7 +215,9 @@ def await_ready(url: str, release: Release, require_alive: Callable[[], None], s
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
                 said = type(error).__name__
             time.sleep(PAUSE_SECONDS)
-    raise UserError(f"{release.release} is not ready after {seconds:g} seconds; the last answer of {url} was {said}")
+    raise UserError(
+        f"{release.release} is not ready after {READY_SECONDS:g} seconds; the last answer of {url} was {said}"
+    )
 
 
 def _of(active: Active, runner: Runner) -> Instance | None:

@@ -127,11 +127,13 @@ def merge(repository: Repository, name: str, dry_run: bool = False) -> Outcome:
 
 
 def verify_proposal(repository: Repository, name: str, wanted: str | None = None) -> verify.Verification:
-    """Check what is proposed for an environment, or a commit that may be.
+    """Check what is proposed for an environment, or a commit that may be; if there is neither, what it has.
 
     Raises:
-        UserError: nothing is proposed, or there is no such commit.
+        UserError: there is nothing to check, or no such commit.
     """
+    if wanted is None and not proposals(repository, name):
+        return verify.verify_tip(repository, name)
     if wanted is None:
         branch, commit = _proposal(repository, name)
     else:

@@ -1,22 +1,19 @@
-"""Every check that a promotion or a rollback must pass before it may be merged; whatever cannot be checked fails."""
+"""What must hold before a promotion or a rollback may be merged; whatever cannot be checked does not hold."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel
 
-from ci import environment, health, holds, record, registry, release, signing
+from ci import checks, environment, health
 from ci.errors import UserError
-from ci.release import MAIN
 from ci.repository import Repository
-from ci.revision import Revision
 
-Kind = Literal["promote", "rollback"]
-# Two hosts' clocks may differ by so much without a word.
-SKEW = timedelta(minutes=5)
+# How a commit shall come onto an environment's branch, or that it is there and serves.
+Kind = Literal["promote", "rollback", "serve"]
 
 
 class Check(BaseModel):
@@ -29,18 +26,18 @@ class Check(BaseModel):
 
 
 class Verification(BaseModel):
-    """All checks of one commit that shall become the tip of an environment's branch."""
+    """All checks of one commit."""
 
     version: Literal[1] = 1
     environment: str
     kind: Kind
     commit: str
-    release: str | None
-    checks: list[Check]
+    release: str | None = None
+    checks: list[Check] = []
 
     @property
     def passes(self) -> bool:
-        """Whether it may be merged now."""
+        """Whether every check holds."""
         return all(check.holds for check in self.checks)
 
     @property
@@ -53,38 +50,49 @@ class Verification(BaseModel):
         """The checks that do not hold."""
         return [check for check in self.checks if not check.holds]
 
-
-class FailedCheckError(UserError):
-    """A check does not hold."""
-
-
-class WaitingCheckError(FailedCheckError):
-    """A check does not hold yet."""
+    def ask(self, name: str, question: Callable[[], str]) -> bool:
+        """Make one more check; whatever keeps it from being made makes it fail."""
+        try:
+            self.checks.append(Check(name=name, holds=True, sentence=question()))
+        except UserError as error:
+            waits = isinstance(error, checks.WaitingCheckError)
+            self.checks.append(Check(name=name, holds=False, waits=waits, sentence=str(error)))
+        return self.checks[-1].holds
 
 
 def verify(repository: Repository, name: str, commit: str, kind: Kind, now: datetime | None = None) -> Verification:
-    """Check a commit that was made to become the tip of an environment's branch."""
-    checks: list[Check] = []
+    """Check a commit that shall become the tip of an environment's branch."""
+    done = Verification(environment=name, kind=kind, commit=commit)
+    done.ask("base", lambda: checks.base(repository, name, commit))
+    candidate = _ask_content(repository, done)
+    if candidate is None:
+        return done
+    found, moment = candidate.release, now or datetime.now(UTC)
+    if kind == "rollback":
+        done.ask("served before", lambda: checks.served_before(repository, name, found))
+        return done
+    done.ask("environment before", lambda: checks.environment_before(repository, name, found, moment))
+    done.ask("soak", lambda: checks.soak(repository, name, moment))
+    if repository.settings(name).gate == "champion":
+        sound = done.passes or done.waits
+        done.ask("gate", lambda: checks.gate(repository, name, found, sound))
+    return done
 
-    def check(title: str, ask: Callable[[], str]) -> bool:
-        try:
-            checks.append(Check(name=title, holds=True, sentence=ask()))
-        except UserError as error:
-            checks.append(
-                Check(name=title, holds=False, waits=isinstance(error, WaitingCheckError), sentence=str(error))
-            )
-        return checks[-1].holds
 
-    found: list[environment.Candidate] = []
-    check("base", lambda: _base(repository, name, commit))
-    if check("record", lambda: _record(repository, commit, found)):
-        for title, ask in _of_release(repository, name, commit, kind, found[0], now or datetime.now(UTC)):
-            check(title, ask)
-        if kind == "promote" and repository.settings(name).gate == "champion":
-            sound = all(each.holds or each.waits for each in checks)
-            check("gate", lambda: _gate(repository, name, found[0].release, sound))
-    named = found[0].release.release if found else None
-    return Verification(environment=name, kind=kind, commit=commit, release=named, checks=checks)
+def verify_tip(repository: Repository, name: str) -> Verification:
+    """Check what an environment's branch has now.
+
+    Raises:
+        UserError: nothing was promoted there yet.
+    """
+    tip = repository.tip(name)
+    if environment.is_empty(repository.git, tip):
+        raise UserError(f"nothing was promoted to {name} yet, and nothing is proposed")
+    done = Verification(environment=name, kind="serve", commit=tip)
+    candidate = _ask_content(repository, done)
+    if candidate is not None:
+        done.ask("agent", lambda: checks.healthy(repository, name, candidate.release))
+    return done
 
 
 def require_applicable(repository: Repository, name: str, commit: str) -> environment.Candidate:
@@ -93,190 +101,33 @@ def require_applicable(repository: Repository, name: str, commit: str) -> enviro
     Raises:
         UserError: the tree is not that of a signed release of main that was healthy in the environment before.
     """
-    found: list[environment.Candidate] = []
-    _record(repository, commit, found)
-    candidate = found[0]
-    _signature(repository, candidate)
-    _source(repository, candidate.release)
-    _rendered(repository, name, commit, candidate)
+    candidate = checks.candidate(repository, commit)
+    release = candidate.release.release
+    checks.signature(repository, candidate)
+    checks.source(repository, candidate.release)
+    checks.rendered(repository, name, commit, candidate)
     before = repository.before(name)
-    known = candidate.release.release in health.served(repository.git, name)
-    if before and not known and candidate.release.release not in health.served(repository.git, before.name):
-        raise FailedCheckError(
-            f"{candidate.release.release} was never healthy in {before.name}, which comes before {name}"
-        )
+    known = health.served(repository.git, name)
+    if before and release not in known and release not in health.served(repository.git, before.name):
+        raise checks.FailedCheckError(f"{release} was never healthy in {before.name}, which comes before {name}")
     return candidate
 
 
-def _of_release(  # noqa: PLR0917 - each is another thing
-    repository: Repository, name: str, commit: str, kind: Kind, candidate: environment.Candidate, now: datetime
-) -> Iterator[tuple[str, Callable[[], str]]]:
+def _ask_content(repository: Repository, done: Verification) -> environment.Candidate | None:
+    """The checks of what a commit holds, whatever it is for; None if it holds no release."""
+    name, commit = done.environment, done.commit
+    if not done.ask("record", lambda: checks.record_whole(repository, commit)):
+        return None
+    candidate = checks.candidate(repository, commit)
     found = candidate.release
-    yield "signature", lambda: _signature(repository, candidate)
-    yield "source", lambda: _source(repository, found)
-    yield "paths", lambda: _paths(repository, name, commit, candidate)
-    yield "rendering", lambda: _rendered(repository, name, commit, candidate)
-    yield "hold", lambda: _hold(repository, found)
-    if kind == "rollback":
-        yield "served before", lambda: _served_before(repository, name, found)
-    else:
-        yield "environment before", lambda: _environment_before(repository, name, found, now)
-        yield "soak", lambda: _soak(repository, name, now)
-    yield "archive", lambda: _archive(repository, found)
-    yield "data", lambda: _data(repository, found)
+    done.release = found.release
+    done.ask("signature", lambda: checks.signature(repository, candidate))
+    done.ask("source", lambda: checks.source(repository, found))
+    done.ask("paths", lambda: checks.paths(repository, name, commit, candidate))
+    done.ask("rendering", lambda: checks.rendered(repository, name, commit, candidate))
+    done.ask("hold", lambda: checks.hold(repository, found))
+    done.ask("archive", lambda: checks.archive(repository, found))
     if found.image is not None:
-        yield "image", lambda: _image(repository, found)
-
-
-def _base(repository: Repository, name: str, commit: str) -> str:
-    tip, parents = repository.tip(name), repository.git.parents(commit)
-    if parents != [tip]:
-        raise FailedCheckError(f"it was made for another state of {environment.branch(name)}; promote again")
-    return f"it follows the tip of {environment.branch(name)}"
-
-
-def _record(repository: Repository, commit: str, found: list[environment.Candidate]) -> str:
-    candidate = release.candidate_of(repository.git, commit)
-    tagged = release.find(repository.git, candidate.release.release)
-    if tagged.files[record.FILE] != candidate.files[record.FILE]:
-        raise FailedCheckError(
-            f"{record.FILE} is not the one that was written when {candidate.release.release} was made"
-        )
-    found.append(candidate)
-    return f"{candidate.release.release} is whole and as it was written"
-
-
-def _signature(repository: Repository, candidate: environment.Candidate) -> str:
-    try:
-        signing.verify(
-            candidate.files[record.FILE],
-            candidate.files.get(record.SIGNATURE),
-            release.trusted_keys(repository.git),
-        )
-    except signing.SignatureError as error:
-        raise FailedCheckError(f"{candidate.release.release} cannot be trusted: {error}") from error
-    return f"signed by a key in {signing.PUBLIC}"
-
-
-def _source(repository: Repository, found: record.Release) -> str:
-    main = repository.git.tip(MAIN)
-    if main is None or not repository.git.is_ancestor(found.commit, main):
-        raise FailedCheckError(f"its source commit {found.commit[:12]} is not on {MAIN}")
-    return f"its source commit {found.commit[:12]} is on {MAIN}"
-
-
-def _paths(repository: Repository, name: str, commit: str, candidate: environment.Candidate) -> str:
-    allowed = environment.render(repository.git, candidate, name)
-    if more := sorted(set(repository.git.paths(commit)) - set(allowed)):
-        raise FailedCheckError(f"it has files that no promotion writes: {', '.join(more[:5])}")
-    return f"{len(allowed)} files, none but those that a promotion writes"
-
-
-def _rendered(repository: Repository, name: str, commit: str, candidate: environment.Candidate) -> str:
-    git = repository.git
-    tree = git.write(environment.render(git, candidate, name))
-    if changed := git.changed(tree, commit):
-        raise FailedCheckError(
-            f"{', '.join(changed[:5])}: not byte by byte what {candidate.release.release} gives for {name}"
-        )
-    return "rendering again gives the same bytes"
-
-
-def _hold(repository: Repository, found: record.Release) -> str:
-    hold = holds.read(repository.git).get(found.release)
-    if hold:
-        raise FailedCheckError(f"{found.release} is on hold since {hold.since:%Y-%m-%d %H:%M}: {hold.reason}")
-    return "not on hold"
-
-
-def _served_before(repository: Repository, name: str, found: record.Release) -> str:
-    if found.release not in health.served(repository.git, name):
-        raise FailedCheckError(
-            f"{found.release} never served in {name}, so there is nothing to go back to; promote it instead"
-        )
-    return f"it was healthy in {name} before"
-
-
-def _environment_before(repository: Repository, name: str, found: record.Release, now: datetime) -> str:
-    before = repository.before(name)
-    if before is None:
-        return f"{name} is the first environment and takes what {MAIN} released"
-    serving = repository.serving(before.name)
-    if serving is None or serving.release != found.release:
-        raise FailedCheckError(
-            f"{before.name}, which comes before {name}, has {serving.release if serving else 'nothing'}, "
-            f"not {found.release}"
-        )
-    report = health.latest(repository.git, before.name)
-    if report is None or report.commit != repository.tip(before.name):
-        raise WaitingCheckError(f"the agent of {before.name} has not said yet that {found.release} is healthy there")
-    if report.state != "healthy":
-        raise FailedCheckError(f"{found.release} failed in {before.name}: {report.reason}")
-    if now - report.checked > health.STALE:
-        raise WaitingCheckError(
-            f"the agent of {before.name} says nothing since {report.checked:%Y-%m-%d %H:%M}; "
-            f"`make deploy ENV={before.name}`"
-        )
-    return f"{before.name} serves it and is healthy"
-
-
-def _soak(repository: Repository, name: str, now: datetime) -> str:
-    before = repository.before(name)
-    if before is None or not before.soak_minutes:
-        return "none is asked for"
-    report = health.latest(repository.git, before.name)
-    if report is None or report.commit != repository.tip(before.name) or report.state != "healthy":
-        raise WaitingCheckError(f"{before.name} is not healthy with what it has now, so its soak has not begun")
-    if max(report.since, report.checked) > now + SKEW:
-        raise FailedCheckError(
-            f"the clock of {before.name}'s host is ahead of this one's, so its soak cannot be measured"
-        )
-    # A host whose clock is behind cannot make it longer: nothing is healthy before it was promoted.
-    promoted = datetime.fromtimestamp(repository.git.time(repository.tip(before.name)), UTC)
-    healthy = now - max(report.since, promoted)
-    minutes = max(healthy.total_seconds(), 0) / 60
-    said = f"healthy in {before.name} for {minutes:.1f} of {before.soak_minutes:g} minutes"
-    if minutes < before.soak_minutes:
-        raise WaitingCheckError(said)
-    return said
-
-
-def _archive(repository: Repository, found: record.Release) -> str:
-    content = repository.storage.get(found.bento.digest)
-    return f"the storage has the Bento, {len(content)} bytes with the right digest"
-
-
-def _data(repository: Repository, found: record.Release) -> str:
-    lock = repository.git.read(found.commit, "dvc.lock")
-    if lock is None:
-        raise FailedCheckError(f"dvc.lock is missing in {found.commit[:12]}")
-    if missing := repository.storage.missing(lock):
-        raise FailedCheckError(
-            f"the storage lacks {', '.join(missing)} of {found.commit[:12]}; `make push` where they are"
-        )
-    return "the storage has all data and outputs of its source"
-
-
-def _image(repository: Repository, found: record.Release) -> str:
-    assert found.image is not None  # noqa: S101 - for the type checker
-    if found.image.name != repository.policy.image:
-        raise FailedCheckError(
-            f"its image is {found.image.name}, and this project's images are {repository.policy.image}"
-        )
-    return registry.require(found.image)
-
-
-def _gate(repository: Repository, name: str, found: record.Release, sound: bool) -> str:
-    champion = repository.serving(name)
-    if champion is not None and champion.model == found.model:
-        return "the model is the one that serves"
-    if not sound:
-        raise FailedCheckError("not judged, since another check fails")
-    from ci import judge  # noqa: PLC0415 - it imports scikit-learn, which the other checks need not wait for
-
-    root = repository.git.root
-    serving = Revision(root, champion.commit) if champion else None
-    result = judge.compare(Revision(root, found.commit), serving, repository.policy)
-    if not result.passes:
-        raise FailedCheckError(f"{result.verdict}: {'; '.join(result.reasons)}")
-    return f"{result.verdict}: {'; '.join(result.reasons)}"
+        done.ask("image", lambda: checks.image(repository, found))
+    done.ask("data", lambda: checks.data(repository, found))
+    return candidate

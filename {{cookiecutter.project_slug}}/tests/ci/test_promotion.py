@@ -11,11 +11,12 @@ import yaml
 from filelock import FileLock
 from pydantic import ValidationError
 
-from ci import environment, health, holds, ledger, promote, record, release, signing, status, verify
+from ci import environment, health, holds, host, ledger, promote, record, release, signing, status, verify
 from ci.errors import UserError
 from ci.git import Git
 from ci.project import Project
-from tests.ci.world import PROJECT, World, environments, git
+from ci.runner import free_port
+from tests.ci.world import PROJECT, Servers, World, environments, git
 
 
 def failing(outcome: promote.Outcome) -> dict[str, str]:
@@ -591,6 +592,54 @@ def test_a_dry_run_changes_nothing(world: World) -> None:
     assert promote.promote(world.opened(), "production", dry_run=True).state == "nothing to do"
     assert not world.deploy("production", dry_run=True).changed
     assert git(world.origin, "for-each-ref") == before
+
+
+def test_verifying_what_serves(world: World) -> None:
+    """Where nothing is proposed, what the branch has is verified, and what its agent says of it."""
+    with pytest.raises(UserError, match="nothing was promoted to staging yet"):
+        promote.verify_proposal(world.opened(), "staging")
+    world.release("a")
+    world.promote("staging")
+    assert [check.name for check in promote.verify_proposal(world.opened(), "staging").failures] == ["agent"]
+    world.deploy("staging")
+    assert promote.verify_proposal(world.opened(), "staging").passes
+    commit_on(world, "env/staging", lambda root: (root / "README.md").write_text("edited\n"))
+    failed = [check.name for check in promote.verify_proposal(world.opened(), "staging").failures]
+    assert failed == ["rendering", "agent"]
+
+
+def test_a_cluster_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Argo CD or Flux apply the branch, the step waits until the environment's url says the release."""
+    monkeypatch.setenv(signing.FOLDER_VARIABLE, str(tmp_path / "keys"))
+    monkeypatch.setattr(host, "READY_SECONDS", 0.5)
+    cluster = Servers(tmp_path / "cluster")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    world = World(tmp_path / "world", environments("staging", runner="cluster", url=url))
+    world.bootstrap()
+    assert world.deploy("staging").state == "empty"
+    made = world.release("a")
+    world.promote("staging")
+    assert world.deploy("staging").state == "failed"
+    cluster.install(made, {})
+    instance = cluster.start(made.short, port)
+    try:
+        assert world.deploy("staging").serving == made.release
+        assert status.read(world.opened()).environments[0].answers == made.release
+    finally:
+        cluster.stop(instance)
+
+
+def test_what_cannot_be_started_again_does_not_keep_a_new_release_out(world: World) -> None:
+    """If the release that served cannot come back, the one that is promoted next still does."""
+    first = world.release("a")
+    world.roll_out("staging")
+    servers = world.hosts["staging"]
+    servers.stop(servers.instances()[0])
+    servers.broken.add(first.short)
+    second = world.release("b")
+    world.roll_out("staging")
+    assert world.serves("staging") == [second.release]
 
 
 def test_settings_of_environments_that_make_no_sense() -> None:

@@ -55,10 +55,10 @@ class Servers:
         """What runs."""
         return list(self.running)
 
-    def start(self, short: str) -> Instance:
-        """Serve on a free port."""
+    def start(self, short: str, port: int = 0) -> Instance:
+        """Serve on a port, or on a free one."""
         said = b"{}" if short in self.broken else (self.releases / short).read_bytes()
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _answering(said))
+        server = ThreadingHTTPServer(("127.0.0.1", port), _answering(said))
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         instance = Instance(short, server.server_address[1], short)
         self.running[instance] = server
