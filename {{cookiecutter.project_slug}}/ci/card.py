@@ -13,11 +13,12 @@ from pydantic import BaseModel
 from ci import judge, project, report
 from ci.result import Measured
 from ci.revision import Revision
-from pipeline.params import Params
+from pipeline.params import Params, Split
 from pipeline.persistence import ModelFacts
 from pipeline.schema import Column, Schema
 
 SHOWN_CATEGORIES = 8
+SHOWN_METRICS = 2
 
 
 class ColumnFacts(BaseModel):
@@ -43,10 +44,7 @@ class TableFacts(BaseModel):
     file: str
     rows: int
     unlabelled: int
-    positive_rate: float
-
-
-TABLE = set(TableFacts.model_fields)
+    labels: str
 
 
 class Card(BaseModel):
@@ -61,6 +59,7 @@ class Card(BaseModel):
     period: str
     columns: list[ColumnFacts]
     metrics: list[MetricFacts]
+    shown_metrics: list[str]
     slices: list[dict[str, Any]]
     params: dict[str, str]
 
@@ -87,30 +86,45 @@ def build(root: Path) -> Card:
             "rows that trained it": str(facts.rows),
             "label": schema.target,
         },
-        tables=[TableFacts(file=name, **{k: v for k, v in each.items() if k in TABLE}) for name, each in data.items()],
+        tables=[
+            TableFacts(file=name, rows=each["rows"], unlabelled=each["unlabelled"], labels=_labels(each))
+            for name, each in data.items()
+        ],
         rows=metrics["rows"],
-        period=_period(here, params.prepare.split.columns),
+        period=_period(here, params.prepare.split),
         columns=[_column(name, column) for name, column in schema.features.items()],
         metrics=[
             MetricFacts(name=name, value=metrics[name], baseline=metrics["baseline"][name])
-            for name in project.METRIC_NAMES
+            for name in metrics["baseline"]
         ],
+        shown_metrics=list(metrics["baseline"])[:SHOWN_METRICS],
         slices=json.loads(here.output("reports/slices.json")),
         params=report.flat(params.model_dump()),
     )
 
 
-def _period(here: Revision, columns: list[str]) -> str:
-    """From when to when the evaluation's rows are, by the columns that order them."""
-    moments = pd.read_parquet(io.BytesIO(here.output(judge.TEST)), columns=columns).sort_values(columns)
+def _labels(facts: dict[str, Any]) -> str:
+    """What the labels of a file look like, in the words of its task."""
+    if "positive_rate" in facts:
+        return f"{facts['positive_rate']:.3f} positive"
+    if "classes" in facts:
+        return ", ".join(f"{name}: {rows}" for name, rows in facts["classes"].items())
+    return f"mean {facts['mean_label']:.4g}"
+
+
+def _period(here: Revision, split: Split) -> str:
+    """From when to when the evaluation's rows are, by the columns that order them; how they were chosen otherwise."""
+    if split.by != "time":
+        return "drawn at random" if split.by == "random" else f"whole groups of {', '.join(split.columns)}"
+    moments = pd.read_parquet(io.BytesIO(here.output(judge.TEST)), columns=split.columns).sort_values(split.columns)
     first, last = ("-".join(str(value) for value in moments.iloc[place]) for place in (0, -1))
-    return f", from {first} to {last}"
+    return f"from {first} to {last}"
 
 
 def _column(name: str, column: Column) -> ColumnFacts:
     if column.categories:
         more = len(column.categories) - SHOWN_CATEGORIES
-        values = ", ".join(column.categories[:SHOWN_CATEGORIES]) + (f" and {more} more" if more > 0 else "")
+        values = ", ".join(map(str, column.categories[:SHOWN_CATEGORIES])) + (f" and {more} more" if more > 0 else "")
         values += ", new ones may come" if column.open else ""
     else:
         bounds = [f"{bound:g}" if bound is not None else "any" for bound in (column.minimum, column.maximum)]

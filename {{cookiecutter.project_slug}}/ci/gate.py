@@ -17,9 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ci.errors import UserError
-from ci.project import LOWER_IS_BETTER, METRIC_NAMES, Gate
+from ci.project import LOWER_IS_BETTER, Gate
 from ci.result import Difference, Measured, Result, Rule, SliceDifference, Verdict
 from pipeline import metrics
+from pipeline.schema import Task
+from pipeline.tasks import MEASURES, Measures
+from pipeline.tasks.common import Labels
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -30,19 +33,25 @@ Mask = npt.NDArray[np.bool_]
 class Evaluation:
     """The rows on which both models are judged.
 
-    `labels` is 0 or 1, `clusters` numbers the rows that share their luck; both of shape (rows,). `slices` holds the
-    values of each slicing column, shape (rows,) each. `positive_rate` is that of the challenger's training data, and
-    the trivial baseline's only score. `digest` is the hash of the evaluation set.
+    `labels` is 0 or 1, the number of a class or a value, `clusters` numbers the rows that share their luck; both of
+    shape (rows,). `slices` holds the values of each slicing column, shape (rows,) each. `trivial` is what the trivial
+    baseline says of every row, from the challenger's training data. `digest` is the hash of the evaluation set.
     """
 
-    labels: Integers
+    labels: Labels
     clusters: Integers
     slices: dict[str, npt.NDArray[np.object_]]
     slice_minimum: int
     calibration_bins: int
-    positive_rate: float
+    trivial: list[float]
     seed: int
     digest: str
+    task: Task = "binary"
+
+    @property
+    def measures(self) -> Measures:
+        """What is measured for the task."""
+        return MEASURES[self.task]
 
 
 @dataclass(frozen=True)
@@ -73,13 +82,17 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
         gate: the limits.
 
     Raises:
-        UserError: a model gives scores that are no probabilities, or the rows hold a single class.
+        UserError: a metric of the settings is none of the task's, a model gives scores that cannot be judged, or the
+            rows hold a single label.
     """
+    _require_metrics_of_the_task(evaluation, gate)
     for name, candidate in (("challenger", challenger), ("champion", champion)):
-        if candidate is not None and not ((candidate.scores >= 0) & (candidate.scores <= 1)).all():
-            raise UserError(f"the {name}'s scores are no probabilities (NaN, or outside of 0 to 1): nothing was judged")
+        if candidate is not None and not evaluation.measures.valid(candidate.scores):
+            wrong = "numbers" if evaluation.task == "regression" else "probabilities (NaN, or outside of 0 to 1)"
+            raise UserError(f"the {name}'s scores are no {wrong}: nothing was judged")
     if evaluation.labels.min() == evaluation.labels.max():
-        raise UserError("the evaluation set holds a single class: nothing was judged")
+        single = "label" if evaluation.task == "regression" else "class"
+        raise UserError(f"the evaluation set holds a single {single}: nothing was judged")
     rules = _absolute_rules(evaluation, challenger, gate)
     everything = np.ones(len(evaluation.labels), dtype=bool)
     ours = _drawn(evaluation, everything, challenger, gate)
@@ -115,6 +128,16 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
     )
 
 
+def _require_metrics_of_the_task(evaluation: Evaluation, gate: Gate) -> None:
+    known = evaluation.measures.NAMES
+    for setting, name in [("metric", gate.metric), *(("floors", name) for name in gate.floors)]:
+        if name not in known:
+            raise UserError(
+                f"project.yaml: gate.{setting} names {name}, which is no metric of a {evaluation.task} task: "
+                f"{', '.join(known)}"
+            )
+
+
 def _verdict(
     difference: Difference | None, challenger: Candidate, champion: Candidate | None, gate: Gate
 ) -> tuple[Verdict, str]:
@@ -135,13 +158,13 @@ def _drawn(evaluation: Evaluation, mask: Mask, candidate: Candidate, gate: Gate)
     """Each metric on each draw of some rows. The same rows give every candidate the same draws: that pairs them."""
     labels, clusters = evaluation.labels[mask], np.unique(evaluation.clusters[mask], return_inverse=True)[1]
     drawn = metrics.draws(labels, clusters, gate.resamples, evaluation.seed)
-    return metrics.resampled(labels, candidate.scores[mask], drawn)
+    return evaluation.measures.resampled(labels, candidate.scores[mask], drawn)
 
 
 def _measured(evaluation: Evaluation, candidate: Candidate, drawn: Drawn, gate: Gate) -> dict[str, Measured]:
     tail = (1 - gate.confidence) / 2
     bounds = {name: np.quantile(values, [tail, 1 - tail]).tolist() for name, values in drawn.items()}
-    found = metrics.measure(evaluation.labels, candidate.scores)
+    found = evaluation.measures.measure(evaluation.labels, candidate.scores)
     return {name: Measured(value=found[name], low=low, high=high) for name, (low, high) in bounds.items()}
 
 
@@ -153,7 +176,9 @@ def _difference(
     tail = (1 - gate.confidence) / comparisons
     low, high = np.quantile(sign * (drawn[0][gate.metric] - drawn[1][gate.metric]), [tail, 1 - tail])
     labels = evaluation.labels[mask]
-    challenger, champion = (metrics.measure(labels, candidate.scores[mask])[gate.metric] for candidate in pair)
+    challenger, champion = (
+        evaluation.measures.measure(labels, candidate.scores[mask])[gate.metric] for candidate in pair
+    )
     return Difference(
         metric=gate.metric,
         champion=champion,
@@ -173,7 +198,7 @@ def _slice_differences(evaluation: Evaluation, pair: Pair, gate: Gate) -> list[S
     measurable = [
         (column, value, mask)
         for column, value, mask in inside
-        if mask.sum() >= evaluation.slice_minimum and 0 < evaluation.labels[mask].mean() < 1
+        if mask.sum() >= evaluation.slice_minimum and evaluation.labels[mask].min() < evaluation.labels[mask].max()
     ]
     found = []
     for column, value, mask in measurable:
@@ -184,13 +209,19 @@ def _slice_differences(evaluation: Evaluation, pair: Pair, gate: Gate) -> list[S
 
 
 def _absolute_rules(evaluation: Evaluation, challenger: Candidate, gate: Gate) -> list[Rule]:
-    found = metrics.measure(evaluation.labels, challenger.scores)
-    error = metrics.calibration_error(evaluation.labels, challenger.scores, evaluation.calibration_bins)
-    trivial = metrics.baseline(evaluation.labels, evaluation.positive_rate)
+    measures, labels, scores = evaluation.measures, evaluation.labels, challenger.scores
+    found = measures.measure(labels, scores)
+    trivial = metrics.baseline(measures, labels, evaluation.trivial)
+    decisive = measures.DECISIVE
+    facts = measures.facts(labels, scores, evaluation.calibration_bins)
     return [
-        *(_floor_rule(name, found[name], gate.floors[name]) for name in METRIC_NAMES if name in gate.floors),
-        _at_most("log_loss against the trivial baseline", found["log_loss"], trivial["log_loss"]),
-        _at_most("calibration error", error, gate.calibration_error),
+        *(_floor_rule(name, found[name], floor) for name, floor in gate.floors.items()),
+        _at_most(f"{decisive} against the trivial baseline", found[decisive], trivial[decisive]),
+        *(
+            _at_most("calibration error", value, gate.calibration_error)
+            for name, value in facts.items()
+            if name == "calibration_error"
+        ),
         _overlap_rule("challenger", challenger, gate),
         _at_most("latency in ms, 95th percentile", challenger.latency_ms, gate.latency_ms),
         _at_most("model size in bytes", challenger.size, gate.model_bytes),

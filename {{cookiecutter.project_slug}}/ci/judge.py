@@ -56,12 +56,13 @@ def compare(revision: Revision, champion: Revision | None, settings: project.Pro
         slices={name: _named(rows[name]) for name in params.evaluate.slices},
         slice_minimum=params.evaluate.slice_minimum,
         calibration_bins=params.evaluate.calibration_bins,
-        positive_rate=facts.positive_rate,
+        trivial=facts.trivial,
         seed=params.evaluate.seed,
+        task=schema.task,
         digest=hashlib.sha256(content).hexdigest(),
     )
-    challenger = _candidate(revision, table, "challenger", settings.trusted_types)
-    serving = _candidate(champion, table, "champion", settings.trusted_types) if champion else None
+    challenger = _candidate(revision, table, schema, "challenger", settings.trusted_types)
+    serving = _candidate(champion, table, schema, "champion", settings.trusted_types) if champion else None
     return gate.judge(evaluation, challenger, serving, settings.gate)
 
 
@@ -96,9 +97,13 @@ def _require_none_at_origin(root: Path, branch: str) -> None:
         )
 
 
-def _candidate(revision: Revision, table: pd.DataFrame, role: str, trusted: list[str]) -> gate.Candidate:
+def _candidate(
+    revision: Revision, table: pd.DataFrame, problem: Schema, role: str, trusted: list[str]
+) -> gate.Candidate:
     """Load a revision's model and have it score the evaluation's rows, by its own schema."""
     schema, facts = revision.settings("schema.yaml", Schema), revision.facts(FACTS, persistence.ModelFacts)
+    if (schema.task, schema.target, schema.classes) != (problem.task, problem.target, problem.classes):
+        raise UserError(f"the {role} predicts {_problem(schema)}, not {_problem(problem)}: they cannot be compared")
     content = revision.output(MODEL)
     if missing := [name for name in schema.features if name not in table]:
         raise UserError(f"the {role} needs columns that the evaluation set lacks: {', '.join(missing)}")
@@ -115,6 +120,11 @@ def _candidate(revision: Revision, table: pd.DataFrame, role: str, trusted: list
         latency_ms=_latency(fitted, rows),
         size=len(content),
     )
+
+
+def _problem(schema: Schema) -> str:
+    classes = f" with the classes {', '.join(map(str, schema.classes))}" if schema.classes else ""
+    return f"{schema.target!r} ({schema.task}){classes}"
 
 
 def _overlap(test: pd.DataFrame, train: pd.DataFrame) -> float:

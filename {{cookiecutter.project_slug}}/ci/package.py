@@ -31,6 +31,7 @@ SERVED = [
     "project.yaml",
     "schema.yaml",
     "pipeline/__init__.py",
+    "pipeline/encode.py",
     "pipeline/model.py",
     "pipeline/params.py",
     "pipeline/persistence.py",

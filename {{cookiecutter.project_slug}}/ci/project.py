@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ci.errors import UserError
 
-MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier"]
-LOWER_IS_BETTER = {"log_loss", "brier"}
-METRIC_NAMES: tuple[MetricName, ...] = get_args(MetricName)
+MetricName = Literal[
+    "roc_auc", "average_precision", "log_loss", "brier",
+    "accuracy", "balanced_accuracy", "macro_f1", "roc_auc_ovr",
+    "mae", "rmse", "r2",
+]  # fmt: skip
+LOWER_IS_BETTER = {"log_loss", "brier", "mae", "rmse"}
 
 
 class _Block(BaseModel):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import yaml
 from pydantic import BaseModel
@@ -18,6 +19,7 @@ from ci.result import Measured, Result
 from ci.revision import Revision, resolve
 from ci.run import run
 from pipeline.schema import Schema
+from pipeline.tasks import MEASURES
 
 METRICS = "reports/metrics.json"
 DATA = "reports/data.json"
@@ -26,11 +28,21 @@ PLOTS = "reports/plots"
 SHIFT = 0.2
 UNCHANGED = "as at the base: restored, not computed"
 COMPUTED = "new result"
-CURVES = [
-    ("ROC", "roc.csv", "false_positive_rate", "true_positive_rate"),
-    ("Precision and recall", "precision_recall.csv", "recall", "precision"),
-    ("Calibration", "calibration.csv", "score", "positive_rate"),
-]
+CURVES = {
+    "binary": [
+        ("ROC", "roc.csv", "false_positive_rate", "true_positive_rate"),
+        ("Precision and recall", "precision_recall.csv", "recall", "precision"),
+        ("Calibration", "calibration.csv", "score", "positive_rate"),
+    ],
+    "multiclass": [
+        ("Accuracy where it is surest", "coverage.csv", "share", "accuracy"),
+        ("Calibration of the highest score", "calibration.csv", "score", "accuracy"),
+    ],
+    "regression": [
+        ("Share of rows with at most this error", "errors.csv", "error", "share"),
+        ("Mean label at each prediction", "calibration.csv", "score", "label"),
+    ],
+}
 
 
 class Change(BaseModel):
@@ -99,7 +111,9 @@ class Report(BaseModel):
     shifts: list[Shift] = []
     stages: list[Stage] = []
     curves: list[Curve] = []
+    confusion: list[tuple[str, str, int]] = []
     importance: list[tuple[str, float]] = []
+    importance_is: str = ""
     lineage: dict[str, str] = {}
 
 
@@ -128,11 +142,16 @@ def build(root: Path, base_branch: str, champion_branch: str = record.PRODUCTION
         return report
     report.gate = judge.judge(root, champion_branch)
     had_results = base.text("dvc.lock") is not None
-    report.metrics = _metrics(base if had_results else None, here, report.gate)
+    # Another task before this change has no metrics and no curves in common with this one.
+    task = here.settings("schema.yaml", Schema).task
+    comparable = base if had_results and base.settings("schema.yaml", Schema).task == task else None
+    report.metrics = _metrics(comparable, here, report.gate)
     report.tables = _tables(_json(base, DATA) if had_results else {}, _json(here, DATA))
     report.shifts = _shifts(base, here) if had_results else []
-    report.curves = [_curve(*each, base=base if had_results else None, here=here) for each in CURVES]
+    report.curves = [_curve(*each, base=comparable, here=here) for each in CURVES[task]]
+    report.confusion = _confusion(here) if task == "multiclass" else []
     report.importance = _importance(here)
+    report.importance_is = MEASURES[task].IMPORTANCE
     report.lineage = {
         "Source commit": report.commit,
         "Base commit": report.base,
@@ -197,7 +216,7 @@ def _metrics(base: Revision | None, here: Revision, found: Result) -> list[Metri
             here=Measured.model_validate(after[name]) if name in after else None,
             champion=champion.get(name),
         )
-        for name in project.METRIC_NAMES
+        for name in found.challenger_metrics
     ]
 
 
@@ -223,7 +242,7 @@ def _shifts(base: Revision, here: Revision) -> list[Shift]:
     moved = [
         _shift(name, before[name], after[name], column.type == "category")
         for name, column in schema.features.items()
-        if name in before and name in after
+        if name in before and name in after and before[name].dtype == after[name].dtype and column.type != "text"
     ]
     return sorted((shift for shift in moved if shift.size >= SHIFT), key=lambda shift: -shift.size)
 
@@ -234,10 +253,17 @@ def _shift(name: str, before: pd.Series, after: pd.Series, category: bool) -> Sh
         old, new = pd.concat(shares, axis=1).fillna(0).to_numpy().T
         distance = float(np.abs(new - old).sum() / 2)
         return Shift(column=name, measure="share of rows (total variation)", size=distance)
-    old, new = before.to_numpy(dtype="float64"), after.to_numpy(dtype="float64")
+    old, new = (_numbers(values) for values in (before, after))
     spread = np.sqrt((np.nanvar(old) + np.nanvar(new)) / 2)
     size = abs(np.nanmean(new) - np.nanmean(old)) / spread if spread > 0 else 0.0
     return Shift(column=name, measure="standard deviations", size=float(size))
+
+
+def _numbers(values: pd.Series) -> npt.NDArray[np.float64]:
+    """Numbers as they are, moments as seconds since 1970; NaN where missing."""
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return np.asarray((values - pd.Timestamp(0, tz=values.dt.tz)).dt.total_seconds(), dtype="float64")
+    return values.to_numpy(dtype="float64")
 
 
 def _curve(name: str, file: str, x: str, y: str, *, base: Revision | None, here: Revision) -> Curve:
@@ -247,6 +273,12 @@ def _curve(name: str, file: str, x: str, y: str, *, base: Revision | None, here:
             points = pd.read_csv(io.BytesIO(revision.output(f"{PLOTS}/{file}")))
             series[label] = list(zip(points[x].tolist(), points[y].tolist(), strict=True))
     return Curve(name=name, x=x.replace("_", " "), y=y.replace("_", " "), series=series)
+
+
+def _confusion(here: Revision) -> list[tuple[str, str, int]]:
+    table = pd.read_csv(io.BytesIO(here.output(f"{PLOTS}/confusion.csv")), keep_default_na=False)
+    columns = (table["actual"].astype(str), table["predicted"].astype(str), table["rows"].astype(int))
+    return list(zip(*columns, strict=True))
 
 
 def _importance(here: Revision) -> list[tuple[str, float]]:

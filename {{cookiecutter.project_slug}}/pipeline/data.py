@@ -14,7 +14,7 @@ SINGLE_LABEL_CHANCE = 1e-9
 
 
 def labelled(tables: dict[str, pd.DataFrame], schema: Schema) -> pd.DataFrame:
-    """One table out of many, in the order given, without the rows that have no label.
+    """One table out of many, in the order given, without the rows that have no label; its index names the tables.
 
     Args:
         tables: the validated tables by the name that an error calls them by.
@@ -25,7 +25,7 @@ def labelled(tables: dict[str, pd.DataFrame], schema: Schema) -> pd.DataFrame:
             make that practically impossible.
     """
     target = schema.target
-    whole = pd.concat(list(tables.values()), ignore_index=True).dropna(subset=[target])
+    whole = pd.concat(tables).droplevel(1).dropna(subset=[target])
     for name, table in tables.items():
         labels = table[target].dropna()
         if labels.empty:
@@ -35,25 +35,40 @@ def labelled(tables: dict[str, pd.DataFrame], schema: Schema) -> pd.DataFrame:
         share = others.get(labels.iloc[0], 0) / max(others.sum(), 1)
         if labels.nunique() == 1 and others.sum() and share ** len(labels) < SINGLE_LABEL_CHANCE:
             raise DataError(
-                f"{name}: the label {target!r} is {labels.iloc[0]:g} in all of its {len(labels)} rows, which is no "
-                f"chance: in the other files it is so in {share:.0%}"
+                f"{name}: the label {target!r} is {_shown(labels.iloc[0])} in all of its {len(labels)} rows, which is "
+                f"no chance: in the other files it is so in {share:.0%}"
             )
     if whole[target].nunique() < 2:
-        only = f"only has the class {whole[target].iloc[0]:g}"
-        raise DataError(f"{', '.join(tables)}: the label {target!r} {only}, and a model needs two classes")
-    return whole.astype({target: "int64"}).reset_index(drop=True)
+        value = _shown(whole[target].iloc[0])
+        only = f"is always {value}" if schema.task == "regression" else f"only has the class {value}"
+        needs = "labels that differ" if schema.task == "regression" else "two classes"
+        raise DataError(f"{', '.join(tables)}: the label {target!r} {only}, and a model needs {needs}")
+    whole_numbers = schema.columns[target].type in ("integer", "boolean")
+    return whole.astype({target: "int64"}) if whole_numbers else whole
 
 
 def split(table: pd.DataFrame, schema: Schema, params: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split labelled rows into (train, test) as the params say.
 
     Raises:
-        DataError: the data cannot be divided so that both parts hold both classes.
+        DataError: the data cannot be divided so that one part can train and the other judge.
     """
-    train, test = split_by_time(table, params.columns, params.test_fraction)
+    match params.by:
+        case "time":
+            train, test = split_by_time(table, params.columns, params.test_fraction)
+        case "group":
+            train, test = split_by_group(table, params.columns, params.test_fraction, params.seed)
+        case "random":
+            train, test = split_at_random(table, _strata(table, schema), params.test_fraction, params.seed)
     for name, part in (("train", train), ("test", test)):
         if part[schema.target].nunique() < 2:
-            raise DataError(f"the {name} part of the split holds a single class; change prepare.split or add data")
+            single = "label" if schema.task == "regression" else "class"
+            raise DataError(f"the {name} part of the split holds a single {single}; change prepare.split or add data")
+    if schema.task == "multiclass" and (unseen := set(schema.classes) - set(train[schema.target])):
+        raise DataError(
+            f"the train part of the split has no row of the class {min(unseen, key=str)!r}; take it out of the "
+            "target's categories and the data, or change prepare.split"
+        )
     return train, test
 
 
@@ -75,14 +90,53 @@ def split_by_time(table: pd.DataFrame, columns: list[str], test_fraction: float)
     return train.reset_index(drop=True), test.reset_index(drop=True)
 
 
+def split_by_group(
+    table: pd.DataFrame, columns: list[str], test_fraction: float, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split into (train, test): whole groups, by a hash of their key, so that a group stays where it is as data grows.
+
+    Raises:
+        DataError: one of the two parts would be empty.
+    """
+    inside = _hashed(table[columns], seed) < test_fraction
+    if inside.all() or not inside.any():
+        raise DataError(f"all groups of {', '.join(columns)} fall into one part; change prepare.split.seed")
+    return table[~inside].reset_index(drop=True), table[inside].reset_index(drop=True)
+
+
+def split_at_random(
+    table: pd.DataFrame, strata: pd.Series, test_fraction: float, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split into (train, test): in each file and stratum, the rows whose content has the lowest hashes are the test.
+
+    A row stays where it is when files are added, and equal rows of a file are never divided: what judges one model has
+    not trained an earlier one.
+
+    Args:
+        table: rows whose index names their file.
+        strata: shape (rows,), equal for rows that are drawn together.
+        test_fraction: the share of rows that judge, of each stratum as near as whole rows allow.
+        seed: another one draws other rows.
+    """
+    files = pd.factorize(table.index)[0]
+    drawn = pd.DataFrame({"file": files, "stratum": strata.to_numpy(), "content": _hashed(table, seed).to_numpy()})
+    groups = drawn.groupby(["file", "stratum"])["content"]
+    place = groups.rank(method="dense")
+    inside = ((place - 0.5) / groups.transform("nunique") < test_fraction).to_numpy()
+    return table[~inside].reset_index(drop=True), table[inside].reset_index(drop=True)
+
+
 def features(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """The columns that the model sees, in the schema's order."""
     return table[list(schema.features)]
 
 
 def labels(table: pd.DataFrame, schema: Schema) -> pd.Series:
-    """The label, as int64."""
-    return table[schema.target].astype("int64")
+    """The label: in a regression as float64, else the number of its class as int64."""
+    values = table[schema.target]
+    if schema.task == "regression":
+        return values.astype("float64")
+    return values.map({label: code for code, label in enumerate(schema.classes)}).astype("int64")
 
 
 def clusters(table: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.int64]:
@@ -90,3 +144,22 @@ def clusters(table: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.int64]:
     if not columns:
         return np.arange(len(table), dtype=np.int64)
     return np.asarray(table.groupby(columns, sort=True, dropna=False).ngroup(), dtype=np.int64)
+
+
+def _strata(table: pd.DataFrame, schema: Schema) -> pd.Series:
+    """What random rows are drawn within: their class, or the tenth of their file's labels in which theirs lies."""
+    if schema.task != "regression":
+        return labels(table, schema)
+    rank = labels(table, schema).groupby(level=0).rank(pct=True)
+    return (rank * 10).apply(np.ceil)
+
+
+def _hashed(table: pd.DataFrame, seed: int) -> pd.Series:
+    """A number from 0 to 1 for each row, the same for equal rows."""
+    # As text, since pandas mixes the key into the hash of text alone.
+    text = table.astype(object).astype(str)
+    return pd.util.hash_pandas_object(text, index=False, hash_key=f"{seed:016d}") / 2.0**64
+
+
+def _shown(label: object) -> str:
+    return f"{label:g}" if isinstance(label, float) else str(label)

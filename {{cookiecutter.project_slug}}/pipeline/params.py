@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.schema import Schema
 
@@ -18,11 +18,21 @@ class _Block(BaseModel):
 
 
 class Split(_Block):
-    """How prepare divides the rows."""
+    """How prepare divides the rows: the newest judge, or whole groups do, or rows drawn within each class.
 
-    by: Literal["time"]
-    columns: list[str] = Field(min_length=1)
+    `columns` orders the rows by time, or names the groups. `seed` draws rows and groups; time needs none.
+    """
+
+    by: Literal["time", "group", "random"]
+    columns: list[str] = []
     test_fraction: float = Field(gt=0, lt=1)
+    seed: int = Field(default=0, ge=0, lt=10**16)
+
+    @model_validator(mode="after")
+    def _columns_fit_the_kind(self) -> Self:
+        if bool(self.columns) == (self.by == "random"):
+            raise ValueError("a split by time or by group names its columns, a random one has none")
+        return self
 
 
 class Prepare(_Block):
@@ -44,6 +54,7 @@ class Train(_Block):
     seed: int = Field(ge=0, lt=2**32)
     threads: int = Field(ge=1)
     one_hot_limit: int = Field(ge=0)
+    text_components: int = Field(default=30, ge=1)
     estimator: Estimator
 
 
@@ -89,9 +100,9 @@ class Params(_Block):
             for column in columns:
                 if column not in schema.columns:
                     raise ParamsError(f"params.yaml: {setting} names the column {column!r}, which schema.yaml lacks")
-        for column in self.prepare.split.columns:
-            if schema.columns[column].nullable or schema.columns[column].type not in ("integer", "number"):
+        for column in self.prepare.split.columns if self.prepare.split.by == "time" else []:
+            if schema.columns[column].nullable or schema.columns[column].type not in ("integer", "number", "datetime"):
                 raise ParamsError(
                     f"params.yaml: prepare.split.columns names {column!r}, which cannot order rows by time: such a "
-                    "column is a number and never empty"
+                    "column is a number or a date, and never empty"
                 )

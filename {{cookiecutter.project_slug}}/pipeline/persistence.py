@@ -25,7 +25,10 @@ class ModelError(Exception):
 
 
 class ModelFacts(BaseModel):
-    """models/model.json: what must hold before the model's file is loaded, and what it is made of."""
+    """models/model.json: what must hold before the model's file is loaded, and what it is made of.
+
+    `trivial` is what the trivial model says of every row: the rate of positives, of each class, or the mean label.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +36,7 @@ class ModelFacts(BaseModel):
     estimator: str
     scikit_learn: str
     rows: int
-    positive_rate: float
+    trivial: list[float]
     features: list[str]
 
 

@@ -8,10 +8,13 @@ from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, model_validator
 
-ColumnType = Literal["integer", "number", "boolean", "category"]
-Role = Literal["feature", "target", "time", "ignore"]
+ColumnType = Literal["integer", "number", "boolean", "category", "text", "datetime"]
+Role = Literal["feature", "target", "time", "key", "ignore"]
+Task = Literal["binary", "multiclass", "regression"]
+# A value of a class, as it stands in the raw data.
+Label = str | int | bool
 SHOWN_VALUES = 5
 
 
@@ -20,7 +23,11 @@ class DataError(Exception):
 
 
 class Column(BaseModel):
-    """One column. `categories` closes the set of values, `open: true` says that new ones are expected over time."""
+    """One column. `categories` closes the set of values, `open: true` says that new ones are expected over time.
+
+    `quantiles` (minimum, quartiles, maximum) and `reason` are notes of `make data`: what it saw, and why it left a
+    column out.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,29 +37,44 @@ class Column(BaseModel):
     nullable: bool = False
     minimum: float | None = None
     maximum: float | None = None
-    categories: list[str] | None = None
+    categories: list[StrictStr | StrictInt] | None = None
     open: bool = False
+    zoned: bool = False
+    quantiles: list[float] | None = None
     example: int | float | bool | str | None = None
+    reason: str = ""
 
     @model_validator(mode="after")
     def _settings_fit_the_type(self) -> Self:
+        ordered = self.type in ("integer", "number")
+        if not ordered and (self.minimum is not None or self.maximum is not None):
+            raise ValueError(f"a column of type {self.type} has no minimum or maximum")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"the minimum {self.minimum:g} is above the maximum {self.maximum:g}")
+        if self.zoned and self.type != "datetime":
+            raise ValueError(f"only a datetime has a zone, and this column is of type {self.type}")
         if self.type == "category":
-            if self.minimum is not None or self.maximum is not None:
-                raise ValueError("a category has no minimum or maximum")
             if not self.categories and not self.open:
                 raise ValueError("a category lists its categories, or says `open: true`")
-        elif self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError(f"the minimum {self.minimum:g} is above the maximum {self.maximum:g}")
-        elif self.categories is not None or self.open:
+            if not all(isinstance(value, str) for value in self.categories or []):
+                raise ValueError("the categories of a category are text; put quotes around them")
+        elif self.open or (self.categories is not None and not (self.type == "integer" and self.role == "target")):
             raise ValueError(f"only a category has categories, and this one is of type {self.type}")
+        if self.categories is not None and len(set(self.categories)) < len(self.categories):
+            raise ValueError("a category is listed twice")
         return self
 
 
 class Schema(BaseModel):
-    """Every column of the table, by name. Exactly one has the role `target`; at least one is a feature."""
+    """Every column of the table, by name. Exactly one has the role `target`; at least one is a feature.
+
+    `dropped` names columns of the source that `make data` leaves out of data/raw.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
+    task: Task = "binary"
+    dropped: list[str] = []
     columns: dict[str, Column] = Field(min_length=2)
 
     @model_validator(mode="after")
@@ -60,13 +82,27 @@ class Schema(BaseModel):
         targets = self._with_role("target")
         if len(targets) != 1:
             raise ValueError(f"exactly one column has the role target, not {len(targets)}: {targets}")
-        label = self.columns[targets[0]]
-        binary = label.type == "integer" and (label.minimum, label.maximum) == (0, 1)
-        if not binary and label.type != "boolean":
-            raise ValueError(f"the target {targets[0]!r} is boolean, or an integer with minimum 0 and maximum 1")
+        self._require_labels_of_the_task(targets[0], self.columns[targets[0]])
         if not self.features:
             raise ValueError("no column has the role feature")
         return self
+
+    def _require_labels_of_the_task(self, name: str, label: Column) -> None:
+        listed = len(label.categories or [])
+        match self.task:
+            case "binary":
+                numbers = label.type == "integer" and (label.minimum, label.maximum) == (0, 1) and not listed
+                if not numbers and label.type != "boolean" and (listed != 2 or label.open):
+                    raise ValueError(
+                        f"the target {name!r} is boolean, or an integer with minimum 0 and maximum 1, or lists two "
+                        "categories, of which the second is the positive one"
+                    )
+            case "multiclass":
+                if listed < 3 or label.open:
+                    raise ValueError(f"the target {name!r} lists its categories, three or more")
+            case "regression":
+                if label.type not in ("integer", "number") or listed:
+                    raise ValueError(f"the target {name!r} of a regression is a number")
 
     def _with_role(self, role: Role) -> list[str]:
         return [name for name, column in self.columns.items() if column.role == role]
@@ -75,6 +111,14 @@ class Schema(BaseModel):
     def target(self) -> str:
         """The name of the label's column."""
         return self._with_role("target")[0]
+
+    @property
+    def classes(self) -> list[Label]:
+        """The label's values in the order of their codes, of two the positive one last; none in a regression."""
+        label = self.columns[self.target]
+        if self.task == "regression":
+            return []
+        return list(label.categories or ([False, True] if label.type == "boolean" else [0, 1]))
 
     @property
     def features(self) -> dict[str, Column]:
@@ -102,7 +146,8 @@ def validate(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 def cast(table: pd.DataFrame, columns: dict[str, Column]) -> pd.DataFrame:
     """Give each column the one type that it has in training and in serving alike.
 
-    Numbers that may be missing become float64 with NaN, other integers int64, categories objects with None.
+    Numbers that may be missing become float64 with NaN, other integers int64, categories and texts objects with None,
+    moments datetime64 in microseconds, those with a zone in UTC.
     """
     return pd.DataFrame({name: _cast(table[name], column) for name, column in columns.items()}, index=table.index)
 
@@ -140,27 +185,39 @@ def _problem(values: pd.Series, column: Column) -> str | None:
     present = values[~missing]
     if isinstance(present.dtype, pd.CategoricalDtype):
         present = present.astype(present.cat.categories.dtype)
-    if wrong := _problem_of_type(present, column.type):
+    if wrong := _problem_of_type(present, column):
         return wrong
-    if column.type in ("integer", "number"):
+    if column.type in ("integer", "number") and not column.categories:
         return _problem_of_range(pd.to_numeric(present), column)
-    if column.type == "category" and column.categories and not column.open:
+    if column.categories and not column.open:
         unknown = ~present.isin(column.categories)
         if unknown.any():
             return f"has values that the schema does not list in {_rows(unknown)}: {_some(present[unknown])}"
     return None
 
 
-def _problem_of_type(present: pd.Series, kind: ColumnType) -> str | None:
+def _problem_of_type(present: pd.Series, column: Column) -> str | None:
     if present.empty:
         return None
-    if kind == "category":
-        strings = present.map(lambda value: isinstance(value, str))
-        return None if strings.all() else f"should hold text, but has {_some(present[~strings])}"
-    if kind == "boolean":
-        booleans = present.map(lambda value: isinstance(value, bool | np.bool_))
-        return None if booleans.all() else f"should hold true and false, but has {_some(present[~booleans])}"
-    return _problem_of_number(present, whole=kind == "integer")
+    match column.type:
+        case "category" | "text":
+            strings = present.map(lambda value: isinstance(value, str))
+            return None if strings.all() else f"should hold text, but has {_some(present[~strings])}"
+        case "boolean":
+            booleans = present.map(lambda value: isinstance(value, bool | np.bool_))
+            return None if booleans.all() else f"should hold true and false, but has {_some(present[~booleans])}"
+        case "datetime":
+            return _problem_of_datetime(present, column.zoned)
+        case _:
+            return _problem_of_number(present, whole=column.type == "integer")
+
+
+def _problem_of_datetime(present: pd.Series, zoned: bool) -> str | None:
+    if not pd.api.types.is_datetime64_any_dtype(present):
+        return f"should hold dates, but has {_some(present)}"
+    if zoned != isinstance(present.dtype, pd.DatetimeTZDtype):
+        return f"should hold dates {'with' if zoned else 'without'} a time zone, but has {_some(present)}"
+    return None
 
 
 def _problem_of_number(present: pd.Series, whole: bool) -> str | None:
@@ -186,9 +243,13 @@ def _problem_of_range(present: pd.Series, column: Column) -> str | None:
 
 def _cast(values: pd.Series, column: Column) -> pd.Series:
     match column.type:
-        case "category":
+        case "category" | "text":
             objects = values.astype(object)
             return objects.where(objects.notna(), None)
+        case "datetime":
+            return pd.to_datetime(values, utc=column.zoned).astype(
+                "datetime64[us, UTC]" if column.zoned else "datetime64[us]"
+            )
         case "boolean" if not column.nullable:
             return values.astype("bool")
         case "integer" if not column.nullable:

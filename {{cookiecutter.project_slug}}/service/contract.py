@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Any, Literal
 
 import bentoml
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NaiveDatetime,
+    create_model,
+)
 
-from pipeline.schema import Column, Schema, cast
+from pipeline.schema import Column, Label, Schema, cast
 
-# The longest text that an open category may hold.
-TEXT_LENGTH = 200
+# The longest value of an open category, and the longest text.
+CATEGORY_LENGTH = 200
+TEXT_LENGTH = 20_000
+# What fits into a datetime64 in microseconds with room to spare.
+YEARS = (1678, 2261)
 # Integers up to here are exact in JSON and in the table.
 EXACT = 2**53
 STRICT = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
-
-
-class Prediction(BaseModel):
-    """The answer for one row."""
-
-    score: float = Field(description="Probability that the label is 1", ge=0, le=1)
-    release: str = Field(description="The release that answered")
-
-
-class Predictions(BaseModel):
-    """The answer for many rows, in the order of the request."""
-
-    scores: list[float] = Field(description="For each row, the probability that the label is 1")
-    release: str = Field(description="The release that answered")
 
 
 def row_model(schema: Schema) -> type[BaseModel]:
@@ -56,6 +57,56 @@ def requests(schema: Schema, batch_rows: int) -> tuple[type[bentoml.IODescriptor
     )
 
 
+def answers(schema: Schema) -> tuple[type[bentoml.IODescriptor], type[bentoml.IODescriptor]]:
+    """The forms of the answer to a single and to a batch request.
+
+    `score` of two classes, `label` and `scores` by class of more, `prediction` of a regression; a batch has lists of
+    them, in the order of the rows. Both name the release.
+    """
+    release: Any = (str, Field(description="The release that answered"))
+    one: dict[str, Any]
+    match schema.task:
+        case "binary":
+            meaning = f"Probability that {schema.target} is {_told(schema.classes[1])}"
+            one = {"score": (Annotated[float, Field(ge=0, le=1)], meaning)}
+        case "multiclass":
+            one = {
+                "label": (Literal[tuple(schema.classes)], f"The most probable class of {schema.target}"),
+                "scores": (dict[str, float], "The probability of each class, by its name"),
+            }
+        case "regression":
+            one = {"prediction": (float, f"What {schema.target} is expected to be")}
+    single: dict[str, Any] = {name: (kind, Field(description=meaning)) for name, (kind, meaning) in one.items()}
+    batch: dict[str, Any] = {
+        plural(name): (list[kind], Field(description=f"{meaning}, for each row"))  # type: ignore[valid-type]
+        for name, (kind, meaning) in one.items()
+    }
+    return (
+        create_model("Prediction", __base__=bentoml.IODescriptor, **single, release=release),
+        create_model("Predictions", __base__=bentoml.IODescriptor, **batch, release=release),
+    )
+
+
+def to_answers(scores: npt.NDArray[np.float64], schema: Schema) -> dict[str, list[Any]]:
+    """What the model says of rows, by the fields of a batch's answer, without the release."""
+    match schema.task:
+        case "binary":
+            return {"scores": scores.tolist()}
+        case "multiclass":
+            names = [str(name) for name in schema.classes]
+            return {
+                "labels": [schema.classes[code] for code in scores.argmax(axis=1)],
+                "scores": [dict(zip(names, row, strict=True)) for row in scores.tolist()],
+            }
+        case "regression":
+            return {"predictions": scores.tolist()}
+
+
+def plural(name: str) -> str:
+    """The name of an answer's field in a batch."""
+    return name if name.endswith("s") else f"{name}s"
+
+
 def to_table(rows: list[BaseModel], schema: Schema) -> pd.DataFrame:
     """The rows as the table on which the pipeline was trained: same columns, order and types."""
     columns = schema.features
@@ -71,8 +122,13 @@ def _annotation(column: Column) -> Any:
             kind = Annotated[float, Field(allow_inf_nan=False)]
         case "boolean":
             kind = bool
+        case "datetime":
+            moment: Any = AwareDatetime if column.zoned else NaiveDatetime
+            kind = Annotated[moment, Field(strict=False), BeforeValidator(_is_text), AfterValidator(_is_near)]
+        case "text":
+            kind = Annotated[str, Field(max_length=TEXT_LENGTH)]
         case "category" if column.open or not column.categories:
-            kind = Annotated[str, Field(min_length=1, max_length=TEXT_LENGTH)]
+            kind = Annotated[str, Field(min_length=1, max_length=CATEGORY_LENGTH)]
         case "category":
             kind = Literal[tuple(column.categories)]
     low, high = column.minimum, column.maximum
@@ -83,6 +139,23 @@ def _annotation(column: Column) -> Any:
     if high is not None:
         kind = Annotated[kind, Field(le=high)]
     return kind | None if column.nullable else kind
+
+
+def _is_text(moment: Any) -> Any:
+    """A number would be taken for seconds, by one caller, and for milliseconds by another."""
+    if not isinstance(moment, str | datetime.datetime):
+        raise ValueError("a date is text in the form of ISO 8601")
+    return moment
+
+
+def _is_near(moment: datetime.datetime) -> datetime.datetime:
+    if not YEARS[0] <= moment.year <= YEARS[1]:
+        raise ValueError(f"a date lies between the years {YEARS[0]} and {YEARS[1]}")
+    return moment
+
+
+def _told(label: Label) -> str:
+    return f"'{label}'" if isinstance(label, str) else str(label).lower()
 
 
 def _field(name: str, column: Column) -> Any:

@@ -6,6 +6,7 @@ import functools
 import logging
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import bentoml
 import yaml
@@ -18,7 +19,7 @@ from starlette.routing import Route
 
 from pipeline import model, persistence
 from pipeline.schema import Schema
-from service.contract import Prediction, Predictions, requests, to_table
+from service.contract import answers, plural, requests, to_answers, to_table
 from service.limits import RequestLimits, TooLargeError, end_with_parent
 from service.version import Version
 
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = yaml.safe_load((ROOT / "project.yaml").read_text())
 SCHEMA = Schema.model_validate(yaml.safe_load((ROOT / "schema.yaml").read_text()))
 SingleRequest, BatchRequest = requests(SCHEMA, PROJECT["service"]["batch_rows"])
+Prediction, Predictions = answers(SCHEMA)
 
 
 @functools.cache
@@ -54,19 +56,22 @@ class Model:
             raise persistence.ModelError("the model was trained on other columns than schema.yaml has")
         self.pipeline = persistence.load(content, facts, PROJECT["trusted_types"])
 
-    @bentoml.api(input_spec=SingleRequest)
-    def predict(self, row: BaseModel) -> Prediction:
+    @bentoml.api(input_spec=SingleRequest, output_spec=Prediction)
+    def predict(self, row: BaseModel) -> BaseModel:
         """Score one row."""
-        return Prediction(score=self._scores([row])[0], release=release().release)
+        found = self._answers([row])
+        wanted = set(Prediction.model_fields) - {"release"}
+        return Prediction.model_validate(
+            {name: found[plural(name)][0] for name in wanted} | {"release": release().release}
+        )
 
-    @bentoml.api(input_spec=BatchRequest)
-    def predict_batch(self, rows: list[BaseModel]) -> Predictions:
-        """Score many rows; the scores are in the order of the rows."""
-        return Predictions(scores=self._scores(rows), release=release().release)
+    @bentoml.api(input_spec=BatchRequest, output_spec=Predictions)
+    def predict_batch(self, rows: list[BaseModel]) -> BaseModel:
+        """Score many rows; the answers are in the order of the rows."""
+        return Predictions.model_validate(self._answers(rows) | {"release": release().release})
 
-    def _scores(self, rows: list[BaseModel]) -> list[float]:
-        scores: list[float] = model.score(self.pipeline, to_table(rows, SCHEMA)).tolist()
-        return scores
+    def _answers(self, rows: list[BaseModel]) -> dict[str, list[Any]]:
+        return to_answers(model.score(self.pipeline, to_table(rows, SCHEMA)), SCHEMA)
 
 
 Model.add_asgi_middleware(RequestLimits, body_bytes=PROJECT["service"]["body_bytes"])  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline import data, metrics, model, persistence
 from pipeline.schema import cast
 from pipeline.stages import files
+from pipeline.tasks import MEASURES
 
 
 def main() -> None:
@@ -16,30 +17,30 @@ def main() -> None:
     content, facts = files.model_file()
     fitted = persistence.load(content, facts, files.trusted_types())
     scores = model.score(fitted, rows)
-    found = metrics.measure(labels, scores)
+    measures = MEASURES[schema.task]
+    found = measures.measure(labels, scores)
     clusters = data.clusters(table, params.resample_by)
-    bounds = metrics.intervals(labels, scores, clusters, params)
+    bounds = metrics.intervals(measures, labels, scores, clusters, params)
     summary = {
         "rows": len(table),
         "clusters": int(clusters.max()) + 1,
-        "positive_rate": float(labels.mean()),
-        "mean_score": float(scores.mean()),
-        "calibration_error": metrics.calibration_error(labels, scores, params.calibration_bins),
+        **measures.facts(labels, scores, params.calibration_bins),
         **{name: {"value": found[name], "low": low, "high": high} for name, (low, high) in bounds.items()},
-        "baseline": metrics.baseline(labels, facts.positive_rate),
+        "baseline": metrics.baseline(measures, labels, facts.trivial),
     }
     print(", ".join(f"{name} {found[name]:.4f} ({low:.4f} to {high:.4f})" for name, (low, high) in bounds.items()))
-    plots = files.REPORTS / "plots"
+    curves = measures.curves(labels, scores, params.calibration_bins)
+    if "confusion" in curves:
+        names = dict(enumerate(map(str, schema.classes)))
+        curves["confusion"] = curves["confusion"].assign(
+            **{column: curves["confusion"][column].map(names) for column in ("actual", "predicted")}
+        )
+    curves["importance"] = metrics.importance(measures, fitted, rows, labels, params)
     files.write(
         {
             files.REPORTS / "metrics.json": files.as_json(summary),
-            files.REPORTS / "slices.json": files.as_json(metrics.slices(table, labels, scores, params)),
-            plots / "roc.csv": files.csv(metrics.roc(labels, scores)),
-            plots / "precision_recall.csv": files.csv(metrics.precision_recall(labels, scores)),
-            plots / "calibration.csv": files.csv(metrics.calibration(labels, scores, params.calibration_bins)),
-            plots / "importance.csv": files.csv(
-                metrics.importance(fitted, rows, labels, params.importance, params.seed)
-            ),
+            files.REPORTS / "slices.json": files.as_json(metrics.slices(measures, table, labels, scores, params)),
+            **{files.REPORTS / "plots" / f"{name}.csv": files.csv(curve) for name, curve in curves.items()},
         }
     )
 

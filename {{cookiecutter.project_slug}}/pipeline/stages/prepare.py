@@ -7,7 +7,7 @@ from pipeline.stages import files
 
 
 def main() -> None:
-    """Join the raw tables, drop the rows without a label, split by time."""
+    """Join the raw tables, drop the rows without a label, split as the params say."""
     schema = files.schema()
     rows = data.labelled(files.raw_tables(schema), schema)
     train, test = data.split(rows, schema, files.params().prepare.split)

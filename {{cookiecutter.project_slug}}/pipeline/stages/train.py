@@ -9,6 +9,7 @@ import sklearn
 from pipeline import data, model, persistence
 from pipeline.schema import cast
 from pipeline.stages import files
+from pipeline.tasks import MEASURES
 
 
 def main() -> None:
@@ -25,7 +26,7 @@ def main() -> None:
         estimator=params.estimator.path,
         scikit_learn=sklearn.__version__,
         rows=len(rows),
-        positive_rate=float(labels.mean()),
+        trivial=MEASURES[schema.task].trivial(labels.to_numpy()),
         features=list(rows.columns),
     )
     model.score(persistence.load(content, facts, files.trusted_types()), rows.head(1))

@@ -39,10 +39,21 @@ def _counts(table: pd.DataFrame, schema: Schema) -> dict[str, Any]:
     return {
         "rows": len(table),
         "unlabelled": missing.pop(schema.target, 0),
-        "positive_rate": float(table[schema.target].mean()),
+        **_labels(table[schema.target].dropna(), schema),
         "missing": missing,
         "new_values": unlisted(table, schema),
     }
+
+
+def _labels(labels: pd.Series, schema: Schema) -> dict[str, Any]:
+    """What the labels look like: the rate of positives, the rows of each class, or the mean."""
+    match schema.task:
+        case "binary":
+            return {"positive_rate": float((labels == schema.classes[1]).mean())}
+        case "multiclass":
+            return {"classes": {str(name): int((labels == name).sum()) for name in schema.classes}}
+        case "regression":
+            return {"mean_label": float(labels.mean())}
 
 
 if __name__ == "__main__":

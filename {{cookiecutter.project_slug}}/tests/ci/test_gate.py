@@ -24,7 +24,7 @@ EVALUATION = gate.Evaluation(
     slices={"group": GROUP},
     slice_minimum=100,
     calibration_bins=10,
-    positive_rate=0.5,
+    trivial=[0.5],
     seed=0,
     digest="evaluation",
 )

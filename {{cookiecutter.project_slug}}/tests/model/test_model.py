@@ -102,7 +102,7 @@ def test_an_unknown_category_is_scored(table: pd.DataFrame, schema: Schema, trai
 def test_an_unusable_estimator_is_refused(estimator: Estimator, reason: str) -> None:
     """What cannot be a classifier is refused with the reason, before any data is read."""
     with pytest.raises(model.EstimatorError, match=reason):
-        model.build_estimator(estimator, seed=0)
+        model.build_estimator(estimator, seed=0, task="binary")
 
 
 def test_wrong_values_of_arguments_are_refused(table: pd.DataFrame, schema: Schema, train: Train) -> None:
@@ -115,5 +115,8 @@ def test_wrong_values_of_arguments_are_refused(table: pd.DataFrame, schema: Sche
 def test_the_seed_reaches_the_estimator() -> None:
     """An estimator with a random_state gets the seed, unless the arguments name one."""
     path = "sklearn.ensemble.RandomForestClassifier"
-    assert model.build_estimator(Estimator(path=path), seed=7).random_state == 7
-    assert model.build_estimator(Estimator(path=path, arguments={"random_state": 1}), seed=7).random_state == 1
+    assert model.build_estimator(Estimator(path=path), seed=7, task="binary").random_state == 7
+    assert (
+        model.build_estimator(Estimator(path=path, arguments={"random_state": 1}), seed=7, task="binary").random_state
+        == 1
+    )

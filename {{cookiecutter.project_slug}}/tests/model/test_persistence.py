@@ -24,7 +24,7 @@ from tests.model.test_model import fitted
 def facts_of(content: bytes, **changes: str) -> persistence.ModelFacts:
     """Facts that fit the bytes, but for the changes."""
     facts = {"sha256": hashlib.sha256(content).hexdigest(), "scikit_learn": sklearn.__version__, "estimator": "any"}
-    return persistence.ModelFacts.model_validate(facts | {"rows": 1, "positive_rate": 0.5, "features": []} | changes)
+    return persistence.ModelFacts.model_validate(facts | {"rows": 1, "trivial": [0.5], "features": []} | changes)
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+"""What is measured, task by task: one module each, all with the names of `Measures`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import pandas as pd
+
+from pipeline.schema import Task
+from pipeline.tasks import binary, multiclass, regression
+from pipeline.tasks.common import Floats, Labels
+
+
+class Measures(Protocol):
+    """The metrics' names, the one by which a model must beat the trivial one, what importance is and is scored by."""
+
+    NAMES: tuple[str, ...]
+    DECISIVE: str
+    IMPORTANCE: str
+    SCORING: Any
+
+    def measure(self, labels: Labels, scores: Floats) -> dict[str, float]:
+        """Each metric on all rows."""
+
+    def resampled(self, labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[str, Floats]:
+        """Each metric on each draw of weights."""
+
+    def trivial(self, labels: Labels) -> list[float]:
+        """What the trivial model answers for every row."""
+
+    def facts(self, labels: Labels, scores: Floats, bins: int) -> dict[str, float]:
+        """What describes labels and scores beside the metrics."""
+
+    def valid(self, scores: Floats) -> bool:
+        """Whether the scores can be judged."""
+
+    def curves(self, labels: Labels, scores: Floats, bins: int) -> dict[str, pd.DataFrame]:
+        """The data of the plots."""
+
+
+MEASURES: dict[Task, Measures] = {"binary": binary, "multiclass": multiclass, "regression": regression}

@@ -1,0 +1,34 @@
+"""What the tasks share."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+# Numbers of classes, or the values of a regression.
+Labels = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+
+CURVE_POINTS = 200
+# From here on a probability is as good as its bound.
+EPSILON = float(np.finfo("float64").eps)
+
+
+def calibration_error(labels: Labels, scores: Floats, bins: int) -> float:
+    """Expected calibration error (Naeini et al. 2015) over bins that are equally filled as far as ties allow."""
+    edges = np.unique(np.quantile(scores, np.linspace(0, 1, bins + 1)[1:-1]))
+    inside = np.searchsorted(edges, scores)
+    gaps = np.abs(np.bincount(inside, weights=scores - labels))
+    return float(gaps.sum() / len(labels))
+
+
+def probabilities(scores: Floats) -> bool:
+    """Whether all are between 0 and 1; NaN is not."""
+    return bool(((scores >= 0) & (scores <= 1)).all())
+
+
+def thin(curve: pd.DataFrame) -> pd.DataFrame:
+    """At most CURVE_POINTS points of a curve, both ends included."""
+    chosen = np.unique(np.linspace(0, len(curve) - 1, CURVE_POINTS).round().astype(int))
+    return curve.iloc[chosen].reset_index(drop=True)
