@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -51,6 +51,51 @@ def serve(port: Annotated[int, typer.Option(help="The port of 127.0.0.1 to serve
     release = package.package(Path.cwd()).release
     where = ("--host", "127.0.0.1", "--port", str(port))
     os.execv(sys.executable, [sys.executable, "-m", "bentoml", "serve", release, *where])  # noqa: S606
+
+
+@app.command("data")
+def data_command(
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON Lines, plain or gzipped.")],
+    target: Annotated[str | None, typer.Argument(help="The column to predict; without it, add a batch.")] = None,
+    *,
+    task: Annotated[
+        Literal["auto", "binary", "multiclass", "regression"], typer.Option(help="What to predict.")
+    ] = "auto",
+    time_column: Annotated[str | None, typer.Option(help="The newest rows by this column judge the model.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Rows with the same key stay together, and the model never sees it.")
+    ] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="A column to leave out; may be repeated, or a,b.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Of CSV, if it is not recognised.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of text that is not UTF-8.")] = None,
+    decimal: Annotated[
+        Literal[",", "."] | None, typer.Option(help="What stands before decimals, if that is not clear.")
+    ] = None,
+    dates: Annotated[Literal["day-first", "month-first"] | None, typer.Option(help="How to read 1/2/2024.")] = None,
+    missing: Annotated[
+        list[str] | None, typer.Option(help="A word that means missing; may be repeated, or a,b.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be decided, and change nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was decided as JSON.")] = False,
+) -> None:
+    """Make a table of your own the project's: data, schema, params, gate. Without TARGET, add a batch of that table."""
+    from ci.intake import bring  # noqa: PLC0415 - it imports scikit-learn, which other commands need not wait for
+
+    said = bring.Said(target, task, time_column, key, drop or [], delimiter, encoding, decimal, dates, missing or [])
+    outcome = bring.bring(file, said, dry_run)
+    if as_json:
+        typer.echo(outcome.model_dump_json(indent=2))
+        return
+    typer.echo(f"{file} ({outcome.source}): {outcome.rows:,} rows, {outcome.features} columns to learn from")
+    for note in outcome.notes:
+        typer.echo(f"  {note}")
+    for warning in outcome.warnings:
+        typer.echo(f"  warning: {warning}")
+    if dry_run:
+        typer.echo("a dry run: nothing was changed")
+    else:
+        typer.echo(f"written: {', '.join(outcome.written) or 'nothing, all of it stands there already'}")
+        typer.echo(f"next: {', '.join(outcome.next)}")
 
 
 @app.command("gate")

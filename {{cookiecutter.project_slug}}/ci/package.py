@@ -11,6 +11,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,8 @@ def _stage(root: Path, context: Path) -> None:
     for path in SERVED:
         (context / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / path, context / path)
-    export = ("export", "--frozen", "--quiet", "--no-header", "--no-annotate", "--only-group", "serve")
+    groups = [word for group in ("serve", *_estimators_group(root)) for word in ("--only-group", group)]
+    export = ("export", "--frozen", "--quiet", "--no-header", "--no-annotate", *groups)
     (context / "requirements.txt").write_text(run(find_uv_bin(), *export, cwd=root) + "\n")
     bentofile = {
         "service": "service.service:Model",
@@ -111,6 +113,13 @@ def _stage(root: Path, context: Path) -> None:
         "python": {"requirements_txt": "requirements.txt", "lock_packages": False},
     }
     (context / "bentofile.yaml").write_text(yaml.safe_dump(bentofile))
+
+
+def _estimators_group(root: Path) -> list[str]:
+    """The group of pyproject.toml with the package of the estimator that was trained; scikit-learn's need none."""
+    package = json.loads((root / "models/model.json").read_text())["estimator"].partition(".")[0]
+    groups = tomllib.loads((root / "pyproject.toml").read_text())["dependency-groups"]
+    return [package] if package in groups else []
 
 
 def _build(root: Path, context: Path, tag: str) -> None:

@@ -147,11 +147,13 @@ def clusters(table: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.int64]:
 
 
 def _strata(table: pd.DataFrame, schema: Schema) -> pd.Series:
-    """What random rows are drawn within: their class, or the tenth of their file's labels in which theirs lies."""
+    """What random rows are drawn within: their class, or the part of their file's range of labels, at most a tenth."""
     if schema.task != "regression":
         return labels(table, schema)
-    rank = labels(table, schema).groupby(level=0).rank(pct=True)
-    return (rank * 10).apply(np.ceil)
+    files = labels(table, schema).groupby(level=0)
+    # Fewer strata where a tenth of a file would hold too few rows to divide.
+    count = (files.transform("size") // 20).clip(1, 10)
+    return (files.rank(pct=True) * count).apply(np.ceil)
 
 
 def _hashed(table: pd.DataFrame, seed: int) -> pd.Series:

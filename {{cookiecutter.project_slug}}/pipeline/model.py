@@ -114,9 +114,11 @@ def fit(model: Pipeline, rows: pd.DataFrame, labels: pd.Series, threads: int) ->
     """Fit on a fixed number of threads, so that the model's bytes do not depend on how many cores a machine has."""
     with threadpool_limits(limits=threads):
         try:
-            return cast(Pipeline, model.fit(rows, labels))
+            fitted = cast(Pipeline, model.fit(rows, labels))
         except (AttributeError, ValueError, TypeError) as error:
             raise EstimatorError(f"the estimator cannot be fitted: {error}") from error
+    _forget_the_moment(fitted[-1])
+    return fitted
 
 
 def score(model: Pipeline, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -138,6 +140,13 @@ def score(model: Pipeline, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
 def _thread_pools() -> ThreadpoolController:
     # Looking for the pools takes longer than scoring a row.
     return ThreadpoolController()
+
+
+def _forget_the_moment(estimator: Any) -> None:
+    """CatBoost notes when it was fitted, and a random name: without them the same model has the same bytes."""
+    if type(estimator).__module__.startswith("catboost."):
+        for name in ("model_guid", "train_finish_time"):
+            estimator.get_metadata()[name] = ""
 
 
 def _numbers(estimator: Any) -> Any:

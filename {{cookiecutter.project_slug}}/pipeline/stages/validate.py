@@ -22,6 +22,8 @@ def main() -> None:
     _, test = data.split(data.labelled(tables, schema), schema, params.prepare.split)
     groups = data.clusters(test, params.evaluate.resample_by).max() + 1
     if groups < FEWEST_CLUSTERS:
+        if not params.evaluate.resample_by:
+            raise DataError(f"the split leaves only {groups} rows to judge by, and intervals need {FEWEST_CLUSTERS}")
         raise DataError(
             f"evaluate.resample_by tells only {groups} groups of test rows apart, and intervals need "
             f"{FEWEST_CLUSTERS}; name finer columns, or none"

@@ -1,0 +1,81 @@
+"""Columns that may hold the answer: equal to the target, one to one with it, or too good alone to be true."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import cross_val_score
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from pipeline.schema import Task
+from pipeline.tasks.common import Labels
+
+# A small tree on one column that explains this much of the target, in rows that it has not seen, is suspicious.
+TOO_GOOD = 0.98
+ROWS = 5000
+FOLDS = 3
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """Why a column is suspicious; `certain` if it is the target under another name."""
+
+    reason: str
+    certain: bool
+
+
+def suspects(sample: pd.DataFrame, features: list[str], target: str, task: Task) -> dict[str, Suspect]:
+    """The suspicious ones among the features.
+
+    Args:
+        sample: rows of the table in their types.
+        features: the columns that the model would see.
+        target: the column of the label.
+        task: says whether labels are classes or numbers.
+    """
+    rows = sample[sample[target].notna()]
+    rows = rows.iloc[:: max(1, len(rows) // ROWS)]
+    labels = pd.Series(pd.factorize(rows[target])[0]) if task != "regression" else rows[target].astype("float64")
+    found = {}
+    for name in features:
+        if suspect := _suspect(rows[name], rows[target], np.asarray(labels), task):
+            found[name] = suspect
+    return found
+
+
+def _suspect(values: pd.Series, target: pd.Series, labels: Labels, task: Task) -> Suspect | None:
+    text = [column.astype(object).astype(str) for column in (values, target)]
+    if (text[0] == text[1]).all():
+        return Suspect("equals the target", certain=True)
+    pairs = pd.DataFrame({"value": text[0], "label": text[1]}).drop_duplicates()
+    if task != "regression" and values.notna().all() and values.nunique() == target.nunique() == len(pairs):
+        return Suspect("is one to one with the target", certain=True)
+    quality = _alone(values, labels, task)
+    if quality > TOO_GOOD:
+        what = "R²" if task == "regression" else "balanced accuracy"
+        return Suspect(f"alone predicts the target with {what} {quality:.3f}", certain=False)
+    return None
+
+
+def _alone(values: pd.Series, labels: Labels, task: Task) -> float:
+    """How well a small tree does on this column alone, cross-validated; 0 where that cannot be found out."""
+    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        numbers = values.astype("Float64").to_numpy(dtype="float64", na_value=np.nan)
+    elif pd.api.types.is_datetime64_any_dtype(values):
+        numbers = np.where(values.isna(), np.nan, values.astype("int64").to_numpy(dtype="float64"))
+    else:
+        numbers = pd.factorize(values)[0].astype("float64")
+    numbers = numbers.clip(-1e30, 1e30)
+    regression = task == "regression"
+    leaf = max(5, len(labels) // 200)
+    tree = (DecisionTreeRegressor if regression else DecisionTreeClassifier)(min_samples_leaf=leaf, random_state=0)
+    if not regression and np.bincount(labels.astype("int64")).min() < FOLDS:
+        return 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scoring = "r2" if regression else "balanced_accuracy"
+        scores = cross_val_score(tree, numbers.reshape(-1, 1), labels, cv=FOLDS, scoring=scoring)
+    return float(np.nan_to_num(scores).mean())

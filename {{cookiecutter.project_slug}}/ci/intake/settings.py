@@ -1,0 +1,174 @@
+"""The settings that fit a table: params, the gate's rules and the plots, rendered as the files that people edit."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import yaml
+
+from ci.intake.facts import Facts
+from ci.intake.infer import Wishes
+from pipeline import data
+from pipeline.params import Split
+from pipeline.schema import DataError, Schema
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+TEST_FRACTION = 0.25
+# Below so many rows a forest is better than boosting, and its probabilities are milder.
+FEW_ROWS = 2000
+MANY_CLASSES = 20
+SEEDS = 20
+MOST_SLICES = 2
+HEADER = re.compile(r"\A(?:#.*\n|\n)*")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the settings follow from."""
+
+    schema: Schema
+    facts: dict[str, Facts]
+    sample: pd.DataFrame
+    wishes: Wishes
+
+    @property
+    def test_rows(self) -> int:
+        """About how many rows will judge."""
+        return int(self.facts[self.schema.target].present * TEST_FRACTION)
+
+
+def schema_text(schema: Schema, before: str) -> str:
+    """schema.yaml: the explanation that stands on top of the file before, and a column a line."""
+    header = HEADER.match(before)
+    lines = [header[0] if header else "", f"task: {schema.task}\n"]
+    if schema.dropped:
+        lines.append(_flow({"dropped": schema.dropped}))
+    lines.append("columns:\n")
+    for name, column in schema.columns.items():
+        settings = column.model_dump(mode="json", exclude_defaults=True) | {"type": column.type}
+        ordered = {key: settings[key] for key in type(column).model_fields if key in settings}
+        # Whole limits of whole numbers are written without a point.
+        ordered = {
+            key: int(value) if isinstance(value, float) and value.is_integer() else value
+            for key, value in ordered.items()
+        }
+        lines.append("  " + _flow({name: ordered})[:-1].replace("\n", "\n  ") + "\n")
+    return "".join(lines)
+
+
+def params_text(table: Table) -> str:
+    """params.yaml."""
+    schema, rows = table.schema, table.facts[table.schema.target].present
+    few = rows < FEW_ROWS
+    kind = "Regressor" if schema.task == "regression" else "Classifier"
+    boosting = {"max_iter": 50 if len(schema.classes) > MANY_CLASSES else 150, "learning_rate": 0.06}
+    return _render(
+        "params.yaml.jinja",
+        split=_split(table),
+        estimator=f"sklearn.ensemble.{'RandomForest' if few else 'HistGradientBoosting'}{kind}",
+        arguments={"n_estimators": 200, "min_samples_leaf": 2} if few else boosting,
+        resample_by=_resample_by(table),
+        slices=_slices(table),
+        slice_minimum=max(30, min(200, table.test_rows // 4)),
+        bins=_bins(table),
+    )
+
+
+def gate_text(table: Table, before: str) -> str:
+    """project.yaml with the gate's rules for the task; everything else is left as it is."""
+    schema = table.schema
+    floors: dict[str, float]
+    match schema.task:
+        case "binary":
+            metric, margin, floors = "roc_auc", 0.01, {"roc_auc": 0.5}
+        case "multiclass":
+            share = round(1 / len(schema.classes), 4)
+            metric, margin, floors = "roc_auc_ovr", 0.01, {"roc_auc_ovr": 0.5, "balanced_accuracy": share}
+        case "regression":
+            metric, margin, floors = "r2", 0.02, ({} if table.wishes.time_column else {"r2": 0.0})
+    # What chance makes of honest probabilities in bins of so few rows, twice, and a little.
+    error = 0.05 + 0.8 * (_bins(table) / max(1, table.test_rows)) ** 0.5
+    block = _render(
+        "gate.yaml.jinja", task=schema.task, metric=metric, margin=margin, floors=floors, error=round(error, 2)
+    )
+    return re.sub(r"^gate:\n(?:  .*\n|\n(?=  ))*", lambda _: block, before, flags=re.MULTILINE)
+
+
+def plots_text(schema: Schema, before: str) -> str:
+    """dvc.yaml with the plots of the task; the stages are left as they are."""
+    return re.sub(
+        r"^plots:\n(?:[ \n].*\n?)*", lambda _: _render("plots.yaml.jinja", task=schema.task), before, flags=re.MULTILINE
+    )
+
+
+def readme_text(schema: Schema, before: str) -> str:
+    """README.md with a request that fits the schema in place of the example's."""
+    row = {name: column.example for name, column in schema.features.items()}
+    body = json.dumps({"row": row}, ensure_ascii=False, indent=1).replace("'", "'\\''")
+    command = f"```sh\ncurl -s http://127.0.0.1:3000/predict -H 'content-type: application/json' -d '{body}'\n```"
+    return re.sub(r"```sh\ncurl -s http://127\.0\.0\.1:3000/predict .*?```", lambda _: command, before, flags=re.DOTALL)
+
+
+def _split(table: Table) -> dict[str, Any]:
+    """By time or by group as the person said, else at random."""
+    if time := table.wishes.time_column:
+        return {"by": "time", "columns": [time], "test_fraction": TEST_FRACTION}
+    key = table.wishes.key
+    if key is None or table.facts[key].unique:
+        return {"by": "random", "test_fraction": TEST_FRACTION, "seed": 0}
+    split = {"by": "group", "columns": [key], "test_fraction": TEST_FRACTION, "seed": 0}
+    rows = table.sample.dropna(subset=[table.schema.target])
+    for seed in range(SEEDS):
+        try:
+            _, test = data.split(rows, table.schema, Split.model_validate(split | {"seed": seed}))
+        except DataError:
+            continue
+        # Few groups of unequal size may fall far from the share that was asked for.
+        if TEST_FRACTION / 2 <= len(test) / len(rows) <= TEST_FRACTION * 1.5:
+            return split | {"seed": seed}
+    return split
+
+
+def _resample_by(table: Table) -> list[str]:
+    """What several rows share: the key, else the moment, if enough of them will be among the rows that judge."""
+    for name in (table.wishes.key, table.wishes.time_column):
+        if name and table.facts[name].distinct * 2 <= table.facts[name].rows and table.facts[name].distinct >= 40:
+            return [name]
+    return []
+
+
+def _slices(table: Table) -> list[str]:
+    names = [
+        name
+        for name, column in table.schema.features.items()
+        if (column.type == "category" and 2 <= len(column.categories or []) <= 10) or column.type == "boolean"
+    ]
+    return names[:MOST_SLICES]
+
+
+def _bins(table: Table) -> int:
+    return max(2, min(10, table.test_rows // 50))
+
+
+def _flow(value: dict[str, Any]) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=None, sort_keys=False, allow_unicode=True, width=110)
+    return text
+
+
+def _render(template: str, **values: Any) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - YAML, in which every name is written as JSON
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    return environment.get_template(template).render(values)
