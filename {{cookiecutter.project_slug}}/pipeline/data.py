@@ -109,8 +109,7 @@ def split_at_random(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split into (train, test): in each file and stratum, the rows whose content has the lowest hashes are the test.
 
-    A row stays where it is when files are added, and equal rows of a file are never divided: what judges one model has
-    not trained an earlier one.
+    A row stays where it is when files are added: what judges one model has not trained an earlier one.
 
     Args:
         table: rows whose index names their file.
@@ -120,9 +119,10 @@ def split_at_random(
     """
     files = pd.factorize(table.index)[0]
     drawn = pd.DataFrame({"file": files, "stratum": strata.to_numpy(), "content": _hashed(table, seed).to_numpy()})
-    groups = drawn.groupby(["file", "stratum"])["content"]
-    place = groups.rank(method="dense")
-    inside = ((place - 0.5) / groups.transform("nunique") < test_fraction).to_numpy()
+    # Equal rows are told apart by counting them: where few columns have few values, all rows have their like.
+    drawn["hash"] = _hashed(drawn[["content"]].assign(place=drawn.groupby(["file", "content"]).cumcount()), seed)
+    groups = drawn.groupby(["file", "stratum"])["hash"]
+    inside = ((groups.rank(method="first") - 0.5) / groups.transform("size") < test_fraction).to_numpy()
     return table[~inside].reset_index(drop=True), table[inside].reset_index(drop=True)
 
 

@@ -35,6 +35,8 @@ POINTER = Path("data/raw.dvc")
 # From here on a change of a column is told: of its missing rows, and of its median in widths of the middle half.
 MISSING_SHIFT = 0.05
 MEDIAN_SHIFT = 0.5
+# From here on equal rows are told.
+TOLD_DUPLICATES = 0.01
 SHOWN_VALUES = 5
 
 
@@ -97,7 +99,10 @@ def replace(source: Source, wishes: Wishes, spelling: Spelling, dry_run: bool) -
         taken = take.write(source, wishes.drop, forms, rows, spelling)
         found = infer(taken.facts, taken.sample, wishes)
         take.require_fit(taken, found.schema)
-        texts = _settings(settings.Table(found.schema, taken.facts, taken.sample, wishes))
+        table = settings.table_of(found.schema, taken.facts, taken.sample, wishes)
+        if (share := table.division.duplicates) > TOLD_DUPLICATES:
+            found.notes.append(f"{share:.0%} of the rows that judge equal rows that train; is that chance?")
+        texts = _settings(table)
         outcome = Outcome(
             source=str(source),
             file=str(RAW / taken.path.name),

@@ -94,8 +94,8 @@ def infer(facts: dict[str, Facts], sample: pd.DataFrame, wishes: Wishes) -> Infe
     suspects = leakage.suspects(sample, features, wishes.target, task)
     for name, suspect in suspects.items():
         certain = suspect.certain and len(features) - sum(each.certain for each in suspects.values()) > 0
-        told = f"{name!r} {suspect.reason}: it may hold the answer, which nobody has when asking for a prediction"
-        found.warnings.append(f"{told}; it is left out" if certain else f"{told}; if so, DROP={name}")
+        told = f"{name!r} {suspect.reason}, as what is known only with the answer does"
+        found.warnings.append(f"{told}: it is left out" if certain else f"{told}; if so, DROP={name}")
         if certain and name != wishes.time_column:
             reasons[name] = suspect.reason
     columns = {}

@@ -12,11 +12,12 @@ import jinja2
 import pandas as pd
 import yaml
 
+from ci.errors import UserError
 from ci.intake.facts import Facts
 from ci.intake.infer import Wishes
 from pipeline import data
 from pipeline.params import Split
-from pipeline.schema import DataError, Schema
+from pipeline.schema import DataError, Schema, cast
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 TEST_FRACTION = 0.25
@@ -29,18 +30,38 @@ HEADER = re.compile(r"\A(?:#.*\n|\n)*")
 
 
 @dataclass(frozen=True)
+class Division:
+    """The block `prepare.split`, and the share of rows that judge which stand among those that train.
+
+    The latter is no mistake where few columns have few values, so that all rows have their like.
+    """
+
+    split: dict[str, Any]
+    duplicates: float
+
+
+@dataclass(frozen=True)
 class Table:
     """What the settings follow from."""
 
     schema: Schema
     facts: dict[str, Facts]
-    sample: pd.DataFrame
     wishes: Wishes
+    division: Division
 
     @property
     def test_rows(self) -> int:
         """About how many rows will judge."""
         return int(self.facts[self.schema.target].present * TEST_FRACTION)
+
+
+def table_of(schema: Schema, facts: dict[str, Facts], sample: pd.DataFrame, wishes: Wishes) -> Table:
+    """Try out how the rows can be divided.
+
+    Raises:
+        UserError: one part could not train, or the other not judge.
+    """
+    return Table(schema, facts, wishes, _division(sample, schema, facts, wishes))
 
 
 def schema_text(schema: Schema, before: str) -> str:
@@ -67,12 +88,14 @@ def params_text(table: Table) -> str:
     schema, rows = table.schema, table.facts[table.schema.target].present
     few = rows < FEW_ROWS
     kind = "Regressor" if schema.task == "regression" else "Classifier"
-    boosting = {"max_iter": 50 if len(schema.classes) > MANY_CLASSES else 150, "learning_rate": 0.06}
+    forest = {"n_estimators": 200, "min_samples_leaf": 3, "max_features": 0.4}
+    most = 50 if len(schema.classes) > MANY_CLASSES else 300
+    boosting = {"max_iter": most, "learning_rate": 0.06, "early_stopping": "true"}
     return _render(
         "params.yaml.jinja",
-        split=_split(table),
+        split=table.division.split,
         estimator=f"sklearn.ensemble.{'RandomForest' if few else 'HistGradientBoosting'}{kind}",
-        arguments={"n_estimators": 200, "min_samples_leaf": 2} if few else boosting,
+        arguments=forest if few else boosting,
         resample_by=_resample_by(table),
         slices=_slices(table),
         slice_minimum=max(30, min(200, table.test_rows // 4)),
@@ -94,9 +117,8 @@ def gate_text(table: Table, before: str) -> str:
             metric, margin, floors = "r2", 0.02, ({} if table.wishes.time_column else {"r2": 0.0})
     # What chance makes of honest probabilities in bins of so few rows, twice, and a little.
     error = 0.05 + 0.8 * (_bins(table) / max(1, table.test_rows)) ** 0.5
-    block = _render(
-        "gate.yaml.jinja", task=schema.task, metric=metric, margin=margin, floors=floors, error=round(error, 2)
-    )
+    limits = {"error": round(error, 2), "overlap": round(min(1.0, 0.01 + table.division.duplicates), 2)}
+    block = _render("gate.yaml.jinja", task=schema.task, metric=metric, margin=margin, floors=floors, **limits)
     return re.sub(r"^gate:\n(?:  .*\n|\n(?=  ))*", lambda _: block, before, flags=re.MULTILINE)
 
 
@@ -115,24 +137,31 @@ def readme_text(schema: Schema, before: str) -> str:
     return re.sub(r"```sh\ncurl -s http://127\.0\.0\.1:3000/predict .*?```", lambda _: command, before, flags=re.DOTALL)
 
 
-def _split(table: Table) -> dict[str, Any]:
-    """By time or by group as the person said, else at random."""
-    if time := table.wishes.time_column:
-        return {"by": "time", "columns": [time], "test_fraction": TEST_FRACTION}
-    key = table.wishes.key
-    if key is None or table.facts[key].unique:
-        return {"by": "random", "test_fraction": TEST_FRACTION, "seed": 0}
-    split = {"by": "group", "columns": [key], "test_fraction": TEST_FRACTION, "seed": 0}
-    rows = table.sample.dropna(subset=[table.schema.target])
-    for seed in range(SEEDS):
-        try:
-            _, test = data.split(rows, table.schema, Split.model_validate(split | {"seed": seed}))
-        except DataError:
-            continue
+def _division(sample: pd.DataFrame, schema: Schema, facts: dict[str, Facts], wishes: Wishes) -> Division:
+    """By time or by group as the person said, else at random; tried out on the rows."""
+    rows = data.labelled({"the table": cast(sample, schema.columns)}, schema)
+    split: dict[str, Any] = {"by": "random", "test_fraction": TEST_FRACTION, "seed": 0}
+    if wishes.time_column:
+        split = {"by": "time", "columns": [wishes.time_column], "test_fraction": TEST_FRACTION}
+    elif wishes.key and not facts[wishes.key].unique:
+        split |= {"by": "group", "columns": [wishes.key]}
         # Few groups of unequal size may fall far from the share that was asked for.
-        if TEST_FRACTION / 2 <= len(test) / len(rows) <= TEST_FRACTION * 1.5:
-            return split | {"seed": seed}
-    return split
+        split["seed"] = min(range(SEEDS), key=lambda seed: _distance(rows, wishes.key, seed))
+    try:
+        train, test = data.split(rows, schema, Split.model_validate(split))
+    except DataError as error:
+        raise UserError(f"the table cannot be divided into rows that train and rows that judge: {error}") from error
+    hashed = [pd.util.hash_pandas_object(part.astype(object).astype(str), index=False) for part in (train, test)]
+    return Division(split, float(hashed[1].isin(hashed[0]).mean()))
+
+
+def _distance(rows: pd.DataFrame, key: str | None, seed: int) -> float:
+    """How far the rows that judge are from the share that was asked for, if groups are drawn by this seed."""
+    try:
+        _, test = data.split_by_group(rows, [key or ""], TEST_FRACTION, seed)
+    except DataError:
+        return 1.0
+    return abs(len(test) / len(rows) - TEST_FRACTION)
 
 
 def _resample_by(table: Table) -> list[str]:
