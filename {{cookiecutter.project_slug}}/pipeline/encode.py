@@ -35,7 +35,7 @@ class Calendar(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         epoch = pd.Timestamp(0, tz=moment.dt.tz)
         time = moment.dt
         hour = time.hour + time.minute / 60
-        return [(moment - epoch) / DAY, time.month, time.day, time.dayofweek, hour]
+        return [(moment - epoch) / DAY, time.month, time.day, time.day_of_week, hour]
 
 
 def plain(text: object) -> str:

@@ -97,7 +97,11 @@ def test_a_request_becomes_the_table_that_trained(table: pd.DataFrame, schema: S
     """Rows sent as JSON become the very table, values and types, that the pipeline sees in training."""
     trained = data.features(validate(table, schema), schema)
     form = row_model(schema)
-    sent = [json.dumps(row) for row in trained.astype(object).where(trained.notna(), None).to_dict("records")]
+    plain = trained.astype(object).where(trained.notna(), None)
+    for name, column in schema.features.items():
+        if column.type == "boolean":
+            plain[name] = [None if value is None else bool(value) for value in plain[name]]
+    sent = [json.dumps(row, default=str) for row in plain.to_dict("records")]
     served = to_table([form.model_validate_json(row) for row in sent], schema)
     pd.testing.assert_frame_equal(served, trained)
     assert served.dtypes.to_dict() == trained.dtypes.to_dict()

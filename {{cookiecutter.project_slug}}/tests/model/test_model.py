@@ -12,7 +12,16 @@ from sklearn.pipeline import Pipeline
 from pipeline import data, model
 from pipeline.params import Estimator, Params, Train
 from pipeline.schema import Schema, validate
-from tests.conftest import closed_category, numeric_feature
+from tests.conftest import QUICK, TASK, closed_category, numeric_feature
+
+KIND = "Regressor" if TASK == "regression" else "Classifier"
+BOOSTING = f"sklearn.ensemble.HistGradientBoosting{KIND}"
+ESTIMATORS = [
+    Estimator(path=QUICK),
+    Estimator(path=f"sklearn.ensemble.RandomForest{KIND}", arguments={"n_estimators": 20}),
+    Estimator(path="sklearn.linear_model.BayesianRidge" if TASK == "regression" else "sklearn.naive_bayes.GaussianNB"),
+    Estimator(path=BOOSTING, arguments={"max_iter": 20}),
+]
 
 
 def fitted(table: pd.DataFrame, schema: Schema, train: Train) -> Pipeline:
@@ -28,37 +37,32 @@ def scores(pipeline: Pipeline, table: pd.DataFrame, schema: Schema) -> np.ndarra
     return model.score(pipeline, data.features(validate(table, schema), schema))
 
 
+def level(scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """One number a row that rises with the label: of several classes, the expected number of the class."""
+    return scores if scores.ndim == 1 else scores @ np.arange(scores.shape[1])
+
+
 @pytest.fixture
 def train(params: Params) -> Train:
     """A quick estimator, and few enough categories to encode both ways."""
-    quick = Estimator(path="sklearn.ensemble.HistGradientBoostingClassifier", arguments={"max_iter": 20})
-    return params.train.model_copy(update={"estimator": quick})
+    return params.train.model_copy(update={"estimator": Estimator(path=BOOSTING, arguments={"max_iter": 20})})
 
 
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        Estimator(path="sklearn.linear_model.LogisticRegression", arguments={"C": 0.5}),
-        Estimator(path="sklearn.ensemble.RandomForestClassifier", arguments={"n_estimators": 20}),
-        Estimator(path="sklearn.naive_bayes.GaussianNB"),
-        Estimator(path="sklearn.ensemble.HistGradientBoostingClassifier", arguments={"max_iter": 20}),
-    ],
-    ids=lambda estimator: estimator.path.rpartition(".")[2],
-)
-def test_any_classifier_learns(table: pd.DataFrame, schema: Schema, train: Train, estimator: Estimator) -> None:
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda estimator: estimator.path.rpartition(".")[2])
+def test_any_estimator_learns(table: pd.DataFrame, schema: Schema, train: Train, estimator: Estimator) -> None:
     """Estimators with and without a sense for missing values are fitted from raw columns and find the signal."""
     pipeline = fitted(table, schema, train.model_copy(update={"estimator": estimator}))
-    found = scores(pipeline, table, schema)
-    late = table[schema.target] == 1
-    assert found[late].mean() > found[~late].mean()
+    found = level(scores(pipeline, table, schema))
+    labels = data.labels(validate(table, schema), schema)
+    assert np.corrcoef(found, labels)[0, 1] > 0.2
 
 
 def test_the_signal_has_a_direction(table: pd.DataFrame, schema: Schema, train: Train) -> None:
     """Raising the feature that drives the label raises the score."""
     name, column = numeric_feature(schema), schema.columns[numeric_feature(schema)]
     pipeline = fitted(table, schema, train)
-    low = scores(pipeline, table.assign(**{name: column.minimum or 0}), schema)
-    high = scores(pipeline, table.assign(**{name: table[name].max()}), schema)
+    low = level(scores(pipeline, table.assign(**{name: column.minimum or 0}), schema))
+    high = level(scores(pipeline, table.assign(**{name: table[name].max()}), schema))
     assert high.mean() > low.mean()
 
 
@@ -69,7 +73,7 @@ def test_the_order_of_rows_does_not_matter(table: pd.DataFrame, schema: Schema, 
     backwards = scores(pipeline, table.iloc[::-1], schema)[::-1]
     alone = scores(pipeline, table.iloc[[7]], schema)
     assert together.tolist() == backwards.tolist()
-    assert together[7] == alone[0]
+    assert together[7].tolist() == alone[0].tolist()
 
 
 @pytest.mark.parametrize("one_hot_limit", [0, 1000])
@@ -107,8 +111,9 @@ def test_an_unusable_estimator_is_refused(estimator: Estimator, reason: str) -> 
 
 def test_wrong_values_of_arguments_are_refused(table: pd.DataFrame, schema: Schema, train: Train) -> None:
     """An argument that the estimator only rejects when fitted ends in the same kind of error."""
-    wrong = Estimator(path="sklearn.linear_model.LogisticRegression", arguments={"C": -1})
-    with pytest.raises(model.EstimatorError, match="C"):
+    strength = "alpha" if TASK == "regression" else "C"
+    wrong = Estimator(path=QUICK, arguments={strength: -1})
+    with pytest.raises(model.EstimatorError, match=strength):
         fitted(table, schema, train.model_copy(update={"estimator": wrong}))
 
 

@@ -17,8 +17,17 @@ from sklearn.preprocessing import FunctionTransformer
 from pipeline import data, model, persistence
 from pipeline.params import Estimator, Params
 from pipeline.schema import Schema, validate
-from tests.conftest import PROJECT
-from tests.model.test_model import fitted
+from tests.conftest import PROJECT, QUICK, TASK
+from tests.model.test_model import KIND, fitted
+
+USUAL = [
+    f"sklearn.ensemble.ExtraTrees{KIND}",
+    f"sklearn.ensemble.GradientBoosting{KIND}",
+    f"sklearn.ensemble.RandomForest{KIND}",
+    f"sklearn.neighbors.KNeighbors{KIND}",
+    "sklearn.linear_model.Lasso" if TASK == "regression" else "sklearn.naive_bayes.GaussianNB",
+    QUICK,
+]
 
 
 def facts_of(content: bytes, **changes: str) -> persistence.ModelFacts:
@@ -43,21 +52,11 @@ def test_a_loaded_model_scores_as_the_fitted_one(
     assert model.score(loaded, rows).tolist() == model.score(pipeline, rows).tolist()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "sklearn.ensemble.ExtraTreesClassifier",
-        "sklearn.ensemble.GradientBoostingClassifier",
-        "sklearn.ensemble.RandomForestClassifier",
-        "sklearn.linear_model.LogisticRegression",
-        "sklearn.naive_bayes.GaussianNB",
-        "sklearn.neighbors.KNeighborsClassifier",
-    ],
-)
+@pytest.mark.parametrize("path", USUAL)
 def test_the_usual_estimators_are_trusted(
     table: pd.DataFrame, schema: Schema, params: Params, trusted: list[str], path: str
 ) -> None:
-    """A project's own list of trusted types suffices for scikit-learn's usual classifiers."""
+    """A project's own list of trusted types suffices for scikit-learn's usual estimators."""
     usual = params.train.model_copy(update={"estimator": Estimator(path=path)})
     content = persistence.dump(fitted(table, schema, usual))
     assert persistence.load(content, facts_of(content), trusted)
@@ -66,9 +65,9 @@ def test_the_usual_estimators_are_trusted(
 def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
     """Two processes, with different hash seeds and memory layouts, give the same file."""
     script = (
-        "import sys; from tests.conftest import make_table; from tests.model.test_model import fitted\n"
+        "import sys; from tests.conftest import make_table, project_schema; from tests.model.test_model import fitted\n"
         "from pipeline import persistence; from pipeline.stages import files\n"
-        "schema = files.schema(); junk = [object() for _ in range(int(sys.argv[2]))]\n"
+        "schema = project_schema(); junk = [object() for _ in range(int(sys.argv[2]))]\n"
         "open(sys.argv[1], 'wb').write(persistence.dump(fitted(make_table(schema, 200), schema, files.params().train)))"
     )
     for number in ("1", "2"):
