@@ -262,7 +262,7 @@ def _shift(name: str, before: pd.Series, after: pd.Series, category: bool) -> Sh
 def _numbers(values: pd.Series) -> npt.NDArray[np.float64]:
     """Numbers as they are, moments as seconds since 1970; NaN where missing."""
     if pd.api.types.is_datetime64_any_dtype(values):
-        return np.asarray((values - pd.Timestamp(0, tz=values.dt.tz)).dt.total_seconds(), dtype="float64")
+        return np.asarray((values - pd.Timestamp(0, tz=values.dt.tz).as_unit("us")).dt.total_seconds(), dtype="float64")
     return values.to_numpy(dtype="float64")
 
 

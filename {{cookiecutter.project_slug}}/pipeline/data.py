@@ -136,7 +136,9 @@ def labels(table: pd.DataFrame, schema: Schema) -> pd.Series:
     values = table[schema.target]
     if schema.task == "regression":
         return values.astype("float64")
-    return values.map({label: code for code, label in enumerate(schema.classes)}).astype("int64")
+    codes = {label: code for code, label in enumerate(schema.classes)}
+    # Through the dictionary itself, to which true is 1: pandas would look for the type too.
+    return values.map(codes.get).astype("int64")
 
 
 def clusters(table: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.int64]:

@@ -32,7 +32,7 @@ class Calendar(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array([f"{name}: {part}" for name in columns for part in PARTS], dtype=object)
 
     def _parts(self, moment: pd.Series) -> list[pd.Series]:
-        epoch = pd.Timestamp(0, tz=moment.dt.tz)
+        epoch = pd.Timestamp(0, tz=moment.dt.tz).as_unit("us")
         time = moment.dt
         hour = time.hour + time.minute / 60
         return [(moment - epoch) / DAY, time.month, time.day, time.day_of_week, hour]

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydantic import (
-    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -25,8 +24,6 @@ from pipeline.schema import Column, Label, Schema, cast
 # The longest value of an open category, and the longest text.
 CATEGORY_LENGTH = 200
 TEXT_LENGTH = 20_000
-# What fits into a datetime64 in microseconds with room to spare.
-YEARS = (1678, 2261)
 # Integers up to here are exact in JSON and in the table.
 EXACT = 2**53
 STRICT = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
@@ -124,7 +121,7 @@ def _annotation(column: Column) -> Any:
             kind = bool
         case "datetime":
             moment: Any = AwareDatetime if column.zoned else NaiveDatetime
-            kind = Annotated[moment, Field(strict=False), BeforeValidator(_is_text), AfterValidator(_is_near)]
+            kind = Annotated[moment, Field(strict=False), BeforeValidator(_is_text)]
         case "text":
             kind = Annotated[str, Field(max_length=TEXT_LENGTH)]
         case "category" if column.open or not column.categories:
@@ -145,12 +142,6 @@ def _is_text(moment: Any) -> Any:
     """A number would be taken for seconds, by one caller, and for milliseconds by another."""
     if not isinstance(moment, str | datetime.datetime):
         raise ValueError("a date is text in the form of ISO 8601")
-    return moment
-
-
-def _is_near(moment: datetime.datetime) -> datetime.datetime:
-    if not YEARS[0] <= moment.year <= YEARS[1]:
-        raise ValueError(f"a date lies between the years {YEARS[0]} and {YEARS[1]}")
     return moment
 
 

@@ -220,8 +220,11 @@ def _read_numbers(texts: pd.Series, form: str) -> pd.Series:
 def _read_dates(texts: pd.Series, form: str) -> pd.Series:
     pattern, date = DATES[form]
     fits = texts.str.fullmatch(pattern).fillna(False).astype(bool)
+    zone = "UTC" if form == "ISO date with zone" else None
+    if not fits.any():
+        return pd.Series(pd.DatetimeIndex([pd.NaT] * len(texts), tz=zone).as_unit("us"), index=texts.index)
     chosen = texts[fits]
-    if form == "ISO date with zone":
+    if zone:
         moments = pd.to_datetime(chosen, format="ISO8601", utc=True, errors="coerce")
         return moments.astype("datetime64[us, UTC]").reindex(texts.index)
     if form == "month day year":

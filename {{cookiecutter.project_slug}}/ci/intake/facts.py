@@ -65,7 +65,11 @@ class Facts:
             self.kind = "boolean"
         elif pd.api.types.is_datetime64_any_dtype(present):
             self.kind, self.zoned = "datetime", present.dt.tz is not None
-            self._span(np.asarray((present - pd.Timestamp(0, tz=present.dt.tz)).dt.total_seconds(), dtype="float64"))
+            self._span(
+                np.asarray(
+                    (present - pd.Timestamp(0, tz=present.dt.tz).as_unit("us")).dt.total_seconds(), dtype="float64"
+                )
+            )
         elif pd.api.types.is_numeric_dtype(present):
             self.kind = "integer" if pd.api.types.is_integer_dtype(present) else "number"
             self._span(present.to_numpy(dtype="float64"))

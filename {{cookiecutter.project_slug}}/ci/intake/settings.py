@@ -185,7 +185,7 @@ def _bins(table: Table) -> int:
     return max(2, min(10, table.test_rows // 50))
 
 
-def _flow(value: dict[str, Any]) -> str:
+def _flow(value: Any) -> str:
     text: str = yaml.safe_dump(value, default_flow_style=None, sort_keys=False, allow_unicode=True, width=110)
     return text
 
@@ -197,7 +197,7 @@ def _render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - YAML, in which every name is written as JSON
+        autoescape=False,  # noqa: S701 - YAML, in which the filter quotes every name
     )
-    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    environment.filters["yaml"] = lambda value: _flow(value).strip()
     return environment.get_template(template).render(values)

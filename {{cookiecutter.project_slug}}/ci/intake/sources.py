@@ -274,6 +274,8 @@ def _json_lines(source: Source) -> Iterator[pd.DataFrame]:
 def _record(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         record = json.loads(line, object_pairs_hook=_distinct)
+        # Half a surrogate pair can be written in JSON, and nowhere else.
+        json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: line {number} is no JSON object ({_short(error)})") from error
     if not isinstance(record, dict):
