@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from ci.errors import UserError
 
 if TYPE_CHECKING:
-    from ci.promote import Outcome
+    from ci.outcome import Outcome
     from ci.verify import Check
 
 commands = typer.Typer()
@@ -138,7 +138,7 @@ def verify_command(
 
     Exit codes: 0 every check holds; 3 one does not; 1 an error.
     """
-    from ci import promote  # noqa: PLC0415
+    from ci import outcome, promote  # noqa: PLC0415
     from ci.repository import Repository  # noqa: PLC0415
 
     checked = promote.verify_proposal(Repository.opened(Path.cwd()), name, commit)
@@ -146,7 +146,7 @@ def verify_command(
         typer.echo(checked.model_dump_json(indent=2))
     else:
         _list(checked.checks)
-    raise typer.Exit(0 if checked.passes else promote.BLOCKED)
+    raise typer.Exit(0 if checked.passes else outcome.BLOCKED)
 
 
 @commands.command("hold")

@@ -7,62 +7,14 @@ changes, and it is merged only if every check holds. What differs is how the rel
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal
-
-from pydantic import BaseModel
 
 from ci import environment, forge, health, holds, record, release, verify
 from ci.errors import UserError
 from ci.git import RejectedError
+from ci.outcome import Outcome
 from ci.repository import Repository
 
 KINDS: tuple[verify.Kind, ...] = ("promote", "rollback")
-BLOCKED = 3
-State = Literal["nothing to do", "merged", "open", "blocked"]
-
-
-class Outcome(BaseModel):
-    """What came of it; the JSON that other programs read."""
-
-    version: Literal[1] = 1
-    environment: str
-    kind: verify.Kind
-    release: str
-    replaces: str | None
-    state: State
-    dry_run: bool = False
-    branch: str | None = None
-    commit: str | None = None
-    where: str | None = None
-    held: str | None = None
-    checks: list[verify.Check] = []
-
-    @property
-    def exit_code(self) -> int:
-        """0 if it was done, was done before, or waits to be merged; 3 if a check blocks it."""
-        return BLOCKED if self.state == "blocked" else 0
-
-    @property
-    def sentence(self) -> str:
-        """For the person at the command line."""
-        held = f"; {self.held} is on hold" if self.held and not self.dry_run else ""
-        said = {
-            "nothing to do": f"{self.environment} has {self.release} already",
-            "merged": f"{self.environment} is to serve {self.release} now; its agent applies it",
-            "blocked": f"{self.release} cannot be put on {self.environment}: {len(self._failed)} checks do not hold",
-            "open": f"{self.where or self.branch} is open; {self._awaited}",
-        }[self.state]
-        return f"{'would be: ' if self.dry_run and self.state != 'nothing to do' else ''}{said}{held}"
-
-    @property
-    def _failed(self) -> list[verify.Check]:
-        return [check for check in self.checks if not check.holds]
-
-    @property
-    def _awaited(self) -> str:
-        if self._failed:
-            return f"it waits: {'; '.join(check.sentence for check in self._failed)}"
-        return f"somebody merges it: `make merge ENV={self.environment}`, or the button of its pull request"
 
 
 def promote(repository: Repository, name: str, wanted: str | None = None, dry_run: bool = False) -> Outcome:
@@ -81,22 +33,23 @@ def rollback(
 ) -> Outcome:
     """Put the release that served before on an environment, and hold the one that serves now.
 
-    The hold comes first: whatever happens next, the bad release goes nowhere.
+    The hold comes first: whatever happens next, the bad release goes nowhere. Rolling back twice is rolling back once;
+    to go back further, name the release.
 
     Raises:
         UserError: nothing served there before, or something cannot be read.
     """
     serving = _named(repository, name)
-    served = health.served(repository.git, name)
-    if not served:
+    if not health.served(repository.git, name):
         raise UserError(f"nothing was ever healthy in {name}, so there is nothing to roll back to")
+    if to is None and serving is not None and _was_rolled_back(repository, name):
+        to = serving.release
     target = release.find(repository.git, to or _previous(repository, name, serving))
-    if serving is not None and target.release.release == serving.release:
-        raise UserError(f"{name} has {serving.release} already; name another release to roll back to")
-    if serving is not None and not dry_run:
+    replaces = serving is not None and target.release.release != serving.release
+    if serving is not None and replaces and not dry_run:
         holds.add(repository.git, serving, reason or f"rolled back in {name}", datetime.now(UTC))
     outcome = _put(repository, name, target, "rollback", dry_run)
-    return outcome.model_copy(update={"held": serving.release if serving else None})
+    return outcome.model_copy(update={"held": serving.release if serving is not None and replaces else None})
 
 
 def merge(repository: Repository, name: str, dry_run: bool = False) -> Outcome:
@@ -215,6 +168,10 @@ def _put(
     # Named by its base too: a branch that was proposed never changes, and a moved base needs a new one.
     branch = f"{kind}/{name}/{target.short}-{tip[:8]}"
     proposed = proposals(repository, name)
+    if branch in proposed and (git.tree(proposed[branch]), git.parents(proposed[branch])) != (tree, [tip]):
+        if not dry_run:
+            forge.of(git).withdraw(branch, "Somebody edited this branch, so it can be merged no more.")
+        del proposed[branch]
     commit = proposed.get(branch) or git.commit(tree, tip, _message(name, kind, target, serving))
     checked = verify.verify(repository, name, commit, kind)
     outcome = outcome.model_copy(update={"branch": branch, "commit": commit, "checks": checked.checks})
@@ -298,6 +255,16 @@ def _named(repository: Repository, name: str) -> record.Release | None:
     except UserError:
         repository.tip(name)
         return None
+
+
+def _was_rolled_back(repository: Repository, name: str) -> bool:
+    """Whether what the branch has now replaced a release that is on hold."""
+    history = repository.git.history(repository.tip(name))
+    try:
+        replaced = environment.serving(repository.git, history[1]) if len(history) > 1 else None
+    except UserError:
+        return False
+    return replaced is not None and replaced.release in holds.read(repository.git)
 
 
 def _previous(repository: Repository, name: str, serving: record.Release | None) -> str:

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 from ci import environment, health, holds, host, ledger, promote, record, release, signing, status, verify
 from ci.errors import UserError
 from ci.git import Git
+from ci.outcome import Outcome
 from ci.project import Project
 from ci.runner import free_port
 from tests.ci.world import PROJECT, Servers, World, environments, git
 
 
-def failing(outcome: promote.Outcome) -> dict[str, str]:
+def failing(outcome: Outcome) -> dict[str, str]:
     """The checks that do not hold, and why."""
     return {check.name: check.sentence for check in outcome.checks if not check.holds}
 
@@ -189,6 +190,8 @@ def test_a_promotion_with_an_edit(approving: World, path: str, check: str) -> No
     outcome = promote.merge(approving.opened(), "staging")
     assert outcome.state == "blocked"
     assert path in failing(outcome)[check]
+    assert approving.promote("staging").state == "open"
+    assert promote.merge(approving.opened(), "staging").state == "merged"
 
 
 def test_an_edited_digest_with_the_hash_left(approving: World) -> None:
@@ -346,6 +349,9 @@ def test_roll_back(world: World) -> None:
     outcome = world.rollback("production")
     assert (outcome.state, outcome.release, outcome.held) == ("merged", first.release, second.release)
     assert world.deploy("production").serving == first.release
+    again = world.rollback("production")
+    assert (again.state, again.release, again.held) == ("nothing to do", first.release, None)
+    assert list(holds.read(world.opened().git)) == [second.release]
     refused = world.promote("production")
     assert refused.state == "blocked"
     assert "on hold" in failing(refused)["hold"]

@@ -20,6 +20,7 @@ import yaml
 
 from ci import deploy, promote, record, release, signing
 from ci.git import Git
+from ci.outcome import Outcome
 from ci.repository import Repository
 from ci.runner import Instance, free_port
 from ci.storage import Storage
@@ -159,11 +160,11 @@ class World:
         """Create the environments' branches."""
         return promote.bootstrap(self.opened())
 
-    def promote(self, name: str, wanted: str | None = None, root: Path | None = None) -> promote.Outcome:
+    def promote(self, name: str, wanted: str | None = None, root: Path | None = None) -> Outcome:
         """Promote, as the command does."""
         return promote.promote(self.opened(root), name, wanted)
 
-    def rollback(self, name: str, to: str | None = None) -> promote.Outcome:
+    def rollback(self, name: str, to: str | None = None) -> Outcome:
         """Roll back, as the command does."""
         return promote.rollback(self.opened(), name, to)
 
