@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import yaml
 from sklearn import datasets
@@ -22,16 +21,21 @@ from ci.shell import CommandError, run
 from tests.conftest import clone, make, tool
 from tests.test_service import serving
 
-pytestmark = pytest.mark.xdist_group("tables")
 SCORE = """
-import json
+import json, pandas as pd
 from pipeline import data, model, persistence
 from pipeline.schema import cast
 from pipeline.stages import files
+AS_JSON = {"integer": int, "boolean": bool, "number": float, "datetime": lambda moment: moment.isoformat()}
 schema = files.schema()
+types = {name: column.type for name, column in schema.features.items()}
 rows = data.features(cast(files.read_table(files.TEST), schema.columns), schema).head(50)
-rows.to_json("build/rows.jsonl", orient="records", lines=True, date_format="iso")
-print(json.dumps(model.score(persistence.load(*files.model_file(), files.trusted_types()), rows).tolist()))
+sent = [
+    {name: None if pd.isna(value) else AS_JSON.get(types[name], str)(value) for name, value in row.items()}
+    for row in rows.astype(object).to_dict("records")
+]
+scores = model.score(persistence.load(*files.model_file(), files.trusted_types()), rows)
+print(json.dumps({"rows": sent, "scores": scores.tolist()}))
 """
 
 
@@ -64,7 +68,6 @@ class Table:
 
 TABLES = {
     "iris.csv": Table(lambda: bundled("iris").to_csv(index=False).encode(), "target", "multiclass", "log_loss"),
-    "wine.parquet": Table(lambda: bundled("wine").to_parquet(), "target", "multiclass", "log_loss"),
     "cancer.tsv": Table(
         lambda: bundled("breast_cancer").to_csv(index=False, sep="\t").encode(), "target", "binary", "log_loss"
     ),
@@ -72,7 +75,6 @@ TABLES = {
     "diabetes.csv": Table(
         lambda: bundled("diabetes").to_csv(index=False, sep=";", decimal=",").encode(), "target", "regression", "rmse"
     ),
-    "penguins.csv": Table(lambda: packaged("palmerpenguins", "data/penguins.csv"), "species", "multiclass", "log_loss"),
     "penguins-raw.csv": Table(lambda: packaged("palmerpenguins", "data/penguins-raw.csv"), "Sex", "binary", "log_loss"),
     "weather.csv": Table(
         lambda: packaged("vega_datasets", "_data/seattle-weather.csv"),
@@ -129,12 +131,10 @@ def test_a_table_goes_from_file_to_served_prediction(ready: Path, tmp_path: Path
     run("git", "commit", "--quiet", "--all", "--message", "My own table", cwd=project)
     metrics = json.loads((project / "reports/metrics.json").read_text())
     assert metrics[table.metric]["value"] < metrics["baseline"][table.metric]
-    (project / "build").mkdir(exist_ok=True)
-    truth = json.loads(tool(project, "python", "-c", SCORE).stdout)
-    rows = [json.loads(line) for line in (project / "build/rows.jsonl").read_text().splitlines()]
+    told = json.loads(tool(project, "python", "-c", SCORE).stdout)
     with serving(project, tmp_path / "log") as server:
-        answer = server.client.post("/predict_batch", json={"rows": rows}).json()
-        assert scores(answer, table.task) == truth
+        answer = server.client.post("/predict_batch", json={"rows": told["rows"]}).json()
+        assert scores(answer, table.task) == told["scores"]
         example = server.client.get("/docs.json").json()["components"]["schemas"]["Row"]["example"]
         assert server.client.post("/predict", json={"row": example}).is_success
     judged = tool(project, "python", "-m", "ci", "gate", check=False)
@@ -148,17 +148,16 @@ def scores(answer: dict[str, Any], task: str) -> list[Any]:
     return list(answer["scores" if task == "binary" else "predictions"])
 
 
-@pytest.mark.parametrize("name", ["weather.csv", "cars.jsonl"])
-def test_the_projects_checks_and_tests_fit_the_table(ready: Path, tmp_path: Path, name: str) -> None:
+def test_the_projects_checks_and_tests_fit_the_table(ready: Path, tmp_path: Path) -> None:
     """After `make data` the project's own `make check test` is green, and its report and card are made."""
     project = clone(ready, tmp_path / "clone")
-    bring(project, name)
+    bring(project, "cars.jsonl")
     make("repro", cwd=project)
     run("git", "add", "--all", cwd=project)
     make("check", cwd=project)
     assert " passed" in make("test", cwd=project).splitlines()[-1]
     make("report", "card", cwd=project)
-    assert TABLES[name].metric in (project / "build/report/report.md").read_text()
+    assert "rmse" in (project / "build/report/report.md").read_text()
 
 
 def test_work_that_is_not_committed_is_not_overwritten(ready: Path, tmp_path: Path) -> None:
@@ -177,7 +176,7 @@ def test_work_that_is_not_committed_is_not_overwritten(ready: Path, tmp_path: Pa
     (project / "data/raw/mine.parquet").unlink()
     assert "written: " in bring(project, "iris.csv")
     assert "nothing, all of it stands there already" in bring(project, "iris.csv")
-    assert "written: " in bring(project, "wine.parquet")
+    assert "written: " in bring(project, "digits.parquet")
 
 
 def test_a_large_file_is_read_in_pieces(ready: Path, tmp_path: Path) -> None:
@@ -214,6 +213,7 @@ def test_another_librarys_estimator_brings_its_package(tmp_path: Path) -> None:
     project = bake({}, tmp_path)
     make("setup", "init", cwd=project)
     bring(project, "penguins-raw.csv")
+    run("git", "commit", "--quiet", "--all", "--message", "My own table", cwd=project)
     for library, package in PACKAGES.items():
         params = yaml.safe_load((project / "params.yaml").read_text())
         params["train"]["estimator"] = {"path": PATHS[library], "arguments": {"n_estimators": 20}}
@@ -225,9 +225,4 @@ def test_another_librarys_estimator_brings_its_package(tmp_path: Path) -> None:
         tag = make("package", cwd=project).splitlines()[-1].split(": ")[0].replace(":", "/")
         required = (project / ".bentoml" / "bentos" / tag / "src" / "requirements.txt").read_text()
         assert [name for name in PACKAGES.values() if f"\n{name}==" in f"\n{required}"] == [package]
-        assert run("git", "diff", "--name-only", "HEAD~1", cwd=project).split() in (
-            ["dvc.lock", "params.yaml"],
-            [*("README.md", "data/raw.dvc", "dvc.lock", "dvc.yaml", "params.yaml", "project.yaml", "schema.yaml")],
-            [*("README.md", "data/raw.dvc", "dvc.lock", "params.yaml", "project.yaml", "schema.yaml")],
-        )
-    assert pq.read_metadata(project / "data/prepared/test.parquet").num_rows
+        assert run("git", "diff", "--name-only", "HEAD~1", cwd=project).split() == ["dvc.lock", "params.yaml"]

@@ -142,7 +142,10 @@ def readme_text(schema: Schema, before: str) -> str:
 
 def _division(sample: pd.DataFrame, schema: Schema, facts: dict[str, Facts], wishes: Wishes) -> Division:
     """By time or by group as the person said, else at random; tried out on the rows."""
-    rows = data.labelled({"the table": cast(sample, schema.columns)}, schema)
+    try:
+        rows = data.labelled({"the table": cast(sample, schema.columns)}, schema)
+    except DataError as error:
+        raise UserError(str(error)) from error
     split: dict[str, Any] = {"by": "random", "test_fraction": TEST_FRACTION, "seed": 0}
     if wishes.time_column:
         split = {"by": "time", "columns": [wishes.time_column], "test_fraction": TEST_FRACTION}

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -83,17 +84,17 @@ def write(source: Source, drop: tuple[str, ...], found: dict[str, str], rows: in
     """
     facts = {name: Facts(name) for name in found}
     form = pa.schema([(name, _arrow(kind)) for name, kind in found.items()])
-    step = max(1, rows // SAMPLE_ROWS)
+    # Drawn, not every so many, which could hit the same place of a pattern again and again.
+    random = np.random.default_rng(0)
     WORK.mkdir(parents=True, exist_ok=True)
     path = WORK / f"{_slug(source.path)}-{_digest(source.path)}.parquet"
-    sample, seen = [], 0
+    sample = []
     with pq.ParquetWriter(path, form) as writer:
         for piece in sources.pieces(source, drop):
             typed = pd.DataFrame({name: _typed(piece, name, kind, source, spelling) for name, kind in found.items()})
             for name in found:
                 facts[name].learn(typed[name])
-            sample.append(typed.iloc[-seen % step :: step])
-            seen += len(typed)
+            sample.append(typed if rows <= SAMPLE_ROWS else typed[random.random(len(typed)) < SAMPLE_ROWS / rows])
             writer.write_table(_table(typed, form))
     return Taken(path, facts, pd.concat(sample, ignore_index=True))
 
