@@ -21,10 +21,11 @@ from pipeline.schema import DataError, Schema, cast
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 TEST_FRACTION = 0.25
-# Below so many rows a forest is better than boosting, and its probabilities are milder.
+# Below so many rows a forest predicts numbers better than boosting; but its probabilities may be zero, boosting's are not.
 FEW_ROWS = 2000
 MANY_CLASSES = 20
 RARE = 10
+BOOSTING: dict[str, Any] = {"max_iter": 300, "learning_rate": 0.06, "early_stopping": "true"}
 SEEDS = 20
 MOST_SLICES = 2
 HEADER = re.compile(r"\A(?:#.*\n|\n)*")
@@ -86,24 +87,34 @@ def schema_text(schema: Schema, before: str) -> str:
 
 def params_text(table: Table) -> str:
     """params.yaml."""
-    schema, rows = table.schema, table.facts[table.schema.target].present
-    few = rows < FEW_ROWS
-    kind = "Regressor" if schema.task == "regression" else "Classifier"
-    forest = {"n_estimators": 200, "min_samples_leaf": 3, "max_features": 0.4}
-    # To stop by itself it sets rows of every class aside, so each must have some.
-    rare = min((table.facts[schema.target].counts or {0: rows}).values()) < RARE if schema.classes else False
-    most = 50 if len(schema.classes) > MANY_CLASSES else 150 if rare else 300
-    boosting = {"max_iter": most, "learning_rate": 0.06, "early_stopping": str(not rare).lower()}
+    estimator, arguments = _estimator(table)
     return _render(
         "params.yaml.jinja",
         split=table.division.split,
-        estimator=f"sklearn.ensemble.{'RandomForest' if few else 'HistGradientBoosting'}{kind}",
-        arguments=forest if few else boosting,
+        estimator=estimator,
+        arguments=arguments,
         resample_by=_resample_by(table),
         slices=_slices(table),
         slice_minimum=max(30, min(200, table.test_rows // 4)),
         bins=_bins(table),
     )
+
+
+def _estimator(table: Table) -> tuple[str, dict[str, Any]]:
+    """Boosting that stops by itself; of few rows a forest for numbers, and a linear model for rare classes."""
+    schema, label = table.schema, table.facts[table.schema.target]
+    few = label.present < FEW_ROWS
+    if schema.task == "regression":
+        forest = {"n_estimators": 200, "min_samples_leaf": 3, "max_features": 0.4}
+        kind = "sklearn.ensemble.HistGradientBoostingRegressor"
+        return ("sklearn.ensemble.RandomForestRegressor", forest) if few else (kind, BOOSTING)
+    # To stop by itself it sets rows of every class aside, so each must have some.
+    rare = min((label.counts or {}).values(), default=0) < RARE or label.present < 2 * RARE * len(schema.classes)
+    if few and rare:
+        return "sklearn.linear_model.LogisticRegression", {"max_iter": 1000}
+    alone = {"max_iter": 150, "early_stopping": "false"} if rare else {}
+    many = {"max_iter": 50} if len(schema.classes) > MANY_CLASSES else {}
+    return "sklearn.ensemble.HistGradientBoostingClassifier", BOOSTING | alone | many
 
 
 def gate_text(table: Table, before: str) -> str:

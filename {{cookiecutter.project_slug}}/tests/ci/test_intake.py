@@ -235,7 +235,6 @@ def run_quickly() -> None:
     """Run the four stages, with fewer draws."""
     params = files.params()
     params.evaluate.resamples, params.evaluate.importance.repeats, params.evaluate.importance.rows = 100, 1, 50
-    params.train.estimator.arguments |= {"n_estimators": 10}
     Path("params.yaml").write_text(json.dumps(params.model_dump()))
     for stage in (validate, prepare, train, evaluate):
         stage.main()
