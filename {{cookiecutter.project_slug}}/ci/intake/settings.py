@@ -21,7 +21,7 @@ from pipeline.schema import DataError, Schema, cast
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 TEST_FRACTION = 0.25
-# Below so many rows a forest predicts numbers better than boosting; but its probabilities may be zero, boosting's are not.
+# Below so many rows a forest predicts numbers better than boosting. But its probabilities may be zero.
 FEW_ROWS = 2000
 MANY_CLASSES = 20
 RARE = 10
