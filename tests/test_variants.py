@@ -12,9 +12,10 @@ from tests.conftest import make, tool
 
 # The DVC plug-in that a variant's storage needs.
 PLUGIN = {"s3-mit": "dvc_s3", "ssh-proprietary": "dvc_ssh"}
-# No answer decides how releases are promoted: one variant tries that, which takes a minute.
+# No answer decides how releases are promoted or tables are taken in: one variant tries that, which takes two minutes.
+ELSEWHERE = ("test_promotion.py", "test_promotion_property.py", "test_intake.py")
 TESTS = {"default": "TESTS="}
-SOME = "TESTS=--ignore=tests/ci/test_promotion.py --ignore=tests/ci/test_promotion_property.py"
+SOME = f"TESTS={' '.join(f'--ignore=tests/ci/{name}' for name in ELSEWHERE)}"
 
 
 @pytest.mark.parametrize("variant", variants())
