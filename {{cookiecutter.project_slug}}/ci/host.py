@@ -27,6 +27,8 @@ from ci.record import Release
 from ci.runner import Instance, Runner
 
 READY_SECONDS = 120.0
+# An instance that was ready once and does not answer for so long is started anew.
+UNWELL_SECONDS = 15.0
 BACKLOG = 1024
 PAUSE_SECONDS = 0.1
 # After the switch no new request comes to the old instance; those that were just being sent have this long to arrive.
@@ -91,7 +93,7 @@ class Host:
         runner = self.runners[settings.runner]
         wanted = Active(commit=commit, release=release, port=0, runner=settings.runner, public=settings.port)
         same = before is not None and before.release == release and before.runner == settings.runner
-        instance = _of(before, runner) if before and same else None
+        instance = self._well(runner, _of(before, runner), release) if before and same else None
         try:
             if instance is None:
                 runner.install(release, files)
@@ -112,6 +114,16 @@ class Host:
                 runner.stop(instance)
                 ended.append(instance.short)
         return ended
+
+    def _well(self, runner: Runner, instance: Instance | None, release: Release) -> Instance | None:
+        """The instance, if it answers; one that only seems to run is ended."""
+        if instance is not None:
+            try:
+                await_ready(f"http://127.0.0.1:{instance.port}", release, lambda: None, UNWELL_SECONDS)
+            except UserError:
+                runner.stop(instance)
+                return None
+        return instance
 
     def _started(self, runner: Runner, release: Release) -> Instance:
         """An instance of a release that is ready and says that it is this release; one that was left over will do."""
@@ -195,13 +207,14 @@ class Host:
         return {release.short} | ({before.release.short} if before else set())
 
 
-def await_ready(url: str, release: Release, require_alive: Callable[[], None]) -> None:
+def await_ready(url: str, release: Release, require_alive: Callable[[], None], seconds: float | None = None) -> None:
     """Wait until a service is ready and says that it is a release.
 
     Raises:
         UserError: it is not in time, it ended, or it says that it is another one.
     """
-    give_up = time.monotonic() + READY_SECONDS
+    seconds = READY_SECONDS if seconds is None else seconds
+    give_up = time.monotonic() + seconds
     said = "nothing"
     with httpx.Client(base_url=url, timeout=ANSWER_SECONDS, follow_redirects=True) as client:
         while time.monotonic() < give_up:
@@ -215,9 +228,7 @@ def await_ready(url: str, release: Release, require_alive: Callable[[], None]) -
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
                 said = type(error).__name__
             time.sleep(PAUSE_SECONDS)
-    raise UserError(
-        f"{release.release} is not ready after {READY_SECONDS:g} seconds; the last answer of {url} was {said}"
-    )
+    raise UserError(f"{release.release} is not ready after {seconds:g} seconds; the last answer of {url} was {said}")
 
 
 def _of(active: Active, runner: Runner) -> Instance | None:

@@ -478,6 +478,20 @@ def test_an_instance_that_ended_is_started_again(world: World) -> None:
     assert world.serves("staging") == [made.release]
 
 
+def test_an_instance_that_no_longer_answers_is_replaced(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance that runs and does not answer any more is ended, and another one of the same release started."""
+    monkeypatch.setattr(host, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(host, "UNWELL_SECONDS", 0.5)
+    made = world.release("a")
+    world.roll_out("staging")
+    servers = world.hosts["staging"]
+    (hung,) = servers.instances()
+    servers.running[hung].shutdown()
+    assert world.deploy("staging").state == "healthy"
+    assert hung not in servers.instances()
+    assert world.serves("staging") == [made.release]
+
+
 def test_only_one_agent_at_a_time(world: World) -> None:
     """A second agent on the same folder says so and does nothing."""
     folder = world.folder / "hosts" / "staging"
