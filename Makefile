@@ -15,10 +15,10 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/cache/python
 export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
 
-.PHONY: browser help setup demo bench test check bake clean
+.PHONY: browser containers help setup demo bench bench-image test check bake clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(if $(findstring .uv/,$(UV)),.uv/bin/uv) ## Install what developing the template needs into .venv
 	@$(UV) sync --locked --quiet
@@ -33,7 +33,10 @@ demo: setup ## The main job: from nothing to a promoted release on real data, in
 bench: setup ## Time until a promoted release, and one that is rolled back to, serves; what the front costs
 	@$(RUN) python -m ci.bench
 
-test: setup browser ## Run all tests, the golden path and every variant included
+bench-image: setup ## Size, builds, pushes and start of the serving image, beside those of BentoML's own
+	@$(RUN) python -m ci.bench_image
+
+test: setup browser containers ## Run all tests, the golden path and every variant included
 	$(RUN) pytest
 
 browser: # for the tests of the report
@@ -42,6 +45,9 @@ browser: # for the tests of the report
 	    apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive \
 	    apt-get install --quiet=2 --yes --no-install-recommends chromium >/dev/null; \
 	  else echo "error: install Chromium for the tests of the report" >&2; exit 1; fi; fi
+
+containers: setup # for the tests of images
+	@$(RUN) python -m ci.machine
 
 check: setup ## Lint everything, the project in place too, and type-check the template's own code
 	$(RUN) ruff check .

@@ -41,6 +41,20 @@ def package_command(
         typer.echo(f"{version.release}: model {short['model']}, data {short['data']}, commit {short['commit']}")
 
 
+@app.command("image")
+def image_command(
+    test: Annotated[bool, typer.Option("--test", help="Try it out too, as hardened as it will run.")] = False,
+) -> None:
+    """Build the Bento and its serving image with the container engine of this machine."""
+    from ci import image, trial  # noqa: PLC0415 - slow to import, and most commands build no image
+
+    built = image.build(Path.cwd(), package.package(Path.cwd()))
+    typer.echo(f"{built.tag} built by {built.engine.name} {built.engine.version}: {built.id}")
+    if test:
+        for sentence in trial.tried(Path.cwd(), built):
+            typer.echo(f"  ok   {sentence}")
+
+
 @app.command()
 def serve(port: Annotated[int, typer.Option(help="The port of 127.0.0.1 to serve on.")] = 3000) -> None:
     """Package, then serve the Bento until Ctrl-C."""

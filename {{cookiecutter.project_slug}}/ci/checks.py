@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from ci import environment, health, holds, record, registry, release, signing
+from ci import attach, environment, health, holds, record, registry, release, signing
 from ci.errors import UserError
 from ci.release import MAIN
 from ci.repository import Repository
@@ -181,12 +181,15 @@ def data(repository: Repository, found: record.Release) -> str:
 
 def image(repository: Repository, found: record.Release) -> str:
     """The registry has the image, and it is one of this project."""
-    assert found.image is not None  # noqa: S101 - for the type checker
+    if found.image is None:
+        raise FailedCheckError(f"{found.release} was made without an image, and this environment runs containers")
     if found.image.name != repository.policy.image:
         raise FailedCheckError(
             f"its image is {found.image.name}, and this project's images are {repository.policy.image}"
         )
-    return registry.require(found.image)
+    has = registry.require(found.image)
+    attach.require_signed(found.image, release.trusted_keys(repository.git))
+    return f"{has}, signed by a key in {signing.PUBLIC}"
 
 
 def gate(repository: Repository, name: str, found: record.Release, sound: bool) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ci import registry
+from ci.engine import Engine
 from ci.errors import UserError
 from ci.record import Release
 from ci.run import run
@@ -24,6 +25,7 @@ class Containers:
 
     def __init__(self, folder: Path) -> None:
         self.releases = folder / "containers"
+        self._engine = Engine("docker")
 
     def install(self, release: Release, files: Mapping[str, bytes]) -> None:
         """See Runner."""
@@ -35,9 +37,10 @@ class Containers:
         if shutil.which("docker") is None:
             raise UserError("`runner: compose` needs docker with its compose plug-in on this host; install it")
         registry.require(release.image)
+        # By its digest, so it is the image that was tried out and signed for, or none.
+        run("docker", "pull", "--quiet", f"{release.image.name}@{release.image.digest}", cwd=self.releases.parent)
         with complete(target) as part:
             (part / COMPOSE).write_bytes(files[COMPOSE])
-        self._compose(release.short, 0, "pull", "--quiet")
 
     def instances(self) -> list[Instance]:
         """See Runner."""
@@ -56,8 +59,9 @@ class Containers:
         return Instance(short, port, self._project(short))
 
     def alive(self, instance: Instance) -> bool:
-        """See Runner."""
-        return any(each.name == instance.name for each in self.instances())
+        """See Runner. One that ends is started again by docker, and is not alive while it waits for that."""
+        one = ("--filter", f"label=com.docker.compose.project={instance.name}", "--filter", "status=running")
+        return bool(run("docker", "ps", "--quiet", *one, cwd=self.releases))
 
     def stop(self, instance: Instance) -> None:
         """See Runner."""
@@ -74,9 +78,11 @@ class Containers:
                 shutil.rmtree(target)
 
     def _compose(self, short: str, port: int, *command: str) -> str:
-        """Run docker compose on a release's file; port and folder enter it as variables."""
+        """Run docker compose on a release's file; what differs between hosts enters it as variables."""
         file = self.releases / short / COMPOSE
         variables = {"MODEL_PORT": str(port), "MODEL_FOLDER": str(self.releases)}
+        if not self._engine.has_bridge():
+            variables |= {"MODEL_NETWORK": "host", "MODEL_HOST": "127.0.0.1"}
         options = ("--file", str(file), "--project-name", self._project(short), "--progress", "quiet")
         return run("docker", "compose", *options, *command, cwd=file.parent, env=variables)
 

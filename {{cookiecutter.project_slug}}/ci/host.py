@@ -25,6 +25,7 @@ from ci.processes import Processes
 from ci.project import Environment
 from ci.record import Release
 from ci.runner import Instance, Runner
+from service.version import Version
 
 READY_SECONDS = 120.0
 # An instance that was ready once and does not answer for so long is started anew.
@@ -207,7 +208,9 @@ class Host:
         return {release.short} | ({before.release.short} if before else set())
 
 
-def await_ready(url: str, release: Release, require_alive: Callable[[], None], seconds: float | None = None) -> None:
+def await_ready(
+    url: str, release: Release | Version, require_alive: Callable[[], None], seconds: float | None = None
+) -> None:
     """Wait until a service is ready and says that it is a release.
 
     Raises:

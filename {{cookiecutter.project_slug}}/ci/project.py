@@ -55,6 +55,11 @@ class Environment(_Block):
     port: int = Field(ge=1, le=65535)
     url: str | None = None
 
+    @property
+    def needs_image(self) -> bool:
+        """Whether releases serve here as containers."""
+        return self.runner != "process"
+
 
 class Card(_Block):
     """What the model card says beyond what can be computed."""

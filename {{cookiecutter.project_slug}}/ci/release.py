@@ -7,23 +7,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ci import environment, record, signing
+from ci import environment, project, record, signing
 from ci.errors import UserError
 from ci.git import Git, RejectedError
 from ci.run import run
 from ci.storage import Storage, digest_of
+from service.version import Version
 
 TAG = "release/"
 MAIN = "main"
 
 
-def make(root: Path, image: record.Image | None = None, dry_run: bool = False) -> tuple[record.Release, bool]:
+def make(root: Path, dry_run: bool = False) -> tuple[record.Release, bool]:
     """Release what the working tree has: the model of dvc.lock, packaged and judged. The second value: is it new.
+
+    It has an image if the runner of any environment wants one. A dry run builds and pushes none.
 
     A release is made once. The same commit gives the same Bento, so the second time finds the first one's record.
 
     Raises:
-        UserError: the working tree is not a commit of main, the storage lacks something, or there is no key to sign.
+        UserError: the working tree is not a commit of main, the storage lacks something, there is no key to sign,
+            or an image is wanted and cannot be built, does not pass its trial or is not taken by the registry.
     """
     git = Git(root)
     git.fetch()
@@ -47,13 +51,15 @@ def make(root: Path, image: record.Image | None = None, dry_run: bool = False) -
         "data": version.data,
         "lock": hashlib.sha256(lock).hexdigest(),
         "evaluation": result.evaluation,
-        "image": image,
+        "image": None,
         "metrics": {name: measured.value for name, measured in result.challenger_metrics.items()},
         "verdict": result.verdict if result.passes or result.verdict == "keep" else f"{result.verdict}, blocked",
         "champion": result.champion,
     }
     if dry_run:
         return _sealed(facts, content, model_card), True
+    if any(each.needs_image for each in project.read(root).environments):
+        facts["image"] = _pushed(root, version, trusted_keys(git))
     return publish(git, storage, facts, content, model_card)
 
 
@@ -89,6 +95,19 @@ def _sealed(facts: dict[str, Any], archive: bytes, model_card: bytes) -> record.
         card=hashlib.sha256(model_card).hexdigest(),
         created=datetime.now(UTC).replace(microsecond=0),
     )
+
+
+def _pushed(root: Path, version: Version, trusted: bytes) -> record.Image:
+    """Build the image, try out the very one, push and sign it; nothing is built again after this."""
+    from ci import attach, image, trial  # noqa: PLC0415 - releases without an image need not wait for them
+
+    built = image.build(root, version)
+    for _ in trial.tried(root, built):
+        pass
+    pushed = built.engine.push(built.tag)
+    stated = {attach.MATERIALS: image.materials(root), attach.PROVENANCE: image.provenance(root, built)}
+    attach.attach(pushed, stated, trusted)
+    return pushed
 
 
 def trusted_keys(git: Git) -> bytes:

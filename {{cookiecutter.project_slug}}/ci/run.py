@@ -11,8 +11,10 @@ from pathlib import Path
 from ci.errors import UserError
 
 
-def run(*command: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
+def run(*command: str, cwd: Path, env: Mapping[str, str] | None = None, both: bool = False) -> str:
     """Run a program and return what it prints, without the last newline; `env` adds to the environment.
+
+    `both` says to return its errors' lines too.
 
     Raises:
         UserError: it exited with another code than 0; the message ends with the last lines it printed.
@@ -22,7 +24,7 @@ def run(*command: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-8:]
         raise UserError("\n  ".join([f"`{shlex.join(command)}` failed:", *said]))
-    return done.stdout.rstrip("\n")
+    return (done.stdout + (done.stderr if both else "")).rstrip("\n")
 
 
 def shown(*command: str, cwd: Path) -> None:

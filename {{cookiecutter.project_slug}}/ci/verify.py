@@ -127,7 +127,7 @@ def _ask_content(repository: Repository, done: Verification) -> environment.Cand
     done.ask("rendering", lambda: checks.rendered(repository, name, commit, candidate))
     done.ask("hold", lambda: checks.hold(repository, found))
     done.ask("archive", lambda: checks.archive(repository, found))
-    if found.image is not None:
+    if found.image is not None or repository.settings(name).needs_image:
         done.ask("image", lambda: checks.image(repository, found))
     done.ask("data", lambda: checks.data(repository, found))
     return candidate

@@ -1,0 +1,330 @@
+"""The serving image of a generated project, from its build to a host that runs it, with an engine and a registry."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from ci.demo import free_port
+from ci.machine import BASE_NAME, NEWER_FILES, Machine, machine, registry
+from ci.shell import ROOT, CommandError, run
+from tests.conftest import KEYS, UV, make, tool
+from tests.test_manifests import rendered
+
+pytestmark = pytest.mark.xdist_group("image")
+
+
+@dataclass
+class Host:
+    """A project whose one environment runs containers, on a machine that has docker and a registry."""
+
+    project: Path
+    machine: Machine
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def make(self, *arguments: str, **variables: str) -> str:
+        """Run make in the project, with the engine of the tests."""
+        return run("make", "--silent", *arguments, cwd=self.project, env=UV | KEYS | self.machine.env | variables)
+
+    def ci(self, *arguments: str) -> dict[str, Any]:
+        """Run a command of the project's automation and return the JSON that it prints; exit code 3 is an answer."""
+        done = tool(self.project, "python", "-m", "ci", *arguments, "--json", check=False, env=self.machine.env)
+        assert done.returncode in (0, 3), done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def commit(self, message: str) -> None:
+        """Bring what was changed onto main."""
+        run("git", "commit", "--quiet", "--no-verify", "--all", "--message", message, cwd=self.project)
+        run("git", "push", "--quiet", "origin", "HEAD:main", cwd=self.project)
+
+    def release(self, message: str) -> dict[str, Any]:
+        """Commit what was changed, and release it."""
+        self.commit(message)
+        return self.ci("release")
+
+    def deploy(self, *options: str) -> dict[str, Any]:
+        """Promote the newest release, or another one, and have the agent apply it."""
+        outcome = self.ci("promote", "production", *options)
+        assert outcome["state"] == "merged", outcome["checks"]
+        return self.ci("deploy", "production")
+
+    def containers(self) -> list[str]:
+        """The images that run, by digest."""
+        listed = self.machine.docker("ps", "--no-trunc", "--format", "{{.Names}}").split()
+        return [self.machine.docker("inspect", "--format", "{{.Config.Image}}", name) for name in listed]
+
+    def pushed_bytes(self) -> int:
+        """What the registry stores."""
+        return sum(path.stat().st_size for path in (self.machine.folder / "registry").rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def host(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """The trained project, with an environment of containers and nothing released yet."""
+    folder = tmp_path_factory.mktemp("host")
+    origin = folder / "origin.git"
+    run("git", "clone", "--quiet", "--bare", str(trained), str(origin), cwd=folder)
+    project = folder / "late-flights"
+    run("git", "clone", "--quiet", str(origin), str(project), cwd=folder)
+    (project / ".venv").symlink_to(trained / ".venv")
+    make("pull", cwd=project)
+    with machine() as own:
+        path, port = project / "project.yaml", free_port()
+        settings = yaml.safe_load(path.read_text())
+        production = settings["environments"][-1] | {"gate": "none", "approvals": 0, "runner": "compose", "port": port}
+        image = f"{own.registry}/team/late-flights"
+        path.write_text(yaml.safe_dump(settings | {"image": image, "environments": [production]}))
+        made = Host(project, own, port)
+        made.commit("Containers")
+        made.ci("bootstrap")
+        try:
+            yield made
+        finally:
+            made.make("stop", "ENV=production")
+
+
+@pytest.fixture(scope="module")
+def image(host: Host) -> str:
+    """The id of the project's image, built and tried out."""
+    said = host.make("image-test").splitlines()
+    assert len([line for line in said if line.startswith("  ok ")]) == 6, said
+    return said[0].split()[-1]
+
+
+def inspected(host: Host, image: str) -> dict[str, Any]:
+    """What the engine knows of an image."""
+    found: dict[str, Any] = json.loads(host.machine.docker("image", "inspect", image))[0]
+    return found
+
+
+def test_the_image_says_what_it_is(host: Host, image: str) -> None:
+    """Labels name commit, release, model and data; the user is a number; nothing but the service is started."""
+    config = inspected(host, image)["Config"]
+    version = json.loads(tool(host.project, "python", "-m", "ci", "package", "--json").stdout)
+    labels = config["Labels"]
+    assert labels["org.opencontainers.image.revision"] == version["commit"]
+    assert labels["gitops-ml.release"] == version["release"]
+    assert (labels["gitops-ml.model"], labels["gitops-ml.data"]) == (version["model"], version["data"])
+    assert config["User"] == "1034:1034"
+    assert config["Entrypoint"][:4] == ["python3", "-m", "bentoml", "serve"]
+
+
+def test_the_image_is_slim(host: Host, image: str) -> None:
+    """It has the service's packages and neither their tests, a compiler, Git, pip nor the training stack."""
+    script = (
+        "import importlib.util, shutil, json; print(json.dumps(["
+        "[n for n in ('dvc', 'pytest', 'pyarrow', 'typer', 'pip', 'sklearn.tests') if importlib.util.find_spec(n)], "
+        "[p for p in ('gcc', 'cc', 'g++', 'make', 'git', 'pip', 'curl') if shutil.which(p)]]))"
+    )
+    options = ("--rm", "--network=host", "--read-only", "--entrypoint", "python3")
+    assert json.loads(host.machine.docker("run", *options, image, "-c", script)) == [[], []]
+    assert inspected(host, image)["Size"] < 500_000_000
+
+
+def test_building_again_gives_the_same_layers(host: Host, image: str) -> None:
+    """Built anew from nothing, by the same engine, every layer is the same to the byte."""
+    before = inspected(host, image)["RootFS"]["Layers"]
+    shutil.rmtree(host.project / "build" / "image")
+    host.machine.docker("image", "rm", "--force", image)
+    again = host.make("image").split()[-1]
+    assert inspected(host, again)["RootFS"]["Layers"] == before
+    assert len(before) == 4
+
+
+def test_another_engine_gives_the_same_image_twice(host: Host, image: str, tmp_path: Path) -> None:
+    """buildah alone builds it too, and says so; two builds are the same to the byte; running one is refused."""
+    for program in ("buildah", "bash", "make", "git", "awk", "sed", "cat"):
+        (tmp_path / program).symlink_to(shutil.which(program) or program)
+    uv = os.environ.get("UV") or str(host.project / ".venv/bin/uv")
+    variables = {"PATH": str(tmp_path), "UV": uv}
+    host.machine.docker("save", "--output", str(tmp_path / "base.tar"), BASE_NAME)
+    identities = set()
+    for _ in range(2):
+        run("buildah", "rmi", "--all", "--force", cwd=tmp_path, env=host.machine.env)
+        archive = f"docker-archive:{tmp_path / 'base.tar'}"
+        run("buildah", "pull", "--quiet", archive, cwd=tmp_path, env=host.machine.env)
+        said = host.make("image", **variables, BASE_IMAGE=f"localhost/{BASE_NAME}")
+        assert " built by buildah 1." in said
+        identities.add(said.split()[-1])
+    assert len(identities) == 1
+    with pytest.raises(CommandError, match="error: buildah builds images and runs none; install docker or podman"):
+        host.make("image-test", **variables, BASE_IMAGE=f"localhost/{BASE_NAME}")
+
+
+def test_without_an_engine_the_sentence_says_what_to_install(host: Host, tmp_path: Path) -> None:
+    """Where there is no engine, or one that does not answer, one sentence says so."""
+    for program in ("bash", "make", "git", "awk", "sed", "cat"):
+        (tmp_path / program).symlink_to(shutil.which(program) or program)
+    uv = os.environ.get("UV") or str(host.project / ".venv/bin/uv")
+    with pytest.raises(
+        CommandError, match=r"error: .* needs docker, podman or buildah; .*`apt-get install docker\.io`"
+    ):
+        host.make("image", PATH=str(tmp_path), UV=uv)
+    (tmp_path / "docker").symlink_to(shutil.which("docker") or "docker")
+    with pytest.raises(
+        CommandError, match=r"error: no container engine can be used: docker does not answer \(.*nowhere"
+    ):
+        host.make("image", PATH=str(tmp_path), UV=uv, DOCKER_HOST=f"unix://{tmp_path}/nowhere.sock")
+
+
+def test_the_way_of_a_release_to_a_host_and_back(host: Host, image: str, tmp_path: Path) -> None:
+    """Released, promoted by digest, served by compose; a new model pushes little; a bad one is refused; and back.
+
+    What the registry has lost is promoted no more.
+    """
+    first = host.ci("release")
+    name, digest = first["image"]["name"], first["image"]["digest"]
+    assert name == f"{host.machine.registry}/team/late-flights"
+    assert host.deploy()["state"] == "healthy"
+    assert host.containers() == [f"{name}@{digest}"]
+    columns = yaml.safe_load((host.project / "schema.yaml").read_text())["columns"]
+    features = [column for column, facts in columns.items() if facts.get("role", "feature") == "feature"]
+    row = pq.read_table(ROOT / "ci/batches/2013-04.parquet", columns=features).slice(0, 1).to_pylist()[0]
+    answer = httpx.post(f"{host.url}/predict", json={"row": row}, timeout=30).json()
+    assert answer["release"] == first["release"]
+
+    params = host.project / "params.yaml"
+    params.write_text(params.read_text().replace("max_iter: 150", "max_iter: 100"))
+    host.make("repro", "PULL=")
+    host.make("push")
+    stored = host.pushed_bytes()
+    second = host.release("Fewer trees")
+    assert host.pushed_bytes() - stored < 1_000_000
+    assert host.deploy()["serving"] == second["release"]
+    assert host.containers() == [f"{name}@{second['image']['digest']}"]
+
+    compose = host.project / "deploy" / "compose.yaml"
+    compose.write_text(compose.read_text().replace("mem_limit: 1g", "mem_limit: 6m"))
+    third = host.release("Not enough memory to start")
+    refused = host.deploy()
+    assert (refused["state"], refused["serving"]) == ("failed", second["release"])
+    assert f"{third['release']} ended while it was started" in refused["reason"]
+    assert httpx.get(f"{host.url}/version").json()["release"] == second["release"]
+    assert len(host.containers()) == 1
+
+    host.ci("rollback", "production", "--to", first["release"])
+    assert host.ci("deploy", "production")["serving"] == first["release"]
+    assert httpx.post(f"{host.url}/predict", json={"row": row}, timeout=30).json() == answer
+    assert host.containers() == [f"{name}@{digest}"]
+
+    # Who runs it without the project's tools can tell whose it is.
+    public = str(host.project / "deploy/release.pub")
+    cosign(host, "verify", "--key", public, f"{name}@{digest}")
+    for kind in ("cyclonedx", "https://slsa.dev/provenance/v1"):
+        cosign(host, "verify-attestation", "--type", kind, "--key", public, f"{name}@{digest}")
+    with pytest.raises(CommandError, match="no matching signatures"):
+        cosign(host, "verify", "--key", str(strange_key(tmp_path)), f"{name}@{digest}")
+
+    # A cluster would run the very same digest.
+    origin = run("git", "remote", "get-url", "origin", cwd=host.project).strip()
+    run("git", "clone", "--quiet", "--branch", "env/production", origin, str(tmp_path / "branch"), cwd=tmp_path)
+    found = {each["kind"]: each for each in rendered(tmp_path / "branch" / "kubernetes")}
+    assert found["Deployment"]["spec"]["template"]["spec"]["containers"][0]["image"] == f"{name}@{digest}"
+
+    repository = name.partition("/")[2]
+    lost = f"v2/{repository}/manifests/{second['image']['digest']}"
+    httpx.delete(f"http://{host.machine.registry}/{lost}").raise_for_status()
+    outcome = host.ci("promote", "production", "--release", second["release"])
+    failed = [check for check in outcome["checks"] if not check["holds"]]
+    assert (outcome["state"], [check["name"] for check in failed]) == ("blocked", ["image"])
+    assert f"has no image {repository}@{second['image']['digest']}" in failed[0]["sentence"]
+
+
+REFUSED = """
+import sys
+from pathlib import Path
+from ci import attach, registry
+from ci.errors import UserError
+from ci.record import Image
+try:
+    image, trusted = Image(name=sys.argv[1], digest=sys.argv[2]), Path(sys.argv[3]).read_bytes()
+    print(registry.require(image, seconds=1), attach.require_signed(image, trusted))
+except UserError as error:
+    print(error)
+"""
+
+
+def said(host: Host, name: str, digest: str, key: Path | None = None) -> str:
+    """What the project's check of an image answers."""
+    trusted = str(key or host.project / "deploy" / "release.pub")
+    return tool(host.project, "python", "-c", REFUSED, name, digest, trusted, env=host.machine.env).stdout
+
+
+def cosign(host: Host, *arguments: str) -> str:
+    """Run cosign; there is no transparency log on a laptop."""
+    options = ("--insecure-ignore-tlog", "--allow-http-registry")
+    return run(str(NEWER_FILES["cosign"]), *arguments, *options, cwd=host.project, env=host.machine.env)
+
+
+def strange_key(folder: Path) -> Path:
+    """The public half of a key that signed nothing here."""
+    for command in ("ecparam -genkey -name prime256v1 -out private.pem", "ec -in private.pem -pubout -out strange.pub"):
+        run("openssl", *command.split(), cwd=folder)
+    return folder / "strange.pub"
+
+
+def test_an_image_that_is_not_ours_is_refused(host: Host, image: str, tmp_path: Path) -> None:
+    """Unsigned, signed by somebody else, or under another one's signature: each is another sentence."""
+    name = f"{host.machine.registry}/team/late-flights"
+    ours = host.ci("release")["image"]["digest"]
+    assert "signed" in said(host, name, ours)
+    assert "it is signed by none of the keys" in said(host, name, ours, strange_key(tmp_path))
+
+    # A second image, and what is signed for the first one put beside it.
+    (tmp_path / "Dockerfile").write_text(f"FROM {BASE_NAME}\nLABEL another=one\n")
+    host.machine.docker("build", "--quiet", "--tag", f"{name}:another", str(tmp_path))
+    host.machine.docker("push", "--quiet", f"{name}:another")
+    pushed = host.machine.docker("image", "inspect", "--format", "{{index .RepoDigests 0}}", f"{name}:another")
+    another = pushed.partition("@")[2]
+    assert f"{name}@{another} is not signed" in said(host, name, another)
+    manifests = f"http://{host.machine.registry}/v2/team/late-flights/manifests"
+    kind = {"accept": "application/vnd.oci.image.manifest.v1+json"}
+    signature = httpx.get(f"{manifests}/{ours.replace(':', '-')}.sig", headers=kind).content
+    put = httpx.put(
+        f"{manifests}/{another.replace(':', '-')}.sig", content=signature, headers={"content-type": kind["accept"]}
+    )
+    put.raise_for_status()
+    assert "its signature is that of another image" in said(host, name, another)
+
+
+def test_each_way_a_registry_fails_has_its_own_sentence(host: Host, tmp_path: Path) -> None:
+    """An image that is not there, a registry that wants a login, is silent or is not there: four sentences."""
+    digest = "sha256:" + "ab" * 32
+    assert "has no image team/flights@" in said(host, f"{host.machine.registry}/team/flights", digest)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert f"{where} does not answer within 1 seconds" in said(host, f"{where}/team/flights", digest)
+    assert f"{where} cannot be reached" in said(host, f"{where}/team/flights", digest)
+
+    users = tmp_path / "users"
+    users.write_text(run("htpasswd", "-Bbn", "somebody", "secret", cwd=tmp_path))
+    with registry(tmp_path, users) as where:
+        name = f"{where}/team/flights"
+        assert "does not let us read team/flights (401); log in to it" in said(host, name, digest)
+        login = base64.b64encode(b"somebody:secret").decode()
+        settings = host.machine.folder / "config" / "config.json"
+        settings.write_text(json.dumps({"auths": {where: {"auth": login}}}))
+        try:
+            assert "has no image team/flights@" in said(host, name, digest)
+        finally:
+            settings.write_text("{}")
