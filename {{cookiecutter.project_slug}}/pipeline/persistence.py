@@ -12,11 +12,13 @@ import json
 import zipfile
 from typing import Any, cast
 
+import numpy as np
 import sklearn
 import skops.io
 from pydantic import BaseModel, ConfigDict
 from sklearn.pipeline import Pipeline
 
+NUMPY = b"\x93NUMPY"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -51,9 +53,24 @@ def dump(model: Pipeline) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for old, new in files.items():
-            _add(archive, new, members[old])
+            _add(archive, new, _without_padding(members[old]))
         _add(archive, "schema.json", json.dumps(tree, separators=(",", ":")).encode())
     return buffer.getvalue()
+
+
+def _without_padding(content: bytes) -> bytes:
+    """An array file whose gaps between fields are zero; in a tree's nodes they hold whatever the memory held."""
+    if not content.startswith(NUMPY):
+        return content
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.dtype.names is None:
+        return content
+    clean = np.frombuffer(bytearray(array.nbytes), dtype=array.dtype).reshape(array.shape)
+    for name in array.dtype.names:
+        clean[name] = array[name]
+    written = io.BytesIO()
+    np.save(written, clean, allow_pickle=False)
+    return written.getvalue()
 
 
 def load(content: bytes, facts: ModelFacts, trusted: list[str]) -> Pipeline:

@@ -639,8 +639,15 @@ def test_a_cluster_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     world.bootstrap()
     assert world.deploy("staging").state == "empty"
     made = world.release("a")
-    world.promote("staging")
+    # Merged by a person: promoting to a cluster asks a registry for the image, which there is none of here.
+    repository = world.opened()
+    tree = repository.git.write(
+        environment.render(repository.git, release.find(repository.git, made.release), "staging")
+    )
+    repository.git.push(repository.git.commit(tree, repository.tip("staging"), "Promote"), "refs/heads/env/staging")
     assert world.deploy("staging").state == "failed"
+    monkeypatch.undo()
+    monkeypatch.setenv(signing.FOLDER_VARIABLE, str(tmp_path / "keys"))
     cluster.install(made, {})
     instance = cluster.start(made.short, port)
     try:

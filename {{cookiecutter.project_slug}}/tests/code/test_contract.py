@@ -99,8 +99,11 @@ def test_a_request_becomes_the_table_that_trained(table: pd.DataFrame, schema: S
     form = row_model(schema)
     plain = trained.astype(object).where(trained.notna(), None)
     for name, column in schema.features.items():
-        if column.type == "boolean":
-            plain[name] = [None if value is None else bool(value) for value in plain[name]]
+        if column.type in ("boolean", "integer"):
+            kind = bool if column.type == "boolean" else int
+            plain[name] = pd.Series(
+                [None if value is None else kind(value) for value in plain[name]], dtype=object
+            ).values
     sent = [json.dumps(row, default=str) for row in plain.to_dict("records")]
     served = to_table([form.model_validate_json(row) for row in sent], schema)
     pd.testing.assert_frame_equal(served, trained)
