@@ -22,7 +22,7 @@ from ci.result import Difference, Measured, Result, Rule, SliceDifference, Verdi
 from pipeline import metrics
 from pipeline.schema import Task
 from pipeline.tasks import MEASURES, Measures
-from pipeline.tasks.common import Labels
+from pipeline.tasks.scores import Labels
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

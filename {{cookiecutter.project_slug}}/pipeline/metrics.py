@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from pipeline.params import Evaluate
 from pipeline.tasks import Measures
-from pipeline.tasks.common import Floats, Labels
+from pipeline.tasks.scores import Floats, Labels
 
 
 def intervals(

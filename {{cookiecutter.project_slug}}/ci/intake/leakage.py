@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from pipeline.schema import Task
-from pipeline.tasks.common import Labels
+from pipeline.tasks.scores import Labels
 
 # A small tree on one column that explains this much of the target, in rows that it has not seen, is suspicious.
 TOO_GOOD = 0.98

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.schema import Task
 from pipeline.tasks import binary, multiclass, regression
-from pipeline.tasks.common import Floats, Labels
+from pipeline.tasks.scores import Floats, Labels
 
 
 class Measures(Protocol):

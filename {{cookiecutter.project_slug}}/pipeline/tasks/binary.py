@@ -17,7 +17,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from pipeline.tasks.common import Floats, Labels, calibration_error, probabilities, thin
+from pipeline.tasks.scores import Floats, Labels, calibration_error, probabilities, thin
 
 METRICS: dict[str, Callable[[Labels, Floats], float]] = {
     "roc_auc": roc_auc_score,

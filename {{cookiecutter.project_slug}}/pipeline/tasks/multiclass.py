@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.calibration import calibration_curve
 
-from pipeline.tasks.common import EPSILON, Floats, Labels, calibration_error, probabilities
+from pipeline.tasks.scores import EPSILON, Floats, Labels, calibration_error, probabilities
 
 NAMES: tuple[str, ...] = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc_ovr")
 DECISIVE = "log_loss"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.tasks.common import Floats, Labels, thin
+from pipeline.tasks.scores import Floats, Labels, thin
 
 NAMES: tuple[str, ...] = ("mae", "rmse", "r2")
 DECISIVE = "rmse"

@@ -9,7 +9,7 @@ import pytest
 from pipeline import metrics
 from pipeline.params import Params
 from pipeline.tasks import binary
-from pipeline.tasks.common import CURVE_POINTS, calibration_error
+from pipeline.tasks.scores import CURVE_POINTS, calibration_error
 
 RANDOM = np.random.default_rng(1)
 SCORES = RANDOM.uniform(0, 1, 4000)

@@ -1,4 +1,4 @@
-"""What the tasks share."""
+"""Labels and scores: their types, and what holds for probabilities and curves in every task."""
 
 from __future__ import annotations
 
