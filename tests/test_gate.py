@@ -206,6 +206,15 @@ def test_a_champion_that_cannot_be_loaded_judges_nothing(challenger: Path) -> No
         assert reason in str(result["error"])
 
 
+def test_the_champion_is_what_the_last_environment_serves(challenger: Path) -> None:
+    """Whatever the environments are called, a model is judged against that of the last one in project.yaml."""
+    serve_in_production(challenger)
+    assert gate(challenger)[1]["verdict"] == "keep"
+    settings = challenger / "project.yaml"
+    settings.write_text(settings.read_text().replace("- name: production", "- name: live"))
+    assert gate(challenger)[1]["verdict"] == "no champion"
+
+
 def test_a_docs_only_branch_trains_and_judges_nothing(challenger: Path) -> None:
     """A branch that changes a document alone is reported as unchanged; no output is read, no stage runs."""
     (challenger / "README.md").write_text("Better words.\n")

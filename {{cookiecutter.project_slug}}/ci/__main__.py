@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from ci import initialize, package, record
+from ci import initialize, package
 from ci.environments import commands, folding
 from ci.errors import UserError
 
@@ -20,6 +20,10 @@ REPORT_FOLDER = "build/report"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(commands)
+
+Champion = Annotated[
+    str | None, typer.Option(help="The branch that says which model serves; by default the last environment's.")
+]
 
 
 @app.command()
@@ -114,7 +118,7 @@ def data_command(
 
 @app.command("gate")
 def gate_command(
-    champion: Annotated[str, typer.Option(help="The branch that says which model serves.")] = record.PRODUCTION,
+    champion: Champion = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Judge the model of the working tree against the one that serves.
@@ -141,7 +145,7 @@ def gate_command(
 @app.command("report")
 def report_command(
     base: Annotated[str, typer.Option(help="The branch that the change would be merged into.")] = "main",
-    champion: Annotated[str, typer.Option(help="The branch that says which model serves.")] = record.PRODUCTION,
+    champion: Champion = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report's content as JSON.")] = False,
 ) -> None:
     """Write what a reviewer needs: build/report/report.md for a comment, report.html to look at, report.json."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from ci import environment, gate, lock, project, record
+from ci import environment, gate, lock, project
 from ci.errors import UserError
 from ci.git import Git
 from ci.result import Result
@@ -28,15 +28,16 @@ FACTS = "models/model.json"
 TIMED_ROWS = 50
 
 
-def judge(root: Path, champion_branch: str = record.PRODUCTION) -> Result:
-    """Judge the model in the working tree against the one that the champion's branch names.
+def judge(root: Path, champion_branch: str | None = None) -> Result:
+    """Judge the model in the working tree against the one that the champion's branch names: the last environment's.
 
     Raises:
         UserError: something that the judgement needs cannot be read or trusted; nothing was judged.
     """
     settings = project.read(root)
     lock.require(root, [TEST, TRAIN, MODEL, FACTS, "schema.yaml"])
-    return compare(Revision(root, None), _champion(root, champion_branch), settings)
+    branch = champion_branch or environment.branch(settings.environments[-1].name)
+    return compare(Revision(root, None), _champion(root, branch), settings)
 
 
 def compare(revision: Revision, champion: Revision | None, settings: project.Project) -> Result:

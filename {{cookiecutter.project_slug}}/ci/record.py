@@ -14,7 +14,6 @@ from ci.errors import UserError
 FILE = "release.json"
 SIGNATURE = "release.sig"
 CARD = "MODEL_CARD.md"
-PRODUCTION = "env/production"
 FORM = 1
 
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]

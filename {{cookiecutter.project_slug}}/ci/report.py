@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel
 
-from ci import judge, project, record
+from ci import judge, project
 from ci.errors import UserError
 from ci.result import Measured, Result
 from ci.revision import Revision, resolve
@@ -117,7 +117,7 @@ class Report(BaseModel):
     lineage: dict[str, str] = {}
 
 
-def build(root: Path, base_branch: str, champion_branch: str = record.PRODUCTION) -> Report:
+def build(root: Path, base_branch: str, champion_branch: str | None = None) -> Report:
     """Compare the working tree with the commit at which it left the base branch.
 
     Nothing is trained. If no stage has another result than at the base, the report says so and reads no data.
