@@ -121,7 +121,7 @@ def environment_before(repository: Repository, name: str, found: record.Release,
         raise WaitingCheckError(f"the agent of {before.name} has not said yet that {found.release} is healthy there")
     if report.state != "healthy":
         raise FailedCheckError(f"{found.release} failed in {before.name}: {report.reason}")
-    if now - report.checked > health.STALE:
+    if now - report.checked > timedelta(minutes=before.silent_minutes):
         raise WaitingCheckError(
             f"the agent of {before.name} says nothing since {report.checked:%Y-%m-%d %H:%M}; "
             f"`make deploy ENV={before.name}`"

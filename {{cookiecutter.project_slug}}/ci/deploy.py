@@ -142,7 +142,7 @@ def _applied(
         return found.model_copy(update={"state": "healthy", "release": release, "changed": changed})
     if settings.runner == "cluster":
         # Argo CD or Flux apply the branch; what is to be done here is to wait for it.
-        await_ready(settings.url or "", candidate.release, lambda: None)
+        await_ready(settings.url or "", candidate.release, lambda: None, settings.ready_seconds)
     else:
         host.serve(candidate.release, tip, settings, environment.render(git, candidate, name))
     return found.model_copy(update={"state": "healthy", "release": release, "serving": release, "changed": changed})

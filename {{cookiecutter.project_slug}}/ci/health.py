@@ -15,9 +15,8 @@ from ci.git import Git
 
 PREFIX = "health/"
 FILE = "health.json"
-# How often an unchanged state is written again, and after how long without that it counts no more.
+# How often an unchanged state is written again: well below what `silent_minutes` of an environment may be.
 REFRESH = timedelta(minutes=10)
-STALE = timedelta(hours=1)
 
 
 class Report(BaseModel):

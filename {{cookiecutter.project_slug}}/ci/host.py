@@ -27,7 +27,6 @@ from ci.record import Release
 from ci.runner import Instance, Runner
 from service.version import Version
 
-READY_SECONDS = 120.0
 # An instance that was ready once and does not answer for so long is started anew.
 UNWELL_SECONDS = 15.0
 BACKLOG = 1024
@@ -45,6 +44,7 @@ class Active(BaseModel):
     commit: str
     release: Release
     port: int
+    ready_seconds: float
     runner: Literal["process", "compose"]
     public: int
 
@@ -80,7 +80,7 @@ class Host:
         runner = self.runners[active.runner]
         instance = _of(active, runner)
         if instance is None:
-            self._activate(self._started(runner, active.release), active)
+            self._activate(self._started(runner, active.release, active.ready_seconds), active)
         self.require_front(active.public)
 
     def serve(self, release: Release, commit: str, settings: Environment, files: Mapping[str, bytes]) -> None:
@@ -92,13 +92,20 @@ class Host:
         assert settings.runner != "cluster"  # noqa: S101 - for the type checker; clusters have no host
         before = self.active
         runner = self.runners[settings.runner]
-        wanted = Active(commit=commit, release=release, port=0, runner=settings.runner, public=settings.port)
+        wanted = Active(
+            commit=commit,
+            release=release,
+            port=0,
+            ready_seconds=settings.ready_seconds,
+            runner=settings.runner,
+            public=settings.port,
+        )
         same = before is not None and before.release == release and before.runner == settings.runner
         instance = self._well(runner, _of(before, runner), release) if before and same else None
         try:
             if instance is None:
                 runner.install(release, files)
-                instance = self._started(runner, release)
+                instance = self._started(runner, release, settings.ready_seconds)
             self._activate(instance, wanted)
             self.require_front(settings.port)
         finally:
@@ -126,7 +133,7 @@ class Host:
                 return None
         return instance
 
-    def _started(self, runner: Runner, release: Release) -> Instance:
+    def _started(self, runner: Runner, release: Release, seconds: float) -> Instance:
         """An instance of a release that is ready and says that it is this release; one that was left over will do."""
         left = [each for each in runner.instances() if each.short == release.short]
         instance = left[0] if left else runner.start(release.short)
@@ -136,7 +143,7 @@ class Host:
                 raise UserError(f"{release.release} ended while it was started; it said:\n  {runner.said(instance)}")
 
         try:
-            await_ready(f"http://127.0.0.1:{instance.port}", release, require_alive)
+            await_ready(f"http://127.0.0.1:{instance.port}", release, require_alive, seconds)
         except UserError:
             runner.stop(instance)
             raise
@@ -208,15 +215,12 @@ class Host:
         return {release.short} | ({before.release.short} if before else set())
 
 
-def await_ready(
-    url: str, release: Release | Version, require_alive: Callable[[], None], seconds: float | None = None
-) -> None:
+def await_ready(url: str, release: Release | Version, require_alive: Callable[[], None], seconds: float) -> None:
     """Wait until a service is ready and says that it is a release.
 
     Raises:
         UserError: it is not in time, it ended, or it says that it is another one.
     """
-    seconds = READY_SECONDS if seconds is None else seconds
     give_up = time.monotonic() + seconds
     said = "nothing"
     with httpx.Client(base_url=url, timeout=ANSWER_SECONDS, follow_redirects=True) as client:

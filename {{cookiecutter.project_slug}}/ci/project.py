@@ -49,6 +49,8 @@ class Environment(_Block):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
     soak_minutes: float = Field(ge=0)
+    silent_minutes: float = Field(ge=20)
+    ready_seconds: float = Field(gt=0)
     gate: Literal["champion", "none"]
     approvals: int = Field(ge=0)
     runner: Literal["process", "compose", "cluster"]

@@ -91,7 +91,8 @@ def tried(root: Path, built: Built) -> Iterator[str]:
     rows = _rows(table, schema)
     started = time.monotonic()
     with running(built) as container, httpx.Client(base_url=container.url, timeout=30) as client:
-        await_ready(container.url, built.version, container.require_alive)
+        allowed = max(each.ready_seconds for each in settings.environments)
+        await_ready(container.url, built.version, container.require_alive, allowed)
         yield f"ready {time.monotonic() - started:.1f} s after its start, and says that it is {built.version.release}"
         yield _version(client, built)
         yield _golden(client, rows, _truth(root, table, schema))

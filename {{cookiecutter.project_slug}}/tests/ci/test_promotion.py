@@ -631,11 +631,10 @@ def test_verifying_what_serves(world: World) -> None:
 def test_a_cluster_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Argo CD or Flux apply the branch, the step waits until the environment's url says the release."""
     monkeypatch.setenv(signing.FOLDER_VARIABLE, str(tmp_path / "keys"))
-    monkeypatch.setattr(host, "READY_SECONDS", 0.5)
     cluster = Servers(tmp_path / "cluster")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    world = World(tmp_path / "world", environments("staging", runner="cluster", url=url))
+    world = World(tmp_path / "world", environments("staging", runner="cluster", url=url, ready_seconds=3))
     world.bootstrap()
     assert world.deploy("staging").state == "empty"
     made = world.release("a")
@@ -646,8 +645,6 @@ def test_a_cluster_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     )
     repository.git.push(repository.git.commit(tree, repository.tip("staging"), "Promote"), "refs/heads/env/staging")
     assert world.deploy("staging").state == "failed"
-    monkeypatch.undo()
-    monkeypatch.setenv(signing.FOLDER_VARIABLE, str(tmp_path / "keys"))
     cluster.install(made, {})
     instance = cluster.start(made.short, port)
     try:

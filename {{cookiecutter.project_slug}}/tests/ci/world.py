@@ -27,7 +27,14 @@ from ci.storage import Storage
 
 PROJECT = Path(__file__).resolve().parents[2]
 CARD = b"# A model card\n"
-LIMITS = {"soak_minutes": 0, "gate": "none", "approvals": 0, "runner": "process"}
+LIMITS = {
+    "soak_minutes": 0,
+    "silent_minutes": 60,
+    "ready_seconds": 30,
+    "gate": "none",
+    "approvals": 0,
+    "runner": "process",
+}
 
 
 def git(folder: Path, *arguments: str) -> str:
