@@ -62,13 +62,14 @@ class Git:
 
     def branches(self, prefix: str) -> dict[str, str]:
         """The branches of `origin` that begin with a prefix, and their commits."""
-        return self._refs(f"refs/remotes/{REMOTE}/", prefix)
+        return self.refs(f"refs/remotes/{REMOTE}/", prefix)
 
     def tags(self, prefix: str) -> dict[str, str]:
         """The tags that begin with a prefix, and their commits."""
-        return self._refs("refs/tags/", prefix)
+        return self.refs("refs/tags/", prefix)
 
-    def _refs(self, place: str, prefix: str) -> dict[str, str]:
+    def refs(self, place: str, prefix: str) -> dict[str, str]:
+        """The refs of a place that begin with a prefix, without the place, and their commits."""
         listed = run("git", "for-each-ref", "--format=%(refname) %(objectname)", f"{place}{prefix}", cwd=self.root)
         pairs = (line.split(" ") for line in listed.splitlines())
         return {name.removeprefix(place): commit for name, commit in pairs}

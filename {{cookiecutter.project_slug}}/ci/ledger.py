@@ -43,12 +43,10 @@ def read(root: Path) -> list[Entry]:
 
 
 def _branches(root: Path) -> list[tuple[str, str]]:
-    """Environments and the refs that hold them; where both exist, what `origin` has counts."""
-    found: dict[str, str] = {}
-    for place in ("refs/heads/", "refs/remotes/origin/"):
-        listed = run("git", "for-each-ref", "--format=%(refname)", f"{place}{PREFIX}", cwd=root)
-        found |= {ref.removeprefix(place + PREFIX): ref for ref in listed.splitlines()}
-    return sorted(found.items())
+    """Environments and the tips of their branches; where both exist, what `origin` has counts."""
+    git = Git(root)
+    found = git.refs("refs/heads/", PREFIX) | git.branches(PREFIX)
+    return sorted((branch.removeprefix(PREFIX), commit) for branch, commit in found.items())
 
 
 def _entries(root: Path, environment: str, ref: str) -> list[Entry]:

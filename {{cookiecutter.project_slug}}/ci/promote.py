@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ci import environment, forge, health, holds, record, release, verify
+from ci import environment, health, holds, record, release, verify
 from ci.errors import UserError
 from ci.git import RejectedError
 from ci.outcome import Outcome
@@ -170,7 +170,7 @@ def _put(
     proposed = proposals(repository, name)
     if branch in proposed and (git.tree(proposed[branch]), git.parents(proposed[branch])) != (tree, [tip]):
         if not dry_run:
-            forge.of(git).withdraw(branch, "Somebody edited this branch, so it can be merged no more.")
+            repository.forge.withdraw(branch, "Somebody edited this branch, so it can be merged no more.")
         del proposed[branch]
     commit = proposed.get(branch) or git.commit(tree, tip, _message(name, kind, target, serving))
     checked = verify.verify(repository, name, commit, kind)
@@ -189,13 +189,14 @@ def _put(
 def _proposed(
     repository: Repository, name: str, outcome: Outcome, checked: verify.Verification, replaced: list[str]
 ) -> Outcome:
-    hosting = forge.of(repository.git)
     assert outcome.branch  # noqa: S101 - for the type checker, as the next one
     assert outcome.commit  # noqa: S101
     title = f"{'Promote' if outcome.kind == 'promote' else 'Roll back to'} {outcome.release} on {name}"
-    where = hosting.propose(outcome.branch, environment.branch(name), title, _body(outcome))
+    where = repository.forge.propose(outcome.branch, environment.branch(name), title, _body(outcome))
     for other in replaced:
-        hosting.withdraw(other, f"{outcome.release} is proposed for {name} now; this one can be merged no more.")
+        repository.forge.withdraw(
+            other, f"{outcome.release} is proposed for {name} now; this one can be merged no more."
+        )
     _tell(repository, checked)
     if checked.waits or repository.settings(name).approvals:
         return outcome.model_copy(update={"state": "open", "where": where})
@@ -221,7 +222,7 @@ def _propose(repository: Repository, name: str, branch: str, commit: str, tree: 
 
 def _merge(repository: Repository, name: str, branch: str, commit: str) -> None:
     try:
-        forge.of(repository.git).merge(branch, environment.branch(name), commit)
+        repository.forge.merge(branch, environment.branch(name), commit)
     except RejectedError as error:
         raise UserError(
             f"{environment.branch(name)} has moved on while this was checked, so it was not merged; promote again"
@@ -231,7 +232,7 @@ def _merge(repository: Repository, name: str, branch: str, commit: str) -> None:
 def _tell(repository: Repository, checked: verify.Verification) -> None:
     state = "success" if checked.passes else "pending" if checked.waits else "failure"
     said = "; ".join(f"{check.name}: {check.sentence}" for check in checked.failures) or "every check holds"
-    forge.of(repository.git).tell(checked.commit, state, said)
+    repository.forge.tell(checked.commit, state, said)
 
 
 def _next(repository: Repository, name: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ci import environment, project, record
+from ci import environment, forge, project, record
 from ci.errors import UserError
 from ci.git import Git
 from ci.release import MAIN
@@ -25,6 +25,11 @@ class Repository:
     def storage(self) -> Storage:
         """The DVC storage that this clone's settings name."""
         return Storage(self.git.root)
+
+    @cached_property
+    def forge(self) -> forge.Forge:
+        """Where promotions are proposed and merged."""
+        return forge.of(self.git)
 
     @classmethod
     def opened(cls, root: Path) -> Repository:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from scmrepo.exceptions import SCMError
 
 from ci.errors import UserError
-from ci.run import run
+from ci.git import Git
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -28,9 +28,8 @@ class Revision:
         """A file that Git holds; None if this revision has none."""
         if self.commit is None:
             return (self.root / path).read_text() if (self.root / path).is_file() else None
-        if not run("git", "ls-tree", "--name-only", self.commit, "--", path, cwd=self.root):
-            return None
-        return run("git", "show", f"{self.commit}:{path}", cwd=self.root)
+        content = Git(self.root).read(self.commit, path)
+        return None if content is None else content.decode()
 
     def settings(self, path: str, form: type[Form]) -> Form:
         """A YAML file that Git holds, in its form.
@@ -83,12 +82,8 @@ def resolve(root: Path, name: str) -> str | None:
 
     Where `origin` has the branch too, what was last fetched from there counts: a local branch may be anybody's.
     """
-    for candidate in (f"refs/remotes/origin/{name}", f"refs/heads/{name}"):
-        try:
-            return run("git", "rev-parse", "--verify", "--quiet", f"{candidate}^{{commit}}", cwd=root)
-        except UserError:
-            continue
-    return None
+    git = Git(root)
+    return git.tip(name) or git.commit_of(f"refs/heads/{name}")
 
 
 def _first(error: ValidationError) -> str:
