@@ -22,8 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ci.bake import bake
-from ci.demo import APRIL, feature_names, free_port, make, publish
-from ci.shell import ROOT, CommandError, run
+from ci.demo import publish
+from ci.serving import APRIL, feature_names
+from ci.shell import ROOT, CommandError, free_port, make, run
 
 BENCH = ROOT / "build" / "bench"
 TURNS = 5

@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -19,9 +20,8 @@ from rich.table import Table
 
 from ci.bake import bake
 from ci.bench import machine as hardware
-from ci.demo import free_port, make
 from ci.machine import BASE_NAME, TOOLS, Machine, install, machine
-from ci.shell import ROOT, CommandError, run
+from ci.shell import ROOT, CommandError, free_port, make, run
 
 BENCH = ROOT / "build" / "bench-image"
 # BentoML's Dockerfile runs apt and pip in its base.
@@ -79,12 +79,7 @@ def measure(own: Machine, project: Path) -> dict[str, str]:
         return said[0], time.monotonic() - start
 
     make("package", cwd=project)
-    tag, cold = build()
-    _, warm = build()
-    figures = of_image(own, tag)
-    change_model(project)
-    tag, changed = build()
-    return figures | after_change(own, tag, cold, warm, changed)
+    return of_builds(own, project, build)
 
 
 def measure_bentoml(own: Machine, project: Path) -> dict[str, str]:
@@ -110,6 +105,11 @@ def measure_bentoml(own: Machine, project: Path) -> dict[str, str]:
         run(str(project / ".venv/bin/bentoml"), "containerize", release, *options, cwd=project, env=env)
         return tag, time.monotonic() - start
 
+    return of_builds(own, project, build)
+
+
+def of_builds(own: Machine, project: Path, build: Callable[[], tuple[str, float]]) -> dict[str, str]:
+    """Build three times, the last time with another model; `build` returns the image's tag and its seconds."""
     tag, cold = build()
     _, warm = build()
     figures = of_image(own, tag)

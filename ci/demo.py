@@ -8,38 +8,25 @@ and to production; April's flights make a second release, which goes the same wa
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
-import pyarrow.parquet as pq
 import yaml
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from ci.bake import bake
-from ci.shell import ROOT, CommandError, environment, run
+from ci.serving import APRIL, ROWS, ask, served
+from ci.shell import KEYS, ROOT, CommandError, free_port, make, run
+from ci.steps import Steps, console
 
 DEMO = ROOT / "build" / "demo"
 # What the project looked like when the last demo ended.
 LEFT = DEMO / "left"
-APRIL = ROOT / "ci" / "batches" / "2013-04.parquet"
-LABEL = "late"
-ROWS = 1000
-SHOWN = 8
-READY_SECONDS = 120
-
-console = Console(highlight=False)
 
 
 def main() -> int:
@@ -54,6 +41,8 @@ def main() -> int:
     steps.summary()
     console.print(f"\nThe project is yours to look at: [bold]{project.relative_to(Path.cwd())}[/]")
     console.print("  make deploy ENV=production    serves it again (make stop ENV=production ends it)")
+    key = "RELEASE_KEY_FOLDER"
+    console.print(f"  {key}={KEYS[key]} make release    releases what you change there and push")
     console.print("  make help                     lists what else it can do")
     console.print("  Change train.estimator in params.yaml, then: make repro metrics")
     return 0
@@ -67,7 +56,7 @@ def play(steps: Steps) -> Path:
     train(project, "Train on January to March", steps)
     with steps.step("Build the Bento (make package)"):
         make("package", cwd=project, echo=steps.echo)
-    with served(project, steps) as url, steps.step(f"Ask it about {ROWS} flights of April"):
+    with served(project, DEMO / "serve.log", steps) as url, steps.step(f"Ask it about {ROWS} flights of April"):
         steps.remark(ask(url, steps.echo))
     try:
         roll_out_and_back(project, steps)
@@ -167,13 +156,6 @@ def production(project: Path) -> str:
     return next(f"http://127.0.0.1:{each['port']}" for each in settings["environments"] if each["name"] == "production")
 
 
-def make(*arguments: str, cwd: Path, echo: Callable[[str], object] = lambda line: None) -> str:
-    """Run make in a project; the key that it makes stays in the demo's folder."""
-    return run(
-        "make", "--no-print-directory", *arguments, cwd=cwd, env={"RELEASE_KEY_FOLDER": str(DEMO / "keys")}, echo=echo
-    )
-
-
 def last_line(said: str) -> str:
     """The last line that a command printed."""
     return said.strip().splitlines()[-1]
@@ -189,52 +171,6 @@ def choose_ports(settings: Path, steps: Steps) -> None:
                 steps.echo(f"port {port} is taken; project.yaml gets {other} instead")
                 text = text.replace(f"port: {port} ", f"port: {other} ").replace(f"port: {port}\n", f"port: {other}\n")
     settings.write_text(text)
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Steps:
-    """Tells what happens, and remembers how long each step took."""
-
-    def __init__(self) -> None:
-        self.done: list[tuple[str, float, str]] = []
-        self.said = ""
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Announce a step and time it."""
-        console.print(f"\n[bold cyan]{len(self.done) + 1}. {name}[/]")
-        self.said = ""
-        start = time.monotonic()
-        yield
-        self.done.append((name, time.monotonic() - start, self.said))
-
-    def echo(self, line: str) -> None:
-        """Show a line that a command printed, but for the packages that uv lists by the hundred."""
-        if not line.startswith(" + "):
-            console.print(f"   {line}", style="dim", markup=False, soft_wrap=True)
-
-    def remark(self, text: str) -> None:
-        """Say what came out of the current step; it stands in the summary too."""
-        self.said = text
-        console.print(f"   [green]{text}[/]")
-
-    def summary(self) -> None:
-        """Print the steps with their times."""
-        table = Table(title="\nThe whole way", title_justify="left")
-        table.add_column("step")
-        table.add_column("seconds", justify="right")
-        table.add_column("result")
-        for name, seconds, said in self.done:
-            table.add_row(name, f"{seconds:.1f}", said)
-        table.add_section()
-        table.add_row("total", f"{sum(seconds for _, seconds, _ in self.done):.1f}", "")
-        console.print(table)
 
 
 def publish(project: Path, origin: Path) -> None:
@@ -273,80 +209,6 @@ def told_by_dvc(output: str) -> str:
     ran = output.count("Running stage ")
     restored = output.count("is cached - skipping run")
     return f"stages: {ran} computed, {restored} restored from the run cache"
-
-
-@contextmanager
-def served(project: Path, steps: Steps) -> Iterator[str]:
-    """Serve the project's Bento on a free port until the block ends."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    log = DEMO / "serve.log"
-    with (
-        log.open("w") as output,
-        subprocess.Popen(
-            ["make", "serve", f"PORT={port}"],
-            cwd=project,
-            env=environment(),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        ) as server,
-    ):
-        try:
-            with steps.step(f"Serve it (make serve PORT={port})"):
-                wait_until_ready(url, server, log)
-                steps.remark(httpx.get(f"{url}/version").json()["release"])
-            yield url
-        finally:
-            # Nobody is left if it ended by itself.
-            with suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGTERM)
-            server.wait(timeout=30)
-
-
-def wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait for the service's readiness.
-
-    Raises:
-        CommandError: the server ended, or is not ready in time.
-    """
-    give_up = time.monotonic() + READY_SECONDS
-    while time.monotonic() < give_up and server.poll() is None:
-        try:
-            if httpx.get(f"{url}/readyz").is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise CommandError(f"the service is not ready; it said:\n{log.read_text()[-2000:]}")
-
-
-def ask(url: str, echo: Callable[[str], object]) -> str:
-    """Send rows of April as one batch, show some beside the truth, and tell what the scores are worth."""
-    rows = pq.read_table(APRIL).filter(pq.read_table(APRIL)[LABEL].is_valid()).slice(0, ROWS).to_pylist()
-    wanted = feature_names(url)
-    answer = httpx.post(
-        f"{url}/predict_batch", json={"rows": [{name: row[name] for name in wanted} for row in rows]}, timeout=60
-    ).raise_for_status()
-    scores = answer.json()["scores"]
-    echo("day   flight                score   truth")
-    for row, score in list(zip(rows, scores, strict=True))[:: ROWS // SHOWN][:SHOWN]:
-        truth = "late" if row[LABEL] else "on time"
-        flight = f"{row['carrier']} {row['origin']}-{row['dest']} at {row['sched_dep_time']:04d}"
-        echo(f"{row['month']}/{row['day']:<3} {flight:<21} {score:.3f}   {truth}")
-    ranked = sorted(zip(scores, rows, strict=True), key=lambda pair: pair[0], reverse=True)
-    top = [row[LABEL] for _, row in ranked[: ROWS // 10]]
-    return f"of all {rate([row[LABEL] for row in rows])} are late, of the tenth with the highest scores {rate(top)}"
-
-
-def feature_names(url: str) -> list[str]:
-    """The columns that the service asks for, as its OpenAPI document says."""
-    row: dict[str, Any] = httpx.get(f"{url}/docs.json").raise_for_status().json()["components"]["schemas"]["Row"]
-    return list(row["properties"])
-
-
-def rate(labels: list[int]) -> str:
-    """The share of ones."""
-    return f"{sum(labels) / len(labels):.0%}"
 
 
 if __name__ == "__main__":

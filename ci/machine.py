@@ -19,8 +19,7 @@ from pathlib import Path
 import httpx
 import yaml
 
-from ci.demo import free_port
-from ci.shell import ROOT, CommandError, run
+from ci.shell import ROOT, CommandError, free_port, run
 
 TOOLS = ROOT / "build" / "tools"
 BASE = TOOLS / "base.tar"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,6 +31,10 @@ OURS = {
     "UV_RUN_RECURSION_DEPTH",
     "VIRTUAL_ENV",
 }
+
+
+# Keys that sign the releases of projects that are gone afterwards stay out of the home of whoever runs this.
+KEYS = {"RELEASE_KEY_FOLDER": str(ROOT / "build" / "keys")}
 
 
 class CommandError(Exception):
@@ -72,3 +77,20 @@ def run(
         tail = "".join(lines[-30:])
         raise CommandError(f"`{' '.join(command)}` ended with exit code {process.returncode} in {cwd}:\n{tail}")
     return "".join(lines)
+
+
+def make(
+    *arguments: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    echo: Callable[[str], object] = lambda line: None,
+) -> str:
+    """Run make in a generated project; see `run`."""
+    return run("make", "--no-print-directory", *arguments, cwd=cwd, env=KEYS | dict(env or {}), echo=echo)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -11,14 +11,13 @@ from typing import Protocol
 
 import pytest
 
+from ci import shell
 from ci.bake import bake, export
-from ci.shell import ROOT, environment, run
+from ci.shell import KEYS, ROOT, environment, run
 
 SLUG = "{{cookiecutter.project_slug}}"
 # The uv that runs the tests serves the projects too; the demo shows that they can install their own.
 UV = {"UV": os.environ["UV"]} if "UV" in os.environ else {}
-# Keys of projects that are gone after the tests stay out of the home of whoever runs them.
-KEYS = {"RELEASE_KEY_FOLDER": str(ROOT / "build" / "keys")}
 
 
 class Make(Protocol):
@@ -29,7 +28,7 @@ class Make(Protocol):
 
 def make(*arguments: str, cwd: Path) -> str:
     """Run make in a project, with the uv that runs the tests."""
-    return run("make", *arguments, cwd=cwd, env=UV | KEYS)
+    return shell.make(*arguments, cwd=cwd, env=UV)
 
 
 def tool(

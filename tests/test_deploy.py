@@ -19,9 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from ci.demo import free_port
-from ci.shell import ROOT, environment, run
-from tests.conftest import KEYS, make, tool
+from ci.shell import KEYS, ROOT, environment, free_port, run
+from tests.conftest import make, tool
 from tests.forge import GitHub
 
 pytestmark = pytest.mark.xdist_group("deploy")

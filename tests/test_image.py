@@ -17,10 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from ci.demo import free_port
 from ci.machine import BASE_NAME, NEWER_FILES, Machine, machine, registry
-from ci.shell import ROOT, CommandError, run
-from tests.conftest import KEYS, UV, make, tool
+from ci.shell import KEYS, ROOT, CommandError, free_port, run
+from tests.conftest import UV, make, tool
 from tests.test_manifests import rendered
 
 pytestmark = pytest.mark.xdist_group("image")
