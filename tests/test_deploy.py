@@ -100,6 +100,7 @@ class Load:
                     self.answered += 1
                 except httpx.HTTPError as error:
                     self.lost.append(f"{type(error).__name__}: {error}")
+                # The two cores of a small machine are to have time for the agent too.
                 time.sleep(0.02)
 
 

@@ -32,7 +32,7 @@ class Deployment(BaseModel):
     version: Literal[1] = 1
     environment: str
     state: Literal["healthy", "failed", "empty"]
-    commit: str | None = None
+    commit: str
     release: str | None = None
     serving: str | None = None
     changed: bool = False
@@ -124,7 +124,7 @@ def _applied(
     Raises:
         UserError: it must not be applied, or cannot; nothing has changed then.
     """
-    git, name, tip = repository.git, settings.name, found.commit or ""
+    git, name, tip = repository.git, settings.name, found.commit
     if applied and not git.is_ancestor(applied, tip):
         raise UserError(
             f"the history of {environment.branch(name)} was rewritten: it does not hold {applied[:12]}, which was "
@@ -157,7 +157,7 @@ def _named(repository: Repository, tip: str) -> str | None:
 
 
 def _report(git: Git, done: Deployment) -> None:
-    if done.commit is None or done.state == "empty":
+    if done.state == "empty":
         return
     now = datetime.now(UTC).replace(microsecond=0)
     report = health.Report(

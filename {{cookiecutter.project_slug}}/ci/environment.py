@@ -70,12 +70,12 @@ def serving(git: Git, commit: str) -> record.Release | None:
     Raises:
         UserError: the commit has a record that cannot be trusted, or neither record nor the mark of an empty branch.
     """
-    content, state = git.read_all([f"{commit}:{record.FILE}", f"{commit}:{STATE}"])
-    if content is not None:
-        return record.read(content, commit[:12])
-    if state is None:
+    if is_empty(git, commit):
+        return None
+    content = git.read(commit, record.FILE)
+    if content is None:
         raise UserError(f"{commit[:12]} has no {record.FILE}: what serves there is not known")
-    return None
+    return record.read(content, commit[:12])
 
 
 def _sources(git: Git, release: record.Release, name: str) -> dict[str, bytes]:
