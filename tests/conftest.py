@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
@@ -18,16 +17,10 @@ from ci.shell import KEYS, ROOT, environment, run
 SLUG = "{{cookiecutter.project_slug}}"
 # The uv that runs the tests serves the projects too; the demo shows that they can install their own.
 UV = {"UV": os.environ["UV"]} if "UV" in os.environ else {}
-# What of a project's own tests its answers and its table can change. How releases are promoted and tables are taken in is
-# the same in all; the default variant tries that, which takes minutes.
+# What of a project's own tests its answers and its table can change. How releases are promoted and tables are taken in
+# is the same in all; the default variant tries that, which takes minutes.
 ELSEWHERE = ("test_promotion.py", "test_promotion_property.py", "test_intake.py")
 OF_THIS_PROJECT = f"TESTS={' '.join(f'--ignore=tests/ci/{name}' for name in ELSEWHERE)}"
-
-
-class Make(Protocol):
-    """Runs make in a project and returns what it printed."""
-
-    def __call__(self, *arguments: str, cwd: Path) -> str: ...
 
 
 def make(*arguments: str, cwd: Path) -> str:
