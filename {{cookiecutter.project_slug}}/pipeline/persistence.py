@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict
 from sklearn.pipeline import Pipeline
 
 NUMPY = b"\x93NUMPY"
+# A vectorizer notes the address of its stop words, to check them once per process; after loading it checks again.
+ADDRESS = "_stop_words_id"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -47,7 +49,7 @@ def dump(model: Pipeline) -> bytes:
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     tree = json.loads(members.pop("schema.json"))
-    numbers: dict[int, int] = {}
+    numbers: dict[int | str, int] = {}
     files: dict[str, str] = {}
     _renumber(tree, numbers, files)
     buffer = io.BytesIO()
@@ -102,17 +104,23 @@ def load(content: bytes, facts: ModelFacts, trusted: list[str]) -> Pipeline:
     return cast(Pipeline, skops.io.loads(content, trusted=trusted))
 
 
-def _renumber(node: Any, numbers: dict[int, int], files: dict[str, str]) -> None:
-    """Replace memory addresses and the file names made of them by the order in which they are met."""
+def _renumber(node: Any, numbers: dict[int | str, int], files: dict[str, str]) -> None:
+    """Replace memory addresses and the file names made of them by the order in which they are met.
+
+    Plain values go by what they are: whether two equal strings are one object is an accident of the process.
+    """
     if isinstance(node, list):
         for child in node:
             _renumber(child, numbers, files)
     elif isinstance(node, dict):
         if isinstance(address := node.get("__id__"), int):
-            node["__id__"] = numbers.setdefault(address, len(numbers))
+            key = node["content"] if node.get("is_json") else address
+            node["__id__"] = numbers.setdefault(key, len(numbers))
         if isinstance(name := node.get("file"), str):
             suffix = name.rpartition(".")[2]
             node["file"] = files.setdefault(name, f"{len(files)}.{suffix}")
+        if isinstance(noted := node.get(ADDRESS), dict):
+            noted["content"] = "0"
         for child in node.values():
             _renumber(child, numbers, files)
 

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import sklearn
 import skops.io
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -74,6 +76,28 @@ def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
         command = [sys.executable, "-c", script, str(tmp_path / number), str(int(number) * 1000)]
         subprocess.run(command, cwd=PROJECT, env={"PYTHONHASHSEED": number, "PYTHONPATH": "."}, check=True)
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+def test_whether_equal_names_are_one_object_does_not_show() -> None:
+    """A column's name that is met twice gives the same file, be it one object in memory or two equal ones."""
+    name = "a long name of a column"
+    files = [
+        persistence.dump(Pipeline([("columns", ColumnTransformer([(name, "passthrough", [other])]))]))
+        for other in (name, "".join(name))
+    ]
+    assert files[0] == files[1]
+
+
+def test_where_a_vectorizer_met_its_stop_words_does_not_show() -> None:
+    """The address that a fitted text column keeps is not in the file, and the loaded one gives the same words."""
+    vectorizer = HashingVectorizer(n_features=8)
+    vectorizer.transform(["met"])
+    first = persistence.dump(Pipeline([("words", vectorizer)]))
+    vectorizer._stop_words_id = 1
+    assert persistence.dump(Pipeline([("words", vectorizer)])) == first
+    loaded = persistence.load(first, facts_of(first), [])
+    words = ["some words"]
+    assert (loaded.transform(words) != vectorizer.transform(words)).nnz == 0
 
 
 def test_an_exchanged_file_is_not_loaded(pipeline: Pipeline, trusted: list[str]) -> None:
