@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/cache/python
 export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
 
-.PHONY: browser containers help setup demo bench bench-image test test-image check bake clean
+.PHONY: browser containers help setup demo bench bench-image test test-image check bake example notes clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,12 @@ check: setup ## Lint everything, the project in place too, and type-check the te
 
 bake: setup ## Bake the template into build/baked (VARIANT=name of ci/variants.yaml)
 	@$(RUN) python -m ci.bake --variant '$(or $(VARIANT),default)' build/baked
+
+example: setup ## What a change of the template changes in a new project, in build/example.diff (BASE=origin/main)
+	@$(RUN) python -m ci.example --base "$${BASE:-origin/main}"
+
+notes: setup ## The changelog's section of a version, in build/notes.md (TAG=v1.2.0)
+	@mkdir -p build && $(RUN) python -m ci.notes "$$TAG" > build/notes.md
 
 clean: ## Remove build and the caches
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""A stand-in for GitHub: real Git, and the slice of its REST API that promotions use.
+"""A stand-in for GitHub: real Git over HTTP, and the slice of its REST API that a project uses.
 
 Every request that it gets and every response that it gives is held to GitHub's own description of its API, in the
 version that the request asks for, as githubkit-schemas publishes it. So it can be wrong about what GitHub does, but not
@@ -7,12 +7,16 @@ about what GitHub accepts and answers.
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import re
+import subprocess
 import threading
 import types
 import typing
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,22 +26,38 @@ from urllib.parse import parse_qs, urlsplit
 import githubkit_schemas.v2026_03_10.models as github
 from pydantic import AnyUrl, BaseModel
 
-from ci.shell import run
+from ci.shell import CommandError, run
 
 VERSION = "2026-03-10"
-TOKEN = "not a secret"  # noqa: S105
+TOKEN = "not-a-secret"  # noqa: S105
+REPOSITORY = "acme/late-flights"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that may start workflows: its name, the branch and commit that it is about, and what GitHub says."""
+
+    name: str
+    branch: str
+    commit: str
+    payload: dict[str, Any]
+    workflow: str | None = None
 
 
 class GitHub:
-    """One repository `acme/late-flights` on a server of its own."""
+    """One private repository `acme/late-flights` on a server of its own."""
 
     def __init__(self, origin: Path) -> None:
         self.origin = origin
         self.pulls: list[dict[str, Any]] = []
-        self.comments: list[tuple[int, str]] = []
+        self.comments: list[dict[str, Any]] = []
         self.statuses: list[dict[str, Any]] = []
+        self.rulesets: list[dict[str, Any]] = []
+        self.events: list[Event] = []
         self.wrong: list[str] = []
         self.down = False
+        # Whether everything is as the README's list for a new repository asks.
+        self.set_up = False
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -45,10 +65,73 @@ class GitHub:
     def environment(self) -> dict[str, str]:
         """What a workflow of this GitHub has in its environment."""
         return {
-            "GITHUB_REPOSITORY": "acme/late-flights",
-            "GITHUB_API_URL": f"http://127.0.0.1:{self.server.server_address[1]}",
+            "GITHUB_REPOSITORY": REPOSITORY,
+            "GITHUB_API_URL": self.url,
             "GH_TOKEN": TOKEN,
         }
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def pushed(self, branch: str, before: str = "0" * 40) -> None:
+        """Somebody, and no workflow, pushed to a branch."""
+        commit = self.tip(branch)
+        self.events.append(Event("push", branch, commit, {"ref": f"refs/heads/{branch}", "before": before}))
+        for pull in self.pulls:
+            if pull["head"] == branch and pull["state"] == "open":
+                self._changed(pull, "synchronize")
+
+    def opened(self, branch: str, title: str, source: str = REPOSITORY) -> int:
+        """Somebody opened a pull request of a branch into main; `source` is the repository that has the branch."""
+        pull = {"title": title, "head": branch, "base": "main", "body": "", "number": len(self.pulls) + 1}
+        self.pulls.append({**pull, "state": "open", "source": source})
+        self._changed(self.pulls[-1], "opened")
+        return len(self.pulls)
+
+    def merged(self, number: int) -> str | None:
+        """Somebody presses the button of a pull request; returns why it cannot be pressed, if so."""
+        pull = self.pulls[number - 1]
+        head, base = self.tip(pull["head"]), self.tip(pull["base"])
+        context = "promotion" if pull["base"].startswith("env/") else "pull-request"
+        said = [each for each in self.statuses if (each["sha"], each["context"]) == (head, context)]
+        if not said or said[-1]["state"] != "success":
+            return f"{context} is {said[-1]['state'] if said else 'missing'}"
+        if context == "promotion":
+            self._merge_pull(pull, head)
+        else:
+            try:
+                tree = run("git", "merge-tree", "--write-tree", base, head, cwd=self.origin).split()[0]
+            except CommandError:
+                return "it is in conflict"
+            message = f"Merge pull request #{number}"
+            made = run("git", "commit-tree", tree, "-p", base, "-p", head, "-m", message, cwd=self.origin).strip()
+            run("git", "update-ref", f"refs/heads/{pull['base']}", made, base, cwd=self.origin)
+            pull.update(state="closed", merged=True)
+        self.pushed(pull["base"], before=base)
+        return None
+
+    def dispatched(self, workflow: str, **inputs: str) -> None:
+        """Somebody started a workflow of main by hand."""
+        commit = self.tip("main")
+        self.events.append(Event("workflow_dispatch", "main", commit, {"inputs": inputs}, workflow))
+
+    def tip(self, branch: str) -> str:
+        """The commit of a branch."""
+        return run("git", "rev-parse", f"refs/heads/{branch}", cwd=self.origin).strip()
+
+    def _changed(self, pull: dict[str, Any], action: str) -> None:
+        head, base = self.tip(pull["head"]), self.tip(pull["base"])
+        run("git", "update-ref", f"refs/pull/{pull['number']}/head", head, cwd=self.origin)
+        described = {
+            "number": pull["number"],
+            "title": pull["title"],
+            "head": {"sha": head, "ref": pull["head"], "repo": {"full_name": pull["source"]}},
+            "base": {"sha": base, "ref": pull["base"], "repo": {"full_name": REPOSITORY}},
+        }
+        payload = {"action": action, "number": pull["number"], "pull_request": described}
+        self.events.append(Event("pull_request", pull["base"], head, payload))
 
     def close(self) -> None:
         """Stop."""
@@ -66,19 +149,41 @@ class GitHub:
         return 404, {"message": "Not Found", "documentation_url": "https://docs.github.com/rest", "status": "404"}
 
     def _routes(self) -> list[tuple[str, str, type[BaseModel] | None, Callable[..., tuple[int, Any]]]]:
-        at = r"/repos/acme/late-flights"
+        at = f"/repos/{REPOSITORY}"
         return [
             ("GET", rf"{at}/pulls", None, self._list),
             ("POST", rf"{at}/pulls", github.ReposOwnerRepoPullsPostBody, self._open),
             ("PATCH", rf"{at}/pulls/(\d+)", github.ReposOwnerRepoPullsPullNumberPatchBody, self._close),
             ("PUT", rf"{at}/pulls/(\d+)/merge", github.ReposOwnerRepoPullsPullNumberMergePutBody, self._merge),
+            ("GET", rf"{at}/issues/(\d+)/comments", None, self._list_comments),
             (
                 "POST",
                 rf"{at}/issues/(\d+)/comments",
                 github.ReposOwnerRepoIssuesIssueNumberCommentsPostBody,
                 self._comment,
             ),
+            (
+                "PATCH",
+                rf"{at}/issues/comments/(\d+)",
+                github.ReposOwnerRepoIssuesCommentsCommentIdPatchBody,
+                self._edit,
+            ),
             ("POST", rf"{at}/statuses/([0-9a-f]+)", github.ReposOwnerRepoStatusesShaPostBody, self._status),
+            (
+                "POST",
+                rf"{at}/actions/workflows/([\w.-]+)/dispatches",
+                github.ReposOwnerRepoActionsWorkflowsWorkflowIdDispatchesPostBody,
+                self._dispatch,
+            ),
+            ("GET", rf"{at}/actions/permissions/workflow", None, self._token_permissions),
+            ("GET", rf"{at}/actions/permissions", None, self._permissions),
+            ("GET", rf"{at}/environments/([\w-]+)", None, self._environment),
+            ("GET", rf"{at}/(actions|environments/[\w-]+)/(secrets|variables)", None, self._names),
+            ("GET", rf"{at}/codeowners/errors", None, self._code_owners),
+            ("GET", rf"{at}/rulesets", None, self._list_rulesets),
+            ("GET", rf"{at}/rulesets/(\d+)", None, self._show_ruleset),
+            ("POST", rf"{at}/rulesets", github.ReposOwnerRepoRulesetsPostBody, self._create_ruleset),
+            ("PUT", rf"{at}/rulesets/(\d+)", github.ReposOwnerRepoRulesetsRulesetIdPutBody, self._update_ruleset),
         ]
 
     def _list(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
@@ -90,7 +195,7 @@ class GitHub:
         return 200, wanted
 
     def _open(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
-        pull = {**body, "number": len(self.pulls) + 1, "state": "open"}
+        pull = {**body, "number": len(self.pulls) + 1, "state": "open", "source": REPOSITORY}
         self.pulls.append(pull)
         return 201, self._shown(github.PullRequest, pull)
 
@@ -101,18 +206,85 @@ class GitHub:
 
     def _merge(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
         pull = self._pull(found)
-        if self._tip(pull["head"]) != body["sha"]:
+        if self.tip(pull["head"]) != body["sha"]:
             return 409, {"message": "Head branch was modified. Review and try the merge again."}
+        made = self._merge_pull(pull, body["sha"])
+        return 200, self._filled(github.PullRequestMergeResult, sha=made, merged=True, message="merged")
+
+    def _merge_pull(self, pull: dict[str, Any], commit: str) -> str:
         # Rebasing on GitHub gives commits of GitHub's own, whatever they are rebased onto.
-        tree, parent = f"{body['sha']}^{{tree}}", self._tip(pull["base"])
+        tree, parent = f"{commit}^{{tree}}", self.tip(pull["base"])
         made = run("git", "commit-tree", tree, "-p", parent, "-m", f"Merged #{pull['number']}", cwd=self.origin).strip()
         run("git", "update-ref", f"refs/heads/{pull['base']}", made, parent, cwd=self.origin)
         pull.update(state="closed", merged=True)
-        return 200, self._filled(github.PullRequestMergeResult, sha=made, merged=True, message="merged")
+        return made
+
+    def _list_comments(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        own = [each for each in self.comments if each["pull"] == int(found[1])] if query["page"] == "1" else []
+        return 200, [self._shown_comment(each) for each in own]
 
     def _comment(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
-        self.comments.append((int(found[1]), body["body"]))
-        return 201, self._filled(github.IssueComment, body=body["body"])
+        self.comments.append({"id": len(self.comments) + 1, "pull": int(found[1]), "body": body["body"]})
+        return 201, self._shown_comment(self.comments[-1])
+
+    def _edit(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        comment = self.comments[int(found[1]) - 1]
+        comment["body"] = body["body"]
+        return 200, self._shown_comment(comment)
+
+    def _shown_comment(self, comment: dict[str, Any]) -> Any:
+        bot = _example(github.SimpleUser) | {"login": "github-actions[bot]", "type": "Bot"}
+        return self._filled(github.IssueComment, id=comment["id"], body=comment["body"], user=bot)
+
+    def _dispatch(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        assert body["ref"] == "main"
+        self.dispatched(found[1], **body.get("inputs", {}))
+        return 204, None
+
+    def _token_permissions(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        form = github.ActionsGetDefaultWorkflowPermissions
+        rights = "read" if self.set_up else "write"
+        return 200, self._filled(
+            form, default_workflow_permissions=rights, can_approve_pull_request_reviews=self.set_up
+        )
+
+    def _permissions(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        return 200, self._filled(github.ActionsRepositoryPermissions, enabled=True, sha_pinning_required=self.set_up)
+
+    def _environment(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        if not self.set_up:
+            return 404, {"message": "Not Found"}
+        policy = {"protected_branches": False, "custom_branch_policies": True}
+        return 200, self._filled(github.Environment, name=found[1], deployment_branch_policy=policy)
+
+    def _names(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        names = ["RELEASE_KEY"] if self.set_up and found[1] == "environments/release" else []
+        moment = datetime.now(UTC).isoformat()
+        held = [{"name": name, "created_at": moment, "updated_at": moment} for name in names]
+        return 200, {"total_count": len(held), found[2]: held}
+
+    def _code_owners(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        error = {"line": 4, "column": 1, "kind": "Unknown owner", "path": "CODEOWNERS", "message": "Unknown owner"}
+        return 200, self._filled(github.CodeownersErrors, errors=[] if self.set_up else [error])
+
+    def _list_rulesets(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        return 200, [self._shown_ruleset(each, with_rules=False) for each in self.rulesets]
+
+    def _show_ruleset(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        return 200, self._shown_ruleset(self.rulesets[int(found[1]) - 1])
+
+    def _create_ruleset(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        self.rulesets.append({**body, "id": len(self.rulesets) + 1})
+        return 201, self._shown_ruleset(self.rulesets[-1])
+
+    def _update_ruleset(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        self.rulesets[int(found[1]) - 1].update(body)
+        return 200, self._shown_ruleset(self.rulesets[int(found[1]) - 1])
+
+    def _shown_ruleset(self, ruleset: dict[str, Any], with_rules: bool = True) -> Any:
+        left_out = () if with_rules else ("rules", "conditions", "bypass_actors")
+        facts = {name: value for name, value in ruleset.items() if name not in left_out}
+        return self._filled(github.RepositoryRuleset, **facts)
 
     def _status(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
         self.statuses.append({**body, "sha": found[1]})
@@ -121,12 +293,9 @@ class GitHub:
     def _pull(self, found: re.Match[str]) -> dict[str, Any]:
         return self.pulls[int(found[1]) - 1]
 
-    def _tip(self, branch: str) -> str:
-        return run("git", "rev-parse", f"refs/heads/{branch}", cwd=self.origin).strip()
-
     def _shown(self, form: type[BaseModel], pull: dict[str, Any]) -> Any:
         facts = {name: pull[name] for name in ("number", "state", "title", "body")}
-        return self._filled(form, **facts, html_url=f"https://github.com/acme/late-flights/pull/{pull['number']}")
+        return self._filled(form, **facts, html_url=f"https://github.com/{REPOSITORY}/pull/{pull['number']}")
 
     def _hold(self, form: type[BaseModel], body: Any) -> None:
         try:
@@ -166,24 +335,72 @@ def _example(form: Any) -> Any:  # noqa: PLR0911 - one for each kind of type
 def _handler(github_: GitHub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def answer_any(self) -> None:
+            asked = urlsplit(self.path)
+            if asked.path.startswith(f"/{REPOSITORY}.git/") or asked.path.startswith(f"/{REPOSITORY}/"):
+                self.serve_git(asked.path, asked.query)
+                return
             length = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
-            asked = urlsplit(self.path)
             query = {name: values[-1] for name, values in parse_qs(asked.query).items()}
             if github_.down:
                 code, answer = 503, {"message": "down"}
-            elif self.headers.get("authorization") != f"Bearer {TOKEN}":
+            elif self.headers.get("authorization") not in {f"Bearer {TOKEN}", f"token {TOKEN}"}:
                 code, answer = 401, {"message": "Bad credentials"}
             elif self.headers.get("x-github-api-version") != VERSION:
                 code, answer = 400, {"message": "another version is described here"}
             else:
                 code, answer = github_.answer(self.command, asked.path, query, body)
-            content = json.dumps(answer).encode()
+            content = json.dumps(answer).encode() if code != 204 else b""
             self.send_response(code)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
+
+        def serve_git(self, path: str, query: str) -> None:
+            """Git's own server, for who has the token."""
+            basic = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
+            if self.headers.get("authorization", "").lower() != f"basic {basic}".lower():
+                self.send_response(401)
+                self.send_header("www-authenticate", 'Basic realm="GitHub"')
+                self.send_header("content-length", "0")
+                self.end_headers()
+                return
+            variables = {
+                "PATH": os.environ["PATH"],
+                "GIT_PROJECT_ROOT": str(github_.origin.parent),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "REMOTE_USER": "acme",
+                "REQUEST_METHOD": self.command,
+                "PATH_INFO": f"/{github_.origin.name}{path.removeprefix(f'/{REPOSITORY}').removeprefix('.git')}",
+                "QUERY_STRING": query,
+                "CONTENT_TYPE": self.headers.get("content-type", ""),
+                "HTTP_CONTENT_ENCODING": self.headers.get("content-encoding", ""),
+                "GIT_PROTOCOL": self.headers.get("git-protocol", ""),
+            }
+            done = subprocess.run(
+                ["git", "http-backend"], env=variables, input=self._content(), capture_output=True, check=True
+            )
+            head, _, content = done.stdout.partition(b"\r\n\r\n")
+            lines = [line.partition(": ") for line in head.decode().split("\r\n")]
+            status = next((value for name, _, value in lines if name == "Status"), "200 OK")
+            self.send_response(int(status.split()[0]))
+            for name, _, value in lines:
+                if name != "Status":
+                    self.send_header(name, value)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def _content(self) -> bytes:
+            if self.headers.get("transfer-encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("content-length") or 0))
+            content = b""
+            while size := int(self.rfile.readline(), 16):
+                content += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return content
 
         def log_message(self, *_: object) -> None:
             pass

@@ -12,14 +12,15 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from ci import initialize, package
-from ci.environments import commands, folding
+from ci import actions, environments, initialize, package, workflows
+from ci.environments import folding
 from ci.errors import UserError
 
 REPORT_FOLDER = "build/report"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
-app.add_typer(commands)
+app.add_typer(environments.commands)
+app.add_typer(workflows.commands)
 
 Champion = Annotated[
     str | None, typer.Option(help="The branch that says which model serves; by default the last environment's.")
@@ -34,10 +35,18 @@ def init() -> None:
 
 @app.command("package")
 def package_command(
+    test: Annotated[
+        bool, typer.Option("--test", help="Serve it as the environments will, and hold it to the model.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what the Bento says of itself as JSON.")] = False,
 ) -> None:
     """Build the Bento of the model that dvc.lock names, unless it is built already."""
     version = package.package(Path.cwd())
+    if test:
+        from ci import trial  # noqa: PLC0415 - slow to import
+
+        for sentence in trial.as_served(Path.cwd(), version):
+            typer.echo(f"  ok   {sentence}", err=as_json)
     if as_json:
         typer.echo(json.dumps(version.model_dump(), indent=2))
     else:
@@ -144,7 +153,7 @@ def gate_command(
 
 @app.command("report")
 def report_command(
-    base: Annotated[str, typer.Option(help="The branch that the change would be merged into.")] = "main",
+    base: Annotated[str, typer.Option(help="The branch or commit that the change would be merged into.")] = "main",
     champion: Champion = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report's content as JSON.")] = False,
 ) -> None:
@@ -198,6 +207,7 @@ def ledger_command(
 
 def main() -> int:
     """Run a command; what its user can mend ends in one sentence and exit code 1."""
+    actions.prepare()
     try:
         app(standalone_mode=True)
     except UserError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,6 +76,17 @@ class Engine:
             secure = f"--tls-verify={str(not is_loopback(name)).lower()}"
             run(self.name, "push", secure, f"--digestfile={written}", tag, f"docker://{tag}", cwd=HERE)
             return Image(name=name, digest=written.read_text().strip())
+
+    def login(self, host: str, user: str, password: str) -> None:
+        """Log in to a registry.
+
+        Raises:
+            UserError: it refuses.
+        """
+        command = [self.name, "login", host, "--username", user, "--password-stdin"]
+        done = subprocess.run(command, cwd=HERE, input=password, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise UserError(f"{host} does not let {user} in: {done.stderr.strip().splitlines()[-1]}")
 
     def has_bridge(self) -> bool:
         """Whether containers can have a network of their own; where the kernel lacks bridges they share the host's."""

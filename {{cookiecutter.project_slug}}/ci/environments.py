@@ -101,7 +101,7 @@ def promote_command(
     from ci import promote  # noqa: PLC0415
     from ci.repository import Repository  # noqa: PLC0415
 
-    _conclude(promote.promote(Repository.opened(Path.cwd()), name, release, dry_run), as_json)
+    conclude(promote.promote(Repository.opened(Path.cwd()), name, release, dry_run), as_json)
 
 
 @commands.command("rollback")
@@ -116,7 +116,7 @@ def rollback_command(
     from ci import promote  # noqa: PLC0415
     from ci.repository import Repository  # noqa: PLC0415
 
-    _conclude(promote.rollback(Repository.opened(Path.cwd()), name, to, reason, dry_run), as_json)
+    conclude(promote.rollback(Repository.opened(Path.cwd()), name, to, reason, dry_run), as_json)
 
 
 @commands.command("merge")
@@ -125,7 +125,7 @@ def merge_command(name: Name, as_json: AsJson = False, dry_run: DryRun = False) 
     from ci import promote  # noqa: PLC0415
     from ci.repository import Repository  # noqa: PLC0415
 
-    _conclude(promote.merge(Repository.opened(Path.cwd()), name, dry_run), as_json)
+    conclude(promote.merge(Repository.opened(Path.cwd()), name, dry_run), as_json)
 
 
 @commands.command("verify")
@@ -265,7 +265,8 @@ def _hold(name: str, reason: str | None, as_json: bool, dry_run: bool) -> None:
     typer.echo(f"{wanted.release} {'would be' if dry_run and changed else 'is'} {state}{'' if changed else ' already'}")
 
 
-def _conclude(outcome: Outcome, as_json: bool) -> None:
+def conclude(outcome: Outcome, as_json: bool) -> None:
+    """Print an outcome and end with its exit code."""
     if as_json:
         typer.echo(outcome.model_dump_json(indent=2))
     else:

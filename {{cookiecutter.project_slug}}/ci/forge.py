@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any, Protocol
 
 import httpx
 
+from ci import actions
 from ci.errors import UserError
 from ci.git import REMOTE, Git
 from ci.run import run
 
 GITHUB = re.compile(r"github\.com[:/](?P<name>[^/]+/[^/]+?)(\.git)?/?$")
 CONTEXT = "promotion"
+# The workflow that follows a merge into an environment's branch, and the branch whose code it runs.
+DEPLOY = "deploy.yml"
+MAIN = "main"
+# How far a comment of ours is looked for.
+PAGES = 10
 DESCRIPTION = 140
 SECONDS = 30.0
+
+
+class RefusedError(UserError):
+    """GitHub answered, and not with what was asked for."""
+
+    def __init__(self, sentence: str, answer: httpx.Response) -> None:
+        super().__init__(sentence)
+        self.status = answer.status_code
 
 
 class Forge(Protocol):
@@ -77,43 +90,70 @@ class GitHub:
         """See Forge."""
         pull = self._open(branch)
         if pull is None:
-            pull = self._ask("POST", "pulls", {"title": title, "head": branch, "base": base, "body": body})
+            pull = self.ask("POST", "pulls", {"title": title, "head": branch, "base": base, "body": body})
         return str(pull["html_url"])
 
     def withdraw(self, branch: str, reason: str) -> None:
         """See Forge."""
         if pull := self._open(branch):
-            self._ask("POST", f"issues/{pull['number']}/comments", {"body": reason})
-            self._ask("PATCH", f"pulls/{pull['number']}", {"state": "closed"})
+            self.ask("POST", f"issues/{pull['number']}/comments", {"body": reason})
+            self.ask("PATCH", f"pulls/{pull['number']}", {"state": "closed"})
         self.git.delete(f"refs/heads/{branch}")
 
-    def tell(self, commit: str, state: str, sentence: str) -> None:
-        """See Forge."""
+    def tell(self, commit: str, state: str, sentence: str, context: str = CONTEXT) -> None:
+        """See Forge; `context` names what this is about."""
         said = sentence if len(sentence) <= DESCRIPTION else f"{sentence[: DESCRIPTION - 1]}…"
-        self._ask("POST", f"statuses/{commit}", {"state": state, "description": said, "context": CONTEXT})
+        body = {"state": state, "description": said, "context": context}
+        if url := actions.run_url():
+            body["target_url"] = url
+        self.ask("POST", f"statuses/{commit}", body)
 
     def merge(self, branch: str, base: str, commit: str) -> None:
         """See Forge; `sha` has GitHub refuse if the branch is not this commit any more."""
         pull = self._open(branch)
         if pull is None:
             raise UserError(f"there is no open pull request of {branch}; promote again")
-        self._ask("PUT", f"pulls/{pull['number']}/merge", {"sha": commit, "merge_method": "rebase"})
+        self.ask("PUT", f"pulls/{pull['number']}/merge", {"sha": commit, "merge_method": "rebase"})
+        if actions.running():
+            # What a workflow's token merges starts no workflow by itself.
+            self.start(DEPLOY, environment=base.removeprefix("env/"))
         self.git.fetch()
         self.git.delete(f"refs/heads/{branch}")
 
+    def start(self, workflow: str, **inputs: str) -> None:
+        """Start a workflow of main."""
+        self.ask("POST", f"actions/workflows/{workflow}/dispatches", {"ref": MAIN, "inputs": inputs})
+
+    def comment(self, number: int, marker: str, body: str) -> None:
+        """Write the one comment of a pull request that begins with a marker, or write it anew."""
+        for page in range(1, PAGES + 1):
+            found = self.ask("GET", f"issues/{number}/comments", params={"per_page": "100", "page": str(page)})
+            own = [each for each in found if each["body"].startswith(marker) and each["user"]["type"] == "Bot"]
+            if own:
+                self.ask("PATCH", f"issues/comments/{own[0]['id']}", {"body": f"{marker}\n{body}"})
+                return
+            if len(found) < 100:
+                break
+        self.ask("POST", f"issues/{number}/comments", {"body": f"{marker}\n{body}"})
+
     def _open(self, branch: str) -> dict[str, Any] | None:
-        found = self._ask("GET", "pulls", params={"head": f"{self.owner}:{branch}", "state": "open"})
+        found = self.ask("GET", "pulls", params={"head": f"{self.owner}:{branch}", "state": "open"})
         return found[0] if found else None
 
-    def _ask(
+    def ask(
         self, method: str, path: str, body: dict[str, Any] | None = None, params: dict[str, str] | None = None
     ) -> Any:
+        """Ask for something under this repository, and return what the answer holds.
+
+        Raises:
+            UserError: GitHub does not answer, or refuses.
+        """
         try:
             answer = self.client.request(method, path, json=body, params=params)
         except httpx.HTTPError as error:
             raise UserError(f"GitHub does not answer: {error or type(error).__name__}") from error
         if not answer.is_success:
-            raise UserError(f"GitHub refuses {method} {path} with {answer.status_code}: {_said(answer)}")
+            raise RefusedError(f"GitHub refuses {method} {path} with {answer.status_code}: {_said(answer)}", answer)
         return answer.json() if answer.content else None
 
 
@@ -124,15 +164,15 @@ def of(git: Git) -> Forge:
         UserError: it is GitHub, and there is no token.
     """
     known = GITHUB.search(run("git", "remote", "get-url", REMOTE, cwd=git.root))
-    name = os.environ.get("GITHUB_REPOSITORY") or (known["name"] if known else None)
+    name = actions.repository() or (known["name"] if known else None)
     if name is None:
         return PlainGit(git)
-    token = os.environ.get("GH_TOKEN") or os.environ.get("GITHUB_TOKEN")
-    if not token:
+    token = actions.token()
+    if token is None:
         raise UserError(
             "promotions on GitHub are pull requests; set GH_TOKEN, for example to what `gh auth token` prints"
         )
-    return GitHub(git, name, token, os.environ.get("GITHUB_API_URL", "https://api.github.com"))
+    return GitHub(git, name, token, actions.api())
 
 
 def _said(answer: httpx.Response) -> str:

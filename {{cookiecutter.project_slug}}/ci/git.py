@@ -101,6 +101,13 @@ class Git:
         )
         return done.returncode == 0
 
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The newest commit that two histories share; None if there is none."""
+        try:
+            return run("git", "merge-base", one, other, cwd=self.root)
+        except UserError:
+            return None
+
     def paths(self, tree: str, under: str = "") -> list[str]:
         """The files of a commit or tree, in a folder if one is named."""
         listed = run(
@@ -155,6 +162,15 @@ class Git:
                     check=True,
                 )
             return done.stdout.decode().strip()
+
+    def with_file(self, commit: str, path: str, content: bytes) -> str:
+        """The tree of a commit with one file's content put in, or exchanged; all others as they are."""
+        with tempfile.TemporaryDirectory() as folder:
+            environment = os.environ | {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            put = f"100644,{self._blob(content)},{path}"
+            run("git", "read-tree", commit, cwd=self.root, env=environment)
+            run("git", "update-index", "--add", "--cacheinfo", put, cwd=self.root, env=environment)
+            return run("git", "write-tree", cwd=self.root, env=environment)
 
     def _blob(self, content: bytes) -> str:
         done = subprocess.run(

@@ -44,6 +44,12 @@ class Gate(_Block):
     model_bytes: int = Field(gt=0)
 
 
+class PullRequests(_Block):
+    """What CI does with a pull request."""
+
+    lock: Literal["commit", "verify"]
+
+
 class Environment(_Block):
     """Where releases serve, and what a release needs to get there."""
 
@@ -83,6 +89,7 @@ class Project(_Block):
     service: Service
     trusted_types: list[str]
     gate: Gate
+    pull_requests: PullRequests
     environments: list[Environment] = Field(min_length=1)
     card: Card
 

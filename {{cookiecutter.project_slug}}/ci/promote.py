@@ -52,8 +52,10 @@ def rollback(
     return outcome.model_copy(update={"held": serving.release if serving is not None and replaces else None})
 
 
-def merge(repository: Repository, name: str, dry_run: bool = False) -> Outcome:
+def merge(repository: Repository, name: str, dry_run: bool = False, settling: bool = False) -> Outcome:
     """Merge what is proposed for an environment, if every check holds now.
+
+    When `settling`, nobody asked for it: what needs approval, or only time, stays open.
 
     Raises:
         UserError: nothing is proposed, or more than one thing.
@@ -61,12 +63,13 @@ def merge(repository: Repository, name: str, dry_run: bool = False) -> Outcome:
     branch, commit = _proposal(repository, name)
     checked = verify.verify(repository, name, commit, _kind(branch))
     serving = _named(repository, name)
+    waits = settling and (checked.waits or (checked.passes and repository.settings(name).approvals > 0))
     outcome = Outcome(
         environment=name,
         kind=checked.kind,
         release=checked.release or "an unreadable release",
         replaces=serving.release if serving else None,
-        state="merged" if checked.passes else "blocked",
+        state="open" if waits else "merged" if checked.passes else "blocked",
         dry_run=dry_run,
         branch=branch,
         commit=commit,
@@ -74,7 +77,7 @@ def merge(repository: Repository, name: str, dry_run: bool = False) -> Outcome:
     )
     if not dry_run:
         _tell(repository, checked)
-        if checked.passes:
+        if outcome.state == "merged":
             _merge(repository, name, branch, commit)
     return outcome
 

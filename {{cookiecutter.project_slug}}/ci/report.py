@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from ci import judge, project
 from ci.errors import UserError
+from ci.git import Git
 from ci.result import Measured, Result
 from ci.revision import Revision, resolve
 from ci.run import run
@@ -164,9 +165,9 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
 
 
 def _base(root: Path, branch: str) -> str:
-    tip = resolve(root, branch)
+    tip = resolve(root, branch) or Git(root).commit_of(branch)
     if tip is None:
-        raise UserError(f"there is no branch {branch!r} to compare with; name another one with --base")
+        raise UserError(f"there is no branch or commit {branch!r} to compare with; name another one with --base")
     return run("git", "merge-base", tip, "HEAD", cwd=root)
 
 

@@ -31,6 +31,17 @@ class Storage:
         self._objects: Any = remote.odb
         self._root: str = remote.path
 
+    @staticmethod
+    def url(root: Path) -> str:
+        """Where the default remote is, as .dvc/config says; nothing is asked there.
+
+        Raises:
+            UserError: there is no default remote.
+        """
+        with _asked("found"):
+            config = Repo(str(root)).config
+            return str(config["remote"][config["core"]["remote"]]["url"])
+
     def put(self, content: bytes) -> str:
         """Store an archive, if it is not there yet, and return its digest."""
         digest = digest_of(content)

@@ -1,9 +1,12 @@
-"""The trial of an image: it runs as hardened as it will in production, and must answer as the model itself does."""
+"""The trial of what was packaged: it runs as it will in production, and must answer as the model itself does."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +20,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ci import lock, project
+from ci import image, lock, project
 from ci.engine import HERE, Engine
 from ci.errors import UserError
 from ci.host import await_ready
@@ -27,6 +30,7 @@ from ci.runner import STOP_SECONDS, free_port
 from pipeline import data, model, persistence
 from pipeline.schema import Column, Schema, cast
 from service.contract import plural, to_answers
+from service.version import Version
 
 # As deploy/compose.yaml and deploy/base/deployment.yaml say it.
 HARDENED = (
@@ -46,7 +50,7 @@ CALLERS = 4
 
 
 class TrialError(UserError):
-    """The image does not do what it must."""
+    """What was packaged does not do what it must."""
 
 
 @dataclass(frozen=True)
@@ -84,21 +88,29 @@ def tried(root: Path, built: Built) -> Iterator[str]:
     """
     if not built.engine.runs:
         raise UserError("buildah builds images and runs none; install docker or podman to try them out")
-    lock.require(root, READ)
-    schema = Schema.model_validate(yaml.safe_load((root / "schema.yaml").read_text()))
-    settings = project.read(root)
-    table = pd.read_parquet(root / TEST).head(min(GOLDEN_ROWS, settings.service.batch_rows))
-    rows = _rows(table, schema)
+    settings, rows, truth = _known(root)
     started = time.monotonic()
     with running(built) as container, httpx.Client(base_url=container.url, timeout=30) as client:
         allowed = max(each.ready_seconds for each in settings.environments)
         await_ready(container.url, built.version, container.require_alive, allowed)
         yield f"ready {time.monotonic() - started:.1f} s after its start, and says that it is {built.version.release}"
-        yield _version(client, built)
-        yield _golden(client, rows, _truth(root, table, schema))
-        yield _refusals(client, rows[0], settings.service.body_bytes)
-        yield _latency(client, rows, settings.gate.latency_ms)
+        yield from _answers(client, built.version, settings, rows, truth)
         yield _stop(container, rows, settings.service)
+
+
+def as_served(root: Path, version: Version) -> Iterator[str]:
+    """Try out what was packaged in the form in which it will be served: as an image if any environment wants one.
+
+    Raises:
+        TrialError: something does not hold.
+    """
+    settings, rows, truth = _known(root)
+    if any(each.needs_image for each in settings.environments):
+        yield from tried(root, image.build(root, version))
+        return
+    allowed = max(each.ready_seconds for each in settings.environments)
+    with _serving(version, allowed) as url, httpx.Client(base_url=url, timeout=30) as client:
+        yield from _answers(client, version, settings, rows, truth)
 
 
 @contextmanager
@@ -115,6 +127,48 @@ def running(built: Built) -> Iterator[Container]:
         yield container
     finally:
         run(engine.name, "rm", "--force", container.id, cwd=HERE)
+
+
+@contextmanager
+def _serving(version: Version, seconds: float) -> Iterator[str]:
+    """The Bento as a process on a free port of 127.0.0.1, once it is ready; gone afterwards."""
+    port = free_port()
+    command = [sys.executable, "-m", "bentoml", "serve", version.release, "--host", "127.0.0.1", "--port", str(port)]
+    with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, cwd=HERE, stdout=said, stderr=said) as process:
+
+        def require_alive() -> None:
+            if process.poll() is not None:
+                said.seek(0)
+                raise TrialError("it ended while it was started; it said:\n  " + "  ".join(said.readlines()[-8:]))
+
+        try:
+            url = f"http://127.0.0.1:{port}"
+            await_ready(url, version, require_alive, seconds)
+            yield url
+        finally:
+            process.terminate()
+
+
+def _known(root: Path) -> tuple[project.Project, list[dict[str, Any]], dict[str, list[Any]]]:
+    """The settings, rows of the evaluation set as a caller sends them, and what the model itself says of them."""
+    lock.require(root, READ)
+    schema = Schema.model_validate(yaml.safe_load((root / "schema.yaml").read_text()))
+    settings = project.read(root)
+    table = pd.read_parquet(root / TEST).head(min(GOLDEN_ROWS, settings.service.batch_rows))
+    return settings, _rows(table, schema), _truth(root, table, schema)
+
+
+def _answers(
+    client: httpx.Client,
+    version: Version,
+    settings: project.Project,
+    rows: list[dict[str, Any]],
+    truth: dict[str, list[Any]],
+) -> Iterator[str]:
+    yield _version(client, version)
+    yield _golden(client, rows, truth)
+    yield _refusals(client, rows[0], settings.service.body_bytes)
+    yield _latency(client, rows, settings.gate.latency_ms)
 
 
 def _rows(table: pd.DataFrame, schema: Schema) -> list[dict[str, Any]]:
@@ -142,9 +196,9 @@ def _truth(root: Path, table: pd.DataFrame, schema: Schema) -> dict[str, list[An
     return to_answers(model.score(fitted, data.features(cast(table, schema.features), schema)), schema)
 
 
-def _version(client: httpx.Client, built: Built) -> str:
+def _version(client: httpx.Client, version: Version) -> str:
     said = client.get("/version").json()
-    if said != built.version.model_dump():
+    if said != version.model_dump():
         raise TrialError(f"/version says {json.dumps(said)}, which is not what was packaged")
     return "/version names the release, the commit and the hashes of model and data"
 

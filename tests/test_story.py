@@ -1,0 +1,342 @@
+"""The way of a change on GitHub, with the project's own workflows: pull request, release, promotion, rollback."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from ci.shell import KEYS, ROOT, CommandError, environment, free_port, run
+from tests.actions import Actions, Run
+from tests.conftest import UV, clone, make, tool
+from tests.forge import GitHub
+
+pytestmark = pytest.mark.xdist_group("story")
+# What a pull request's own tests are is its matter; one file of them is enough here.
+QUICK = {"TESTS": "tests/ci/test_record.py"}
+LOOK_SECONDS = "2"
+
+
+@dataclass
+class Team:
+    """A repository on GitHub, a developer's clone of it, and the hosts that serve."""
+
+    github: GitHub
+    actions: Actions
+    developer: Path
+    ports: dict[str, int]
+
+    def push(self, branch: str, changes: dict[str, str]) -> None:
+        """Change settings of params.yaml, or write other files, and push that to a branch."""
+        known = run("git", "ls-remote", "origin", f"refs/heads/{branch}", cwd=self.developer).split()
+        run("git", "fetch", "--quiet", "origin", cwd=self.developer)
+        start = f"origin/{branch if known else 'main'}"
+        run("git", "checkout", "--quiet", "--force", "-B", branch, start, cwd=self.developer)
+        for path, text in changes.items():
+            (self.developer / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.developer / path).write_text(text)
+        run("git", "add", "--all", cwd=self.developer)
+        run("git", "commit", "--quiet", "--no-verify", "--message", f"Change {', '.join(changes)}", cwd=self.developer)
+        run("git", "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}", cwd=self.developer)
+        self.github.pushed(branch)
+
+    def params(self, **train: object) -> dict[str, str]:
+        """params.yaml with other settings of the estimator."""
+        params = yaml.safe_load((self.developer / "params.yaml").read_text())
+        params["train"]["estimator"].update(train)
+        return {"params.yaml": yaml.safe_dump(params, sort_keys=False)}
+
+    def status(self, context: str, commit: str) -> str:
+        """What was said last of a commit."""
+        return [each["state"] for each in self.github.statuses if (each["sha"], each["context"]) == (commit, context)][
+            -1
+        ]
+
+    def serving(self, name: str) -> str:
+        """The release that answers in an environment."""
+        answer = httpx.get(f"http://127.0.0.1:{self.ports[name]}/version").raise_for_status().json()
+        return str(answer["release"])
+
+
+@pytest.fixture(scope="module")
+def team(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """The trained project on GitHub, with an agent for each environment on its host."""
+    folder = tmp_path_factory.mktemp("team")
+    origin, ports = folder / "late-flights.git", {"staging": free_port(), "production": free_port()}
+    run("git", "clone", "--quiet", "--bare", str(trained), str(origin), cwd=folder)
+    developer = clone(origin, folder / "developer")
+    (developer / ".venv").unlink()
+    (developer / ".venv").symlink_to(trained / ".venv")
+    settings = yaml.safe_load((developer / "project.yaml").read_text())
+    for each in settings["environments"]:
+        each["port"] = ports[each["name"]]
+    (developer / "project.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    run("git", "commit", "--quiet", "--no-verify", "--all", "--message", "Ports of these hosts", cwd=developer)
+    run("git", "push", "--quiet", "origin", "main", cwd=developer)
+    github = GitHub(origin)
+    public = (developer / "deploy/release.pub").read_bytes().strip()
+    private = Path(KEYS["RELEASE_KEY_FOLDER"]) / f"{hashlib.sha256(public).hexdigest()[:16]}.pem"
+    actions = Actions(
+        github,
+        folder,
+        tools=[ROOT / ".venv/bin", Path(UV.get("UV", str(ROOT / ".uv/bin/uv"))).parent],
+        secrets={"RELEASE_KEY": private.read_text()},
+        given={
+            **QUICK,
+            "MYPY_CACHE_DIR": str(folder / "mypy"),
+            "SHARED_ENVIRONMENT": str(trained / ".venv"),
+            "GH_ENTERPRISE_TOKEN": "not-a-secret",
+        },
+    )
+    tool(developer, "python", "-m", "ci", "bootstrap")
+    hosts = []
+    for name in ports:
+        host = clone(origin, folder / name)
+        (host / ".venv").unlink()
+        (host / ".venv").symlink_to(trained / ".venv")
+        command = [str(trained / ".venv/bin/python"), "-m", "ci", "deploy", name, "--watch", LOOK_SECONDS]
+        with (folder / f"{name}.log").open("w") as log:
+            hosts.append(subprocess.Popen(command, cwd=host, env={**environment(), **KEYS}, stdout=log, stderr=log))
+    try:
+        yield Team(github, actions, developer, ports)
+    finally:
+        for host in hosts:
+            host.kill()
+            host.wait()
+        for name in ports:
+            make("stop", f"ENV={name}", cwd=folder / name)
+        github.close()
+        assert github.wrong == []
+
+
+def jobs(runs: list[Run]) -> list[tuple[str, dict[str, str]]]:
+    """The workflows that ran and what became of their jobs."""
+    return [(each.workflow, each.jobs) for each in runs]
+
+
+RELEASED = ("release", {"plan": "success", "check": "success", "release": "success"})
+DEPLOYED = ("deploy", {"deploy": "success"})
+# What the environment's own branch says: start main's workflow.
+STARTED = ("deploy", {"start": "success"})
+ALL = dict.fromkeys(("plan", "check", "train", "package", "publish"), "success")
+
+
+def test_the_way_of_a_change(team: Team) -> None:
+    """A change is trained, reviewed, released, promoted twice and rolled back, each by the workflow that is for it."""
+    github, actions = team.github, team.actions
+
+    # The first release goes to staging by itself; somebody approves it for production.
+    github.dispatched("release.yml")
+    assert jobs(actions.answer()) == [RELEASED, DEPLOYED]
+    assert [(pull["base"], pull["state"]) for pull in github.pulls] == [
+        ("env/staging", "closed"),
+        ("env/production", "open"),
+    ]
+    first = team.serving("staging")
+    assert github.merged(2) is None
+    assert jobs(actions.answer()) == [STARTED, DEPLOYED]
+    assert team.serving("production") == first
+
+    # A change is trained; its lock, one comment and the status are on the branch.
+    team.push("tune", team.params(arguments={"max_iter": 150, "learning_rate": 0.06, "l2_regularization": 0.01}))
+    number = github.opened("tune", "A little regularization")
+    pushed = github.tip("tune")
+    assert jobs(actions.answer()) == [("pull-request", ALL)]
+    locked = github.tip("tune")
+    changed = run("git", "diff", "--name-only", pushed, locked, cwd=github.origin).split()
+    assert changed == ["dvc.lock"]
+    assert team.status("pull-request", locked) == "success"
+    (comment,) = github.comments
+    assert "Ready to be merged" in comment["body"]
+    assert "| <code>roc_auc</code> |" in comment["body"]
+
+    # A second push brings the same comment up to date.
+    team.push("tune", team.params(arguments={"max_iter": 150, "learning_rate": 0.06, "l2_regularization": 0.02}))
+    assert jobs(actions.answer()) == [("pull-request", ALL)]
+    assert [each["pull"] for each in github.comments] == [number]
+    assert "<code>0&#46;02</code>" in github.comments[0]["body"]
+
+    # Merged, it is released and served in staging; the same bytes then in production.
+    assert github.merged(number) is None
+    assert jobs(actions.answer()) == [RELEASED, DEPLOYED]
+    second = team.serving("staging")
+    assert second != first
+    assert team.serving("production") == first
+    assert github.merged(len(github.pulls)) is None
+    assert jobs(actions.answer()) == [STARTED, DEPLOYED]
+    assert team.serving("production") == second
+
+    # A worse model is not to be merged.
+    team.push("guess", team.params(path="sklearn.dummy.DummyClassifier", arguments={}))
+    number = github.opened("guess", "Guess")
+    assert jobs(actions.answer()) == [("pull-request", ALL)]
+    assert "Not to be merged" in github.comments[-1]["body"]
+    assert github.merged(number) == "pull-request is failure"
+
+    # And the way back.
+    github.dispatched("rollback.yml", environment="production", to="", reason="answers $(touch wrong) are late")
+    assert jobs(actions.answer()) == [("rollback", {"rollback": "success"})]
+    assert github.merged(len(github.pulls)) is None
+    assert jobs(actions.answer()) == [STARTED, DEPLOYED]
+    assert team.serving("production") == first
+    github.dispatched("promote.yml", environment="production", release="")
+    blocked = actions.answer()
+    assert jobs(blocked) == [("promote", {"settle": "skipped", "propose": "failure"})]
+    assert "on hold: answers $(touch wrong) are late" in blocked[0].said
+
+
+def test_a_change_of_documents_trains_nothing(team: Team) -> None:
+    """A pull request whose files are documents is checked, said to be ready, and nothing is trained or packaged."""
+    team.push("words", {"docs/how.md": "How\n"})
+    number = team.github.opened("words", "Words")
+    done = team.actions.answer()
+    assert jobs(done) == [("pull-request", ALL | {"train": "skipped", "package": "skipped"})]
+    assert team.status("pull-request", team.github.tip("words")) == "success"
+    assert team.github.merged(number) is None
+    assert jobs(team.actions.answer()) == [("release", {"plan": "success", "check": "success", "release": "skipped"})]
+
+
+def test_a_fork_is_checked_and_told_what_was_skipped(team: Team) -> None:
+    """The pull request of a fork gets the checks, the reason why nothing was trained, and no comment from a token."""
+    before = len(team.github.comments), len(team.github.statuses)
+    team.push("from-a-fork", team.params(arguments={"max_iter": 10}))
+    number = team.github.opened("from-a-fork", "From outside", source="somebody/late-flights")
+    done = team.actions.answer()
+    skipped = dict.fromkeys(("train", "package", "publish"), "skipped")
+    assert jobs(done) == [("pull-request", ALL | skipped)]
+    assert "this comes from somebody/late-flights, a fork, whose code gets no secrets" in done[0].said
+    assert (len(team.github.comments), len(team.github.statuses)) == before
+    assert team.github.merged(number) == "pull-request is missing"
+
+
+def test_hostile_names_are_only_names(team: Team) -> None:
+    """Title, branch and file names that look like commands, markup or paths run nothing and end nowhere else."""
+    branch = "$(touch${IFS}wrong);`touch${IFS}wrong`;'\"&|"
+    team.push(branch, {"docs/$(touch wrong)\n::set-output name=train::true.md": "x\n"})
+    team.github.opened(branch, '$(touch wrong)"; touch wrong #\n@everybody <script>alert(1)</script>')
+    done = team.actions.answer()
+    assert jobs(done) == [("pull-request", ALL | {"train": "skipped", "package": "skipped"})]
+    assert team.status("pull-request", team.github.tip(branch)) == "success"
+    assert list(team.actions.folder.rglob("wrong")) == []
+    assert "<script" not in team.github.comments[-1]["body"]
+
+
+def test_two_changes_at_once_are_settled_by_one_command(team: Team) -> None:
+    """Two pull requests that both train conflict in dvc.lock; `make resolve` settles it by reproducing."""
+    github, developer = team.github, team.developer
+    for name, arguments in (("one", {"max_iter": 20}), ("other", {"max_iter": 25})):
+        team.push(name, team.params(arguments=arguments))
+        run("git", "checkout", "--quiet", "--force", name, cwd=developer)
+        make("repro", cwd=developer)
+        run("git", "commit", "--quiet", "--no-verify", "--all", "--message", f"Train {name}", cwd=developer)
+    with pytest.raises(CommandError):
+        run("git", "merge", "one", cwd=developer)
+    with pytest.raises(CommandError, match=r"params\.yaml must be settled first"):
+        make("resolve", cwd=developer)
+    run("git", "checkout", "--ours", "params.yaml", cwd=developer)
+    run("git", "add", "params.yaml", cwd=developer)
+    assert "settled dvc.lock" in make("resolve", cwd=developer)
+    run("git", "commit", "--quiet", "--no-verify", "--message", "Merge one", cwd=developer)
+    assert "is what reproducing gives" in make("verify-lock", cwd=developer)
+    github.events.clear()
+
+
+def test_a_run_that_is_cancelled_leaves_nothing_half(team: Team) -> None:
+    """A run that is ended while it trains has changed no branch, comment or status; the next one does all of it."""
+    before = len(team.github.comments), len(team.github.statuses)
+    team.push("again", team.params(arguments={"max_iter": 30}))
+    pushed = team.github.tip("again")
+    team.github.opened("again", "Once more")
+    events = list(team.github.events)
+    assert jobs(team.actions.answer(until="make repro")) == [("pull-request", dict.fromkeys(ALL, "cancelled"))]
+    assert team.github.tip("again") == pushed
+    assert (len(team.github.comments), len(team.github.statuses)) == before
+    team.github.events = events
+    assert jobs(team.actions.answer()) == [("pull-request", ALL)]
+    assert team.github.tip("again") != pushed
+
+
+def test_what_is_missing_is_said_where_it_is_missed(team: Team) -> None:
+    """Without the signing key, and with the storage gone, a run fails with the sentence that says what to do."""
+    secrets, team.actions.secrets = team.actions.secrets, {}
+    team.push("main", team.params(arguments={"max_iter": 150, "learning_rate": 0.05}))
+    stale = team.actions.answer()
+    assert jobs(stale) == [("release", {"plan": "success", "check": "success", "release": "failure"})]
+    assert "dvc.lock is not of this commit: params.yaml changed since train was run" in stale[0].said
+    make("repro", cwd=team.developer)
+    make("push", cwd=team.developer)
+    team.push("main", {"dvc.lock": (team.developer / "dvc.lock").read_text()})
+    unsigned = team.actions.answer()
+    assert jobs(unsigned) == [("release", {"plan": "success", "check": "success", "release": "failure"})]
+    assert "only who has the private half of deploy/release.pub can make a release" in unsigned[0].said
+    team.actions.secrets = secrets
+    storage = Path(tool(team.developer, "dvc", "config", "--project", "remote.storage.url").stdout.strip())
+    storage.rename(storage.with_name("gone"))
+    try:
+        team.github.dispatched("release.yml")
+        down = team.actions.answer()
+    finally:
+        storage.with_name("gone").rename(storage)
+    assert jobs(down) == [("release", {"plan": "success", "check": "success", "release": "failure"})]
+
+
+def test_the_repositorys_rules_are_set_once(team: Team) -> None:
+    """`make protect` shows what would be set, sets it when told to, and then finds nothing to do."""
+    github = team.github
+    shown = ask(team, "protect")
+    assert "main: would be created" in shown.stdout
+    assert "nothing was changed" in shown.stdout
+    assert github.rulesets == []
+    ask(team, "protect", "--apply")
+    again = ask(team, "protect", "--apply")
+    assert again.stdout.splitlines() == [f"{each['name']}: as it should be" for each in github.rulesets]
+    rules = {
+        each["name"]: {rule["type"]: rule.get("parameters", {}) for rule in each["rules"]} for each in github.rulesets
+    }
+    assert rules["main"]["pull_request"]["require_code_owner_review"]
+    assert rules["environment production"]["pull_request"]["required_approving_review_count"] == 1
+    assert rules["environment staging"]["pull_request"]["required_approving_review_count"] == 0
+    assert all(required(rules[name]) == "promotion" for name in rules if name.startswith("environment"))
+    assert required(rules["main"]) == "pull-request"
+    github.rulesets[0]["rules"].pop()
+    assert "main: updated" in ask(team, "protect", "--apply").stdout
+
+
+def required(rules: dict[str, Any]) -> str:
+    """The status that a branch requires."""
+    return str(rules["required_status_checks"]["required_status_checks"][0]["context"])
+
+
+def ask(team: Team, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command of the project's automation as a developer who is logged in to GitHub."""
+    return tool(team.developer, "python", "-m", "ci", *command, env=team.github.environment, check=check)
+
+
+def test_the_doctor_says_what_is_missing_and_how_to_set_it(team: Team) -> None:
+    """`make doctor` names each thing that a repository lacks, with what to do, and nothing on one that is set up."""
+    found = ask(team, "doctor", check=False)
+    assert found.returncode == 3
+    said = {line.split(":")[0].strip(): line for line in found.stdout.splitlines()}
+    for name, remedy in {
+        "workflows' token": "allow GitHub Actions to create and approve pull requests",
+        "pinned actions": "require actions to be pinned",
+        "release environment": "New environment",
+        "signing secret": "gh secret set RELEASE_KEY --env release",
+        "code owners": "line 4: Unknown owner",
+        "storage": "change it to s3://",
+    }.items():
+        assert remedy in said[f"MISSING {name}"]
+    assert "ok      environments" in said
+    team.github.set_up = True
+    ask(team, "protect", "--apply")
+    left = json.loads(ask(team, "doctor", "--json", check=False).stdout)
+    # The storage of these tests is a folder of this machine.
+    assert [each["name"] for each in left if each["state"] != "ok"] == ["storage"]

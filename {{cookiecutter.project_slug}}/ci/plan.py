@@ -1,0 +1,55 @@
+"""What a change asks of CI: whether anything must be trained and packaged, or why not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+
+from ci import actions
+from ci.git import Git
+
+# What no stage reads and no service holds.
+DOCUMENTS = re.compile(r"(.*/)?[^/]+\.(md|rst|txt)|docs/.*|LICENSE|CODEOWNERS|\.github/(CODEOWNERS|ISSUE_TEMPLATE/.*)")
+
+
+class Plan(BaseModel):
+    """Whether to train and package, and the reason."""
+
+    version: Literal[1] = 1
+    train: bool
+    reason: str
+    changed: int
+
+
+def plan(root: Path, base: str, head: str, source: str | None = None) -> Plan:
+    """Look at the files that differ between the commit where `head` left `base`, and `head`.
+
+    `source` is the repository that the change comes from, where that may be a fork. Whatever cannot be compared, such
+    as a first push, is trained: DVC computes only what is not known.
+    """
+    changed = _changed(Git(root), base, head)
+    if source is not None and source != actions.repository():
+        return Plan(
+            train=False,
+            changed=len(changed or []),
+            reason=f"this comes from {source}, a fork, whose code gets no secrets: it was checked, and nothing was "
+            "trained or packaged; a maintainer can push the branch to this repository to have that done",
+        )
+    if changed is None:
+        return Plan(train=True, changed=0, reason="there is nothing to compare with")
+    asking = [path for path in changed if not DOCUMENTS.fullmatch(path)]
+    if asking:
+        return Plan(train=True, changed=len(changed), reason=f"{len(asking)} of {len(changed)} files are no documents")
+    return Plan(train=False, changed=len(changed), reason=f"only documents changed ({len(changed)})")
+
+
+def _changed(git: Git, base: str, head: str) -> list[str] | None:
+    """The paths that differ; None if the two commits cannot be compared."""
+    older, newer = (git.commit_of(name) or git.tip(name) for name in (base, head))
+    if older is None or newer is None:
+        return None
+    left = git.merge_base(older, newer)
+    return git.changed(left, newer) if left else None
