@@ -106,7 +106,9 @@ def install() -> None:
     if not (TOOLS / "node_modules").exists():
         models = [f"@kubernetes-models/{name}" for name in MODELS]
         nothing_else = ("--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
-        run("npm", "install", *nothing_else, "--prefix", str(TOOLS), *models, cwd=TOOLS)
+        # In the folder, not by --prefix, with which npm does not find the settings of its machine any more.
+        (TOOLS / "package.json").write_text("{}")
+        run("npm", "install", *nothing_else, *models, cwd=TOOLS)
     if not BASE.exists():
         part = BASE.with_name("part.tar")
         without = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
