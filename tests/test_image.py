@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,9 @@ def host(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
     with machine() as own:
         path, port = project / "project.yaml", free_port()
         settings = yaml.safe_load(path.read_text())
+        image, copies = f"{own.registry}/team/late-flights", f"{own.registry}/production/late-flights"
         production = settings["environments"][-1] | {"gate": "none", "approvals": 0, "runner": "compose", "port": port}
-        image = f"{own.registry}/team/late-flights"
+        production |= {"image": copies}
         path.write_text(yaml.safe_dump(settings | {"image": image, "environments": [production]}))
         made = Host(project, own, port)
         made.commit("Containers")
@@ -185,14 +187,20 @@ def test_without_an_engine_the_sentence_says_what_to_install(host: Host, tmp_pat
 
 
 def test_the_way_of_a_release_to_a_host_and_back(host: Host, image: str, tmp_path: Path) -> None:
-    """Released, promoted by digest, served by compose; a new model pushes little; a bad one is refused; and back.
+    """Released, promoted by digest into production's own repository, served from there; a bad one is refused; and back.
 
-    What the registry has lost is promoted no more.
+    A new model pushes little, and what the registry has lost is promoted no more.
     """
     first = host.ci("release")
-    name, digest = first["image"]["name"], first["image"]["digest"]
-    assert name == f"{host.machine.registry}/team/late-flights"
+    digest = first["image"]["digest"]
+    assert first["image"]["name"] == f"{host.machine.registry}/team/late-flights"
+    tried = host.ci("promote", "production", "--dry-run")
+    waiting = [check["sentence"] for check in tried["checks"] if not check["holds"]]
+    name = f"{host.machine.registry}/production/late-flights"
+    assert waiting == [f"{name} has no copy of it yet; `make promote ENV=production` makes one"]
+    stored = host.pushed_bytes()
     assert host.deploy()["state"] == "healthy"
+    assert host.pushed_bytes() - stored < 100_000
     assert host.containers() == [f"{name}@{digest}"]
     columns = yaml.safe_load((host.project / "schema.yaml").read_text())["columns"]
     features = [column for column, facts in columns.items() if facts.get("role", "feature") == "feature"]
@@ -224,23 +232,15 @@ def test_the_way_of_a_release_to_a_host_and_back(host: Host, image: str, tmp_pat
     assert httpx.post(f"{host.url}/predict", json={"row": row}, timeout=30).json() == answer
     assert host.containers() == [f"{name}@{digest}"]
 
-    # Who runs it without the project's tools can tell whose it is.
-    public = str(host.project / "deploy/release.pub")
-    cosign(host, "verify", "--key", public, f"{name}@{digest}")
-    for kind in ("cyclonedx", "https://slsa.dev/provenance/v1"):
-        cosign(host, "verify-attestation", "--type", kind, "--key", public, f"{name}@{digest}")
-    with pytest.raises(CommandError, match="no matching signatures"):
-        cosign(host, "verify", "--key", str(strange_key(tmp_path)), f"{name}@{digest}")
-
     # A cluster would run the very same digest.
     origin = run("git", "remote", "get-url", "origin", cwd=host.project).strip()
     run("git", "clone", "--quiet", "--branch", "env/production", origin, str(tmp_path / "branch"), cwd=tmp_path)
     found = {each["kind"]: each for each in rendered(tmp_path / "branch" / "kubernetes")}
     assert found["Deployment"]["spec"]["template"]["spec"]["containers"][0]["image"] == f"{name}@{digest}"
 
-    repository = name.partition("/")[2]
-    lost = f"v2/{repository}/manifests/{second['image']['digest']}"
-    httpx.delete(f"http://{host.machine.registry}/{lost}").raise_for_status()
+    for repository in ("production/late-flights", "team/late-flights"):
+        lost = f"v2/{repository}/manifests/{second['image']['digest']}"
+        httpx.delete(f"http://{host.machine.registry}/{lost}").raise_for_status()
     outcome = host.ci("promote", "production", "--release", second["release"])
     failed = [check for check in outcome["checks"] if not check["holds"]]
     assert (outcome["state"], [check["name"] for check in failed]) == ("blocked", ["image"])
@@ -315,15 +315,60 @@ def test_each_way_a_registry_fails_has_its_own_sentence(host: Host, tmp_path: Pa
         assert f"{where} does not answer within 1 seconds" in said(host, f"{where}/team/flights", digest)
     assert f"{where} cannot be reached" in said(host, f"{where}/team/flights", digest)
 
-    users = tmp_path / "users"
-    users.write_text(run("htpasswd", "-Bbn", "somebody", "secret", cwd=tmp_path))
-    with registry(tmp_path, users) as where:
+    with guarded(host, tmp_path, login=False) as where:
         name = f"{where}/team/flights"
         assert "does not let us read team/flights (401); log in to it" in said(host, name, digest)
-        login = base64.b64encode(b"somebody:secret").decode()
-        settings = host.machine.folder / "config" / "config.json"
-        settings.write_text(json.dumps({"auths": {where: {"auth": login}}}))
+    with guarded(host, tmp_path) as where:
+        assert "has no image team/flights@" in said(host, f"{where}/team/flights", digest)
+
+
+def test_an_image_is_copied_into_another_registry(host: Host, tmp_path: Path) -> None:
+    """With a login the image comes there, with all that tells whose it is, project's tools or not; without, a sentence.
+
+    A new digest it is not: what the release's record names is what is there.
+    """
+    made = host.ci("release")["image"]
+    trusted = str(host.project / "deploy" / "release.pub")
+    arguments = (made["name"], made["digest"], trusted)
+    with guarded(host, tmp_path, login=False) as where:
+        copied = tool(host.project, "python", "-c", COPIED, *arguments, f"{where}/team/flights", env=host.machine.env)
+        assert "does not let us read team/flights (401); log in to it" in copied.stdout
+    with guarded(host, tmp_path) as where:
+        copied = tool(host.project, "python", "-c", COPIED, *arguments, f"{where}/team/flights", env=host.machine.env)
+        assert copied.stdout == "signed\n"
+        copy = f"{where}/team/flights@{made['digest']}"
+        cosign(host, "verify", "--key", trusted, copy)
+        for kind in ("cyclonedx", "https://slsa.dev/provenance/v1"):
+            cosign(host, "verify-attestation", "--type", kind, "--key", trusted, copy)
+        with pytest.raises(CommandError, match="no matching signatures"):
+            cosign(host, "verify", "--key", str(strange_key(tmp_path)), copy)
+        host.machine.docker("pull", "--quiet", copy)
+
+
+COPIED = """
+import sys
+from pathlib import Path
+from ci import attach
+from ci.errors import UserError
+from ci.record import Image
+try:
+    image, trusted = Image(name=sys.argv[1], digest=sys.argv[2]), Path(sys.argv[3]).read_bytes()
+    attach.copy(image, sys.argv[4], trusted)
+    print(attach.require_signed(image, trusted, copied_to=sys.argv[4]))
+except UserError as error:
+    print(error)
+"""
+
+
+@contextmanager
+def guarded(host: Host, folder: Path, login: bool = True) -> Iterator[str]:
+    """A registry that wants a login, and whether docker has left one."""
+    users, settings = folder / "users", host.machine.folder / "config" / "config.json"
+    users.write_text(run("htpasswd", "-Bbn", "somebody", "secret", cwd=folder))
+    known = base64.b64encode(b"somebody:secret").decode()
+    with registry(folder, users) as where:
+        settings.write_text(json.dumps({"auths": {where: {"auth": known}}} if login else {}))
         try:
-            assert "has no image team/flights@" in said(host, name, digest)
+            yield where
         finally:
             settings.write_text("{}")

@@ -10,13 +10,12 @@ import base64
 import json
 from typing import Any
 
-from ci import signing
+from ci import registry, signing
 from ci.errors import UserError
 from ci.record import Image
-from ci.registry import Repository
+from ci.registry import MANIFEST, Repository
 from ci.storage import digest_of
 
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 SIMPLE = "application/vnd.dev.cosign.simplesigning.v1+json"
 ENVELOPE = "application/vnd.dsse.envelope.v1+json"
@@ -43,17 +42,32 @@ def attach(image: Image, statements: dict[str, Any], trusted: bytes) -> None:
     _put(repository, image, "att", envelopes)
 
 
-def require_signed(image: Image, trusted: bytes) -> str:
-    """Hold the signature beside an image to the trusted keys.
+def copy(image: Image, name: str, trusted: bytes) -> None:
+    """Copy a signed image and all that stands beside it to another repository, under the same digests.
+
+    Raises:
+        UserError: the image is not there or not signed by who is trusted, or one of the two does not let us.
+    """
+    registry.require(image)
+    require_signed(image, trusted)
+    source, target = Repository(image.name), Repository(name)
+    # The signature last: what is signed is whole.
+    for reference in (image.digest, _tag(image, "att"), _tag(image, "sig")):
+        source.copy(reference, target)
+
+
+def require_signed(image: Image, trusted: bytes, copied_to: str | None = None) -> str:
+    """Hold the signature beside an image, or beside its copy in another repository, to the trusted keys.
 
     Raises:
         UserError: there is none, it is of another image or repository, nobody trusted made it, or the registry
             cannot be asked.
     """
-    repository = Repository(image.name)
+    repository = Repository(copied_to or image.name)
+    shown = f"{copied_to or image.name}@{image.digest}"
     content = repository.manifest(_tag(image, "sig"))
     if content is None:
-        raise UserError(f"the image {image.name}@{image.digest} is not signed")
+        raise UserError(f"the image {shown} is not signed")
     reason = "its signature cannot be read"
     for layer in json.loads(content).get("layers", []):
         payload = repository.blob(layer["digest"]) if layer.get("mediaType") == SIMPLE else None
@@ -67,7 +81,7 @@ def require_signed(image: Image, trusted: bytes) -> str:
         if json.loads(payload)["critical"] == _claim(image)["critical"]:
             return "signed"
         reason = "its signature is that of another image"
-    raise UserError(f"the image {image.name}@{image.digest} cannot be trusted: {reason}")
+    raise UserError(f"the image {shown} cannot be trusted: {reason}")
 
 
 def _claim(image: Image) -> dict[str, Any]:
@@ -111,7 +125,7 @@ def _put(repository: Repository, image: Image, suffix: str, layers: list[tuple[s
             {"mediaType": kind, **repository.put_blob(content), "annotations": notes} for kind, content, notes in layers
         ],
     }
-    repository.put_manifest(_tag(image, suffix), manifest)
+    repository.put_manifest(_tag(image, suffix), json.dumps(manifest).encode())
 
 
 def _tag(image: Image, suffix: str) -> str:

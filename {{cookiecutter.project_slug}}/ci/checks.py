@@ -179,16 +179,27 @@ def data(repository: Repository, found: record.Release) -> str:
     return "the storage has all data and outputs of its source"
 
 
-def image(repository: Repository, found: record.Release) -> str:
-    """The registry has the image, and it is one of this project."""
+def image(repository: Repository, name: str, found: record.Release) -> str:
+    """The registry has the image in the repository of this environment, and it is one of this project."""
     if found.image is None:
         raise FailedCheckError(f"{found.release} was made without an image, and this environment runs containers")
     if found.image.name != repository.policy.image:
         raise FailedCheckError(
             f"its image is {found.image.name}, and this project's images are {repository.policy.image}"
         )
-    has = registry.require(found.image)
-    attach.require_signed(found.image, release.trusted_keys(repository.git))
+    served, wanted = environment.image(repository.git, found, name), repository.image(name)
+    if served is None or served.name != wanted:
+        raise FailedCheckError(
+            f"the images of {name} are {wanted}, and were {served.name if served else 'none'} when it was released; "
+            "release anew"
+        )
+    trusted = release.trusted_keys(repository.git)
+    if served != found.image and not registry.has(served):
+        registry.require(found.image)
+        attach.require_signed(found.image, trusted)
+        raise WaitingCheckError(f"{wanted} has no copy of it yet; `make promote ENV={name}` makes one")
+    has = registry.require(served)
+    attach.require_signed(found.image, trusted, copied_to=wanted)
     return f"{has}, signed by a key in {signing.PUBLIC}"
 
 

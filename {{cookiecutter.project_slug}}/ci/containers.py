@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from ci import registry
 from ci.engine import Engine
 from ci.errors import UserError
 from ci.record import Release
@@ -36,11 +35,10 @@ class Containers:
             return
         if shutil.which("docker") is None:
             raise UserError("`runner: compose` needs docker with its compose plug-in on this host; install it")
-        registry.require(release.image)
-        # By its digest, so it is the image that was tried out and signed for, or none.
-        run("docker", "pull", "--quiet", f"{release.image.name}@{release.image.digest}", cwd=self.releases.parent)
         with complete(target) as part:
             (part / COMPOSE).write_bytes(files[COMPOSE])
+            # By its digest, so it is the image that was tried out and signed for, or none.
+            run("docker", "compose", "--file", COMPOSE, "pull", "--quiet", cwd=part)
 
     def instances(self) -> list[Instance]:
         """See Runner."""

@@ -7,9 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
 from ci import record
 from ci.errors import UserError
 from ci.git import Git
+from ci.revision import Revision
 
 PREFIX = "env/"
 STATE = "state"
@@ -28,6 +31,17 @@ class Candidate:
 
     release: record.Release
     files: Mapping[str, bytes]
+
+
+class _Own(BaseModel):
+    name: str
+    image: record.ImageName | None = None
+
+
+class _Environments(BaseModel):
+    """What rendering needs of project.yaml, which may have had another form in an old commit."""
+
+    environments: list[_Own] = []
 
 
 def branch(name: str) -> str:
@@ -52,11 +66,26 @@ def render(git: Git, candidate: Candidate, name: str) -> dict[str, bytes]:
     release = candidate.release
     if git.commit_of(release.commit) is None:
         raise UserError(f"the source commit {release.commit[:12]} of {release.release} is not in this repository")
-    facts = _facts(release, name)
+    facts = _facts(release, name, image(git, release, name))
     files = {target: _replaced(content, facts) for target, content in _sources(git, release, name).items()} | dict(
         candidate.files
     )
     return _with_state(files)
+
+
+def image(git: Git, release: record.Release, name: str) -> record.Image | None:
+    """The image as which a release serves in an environment, by the digest that it was tried out and signed under.
+
+    It is in the environment's own repository, if project.yaml of the source commit gives it one.
+
+    Raises:
+        UserError: that file is missing or wrong.
+    """
+    if release.image is None:
+        return None
+    settings = Revision(git.root, release.commit).settings("project.yaml", _Environments)
+    own = next((each.image for each in settings.environments if each.name == name), None)
+    return release.image.model_copy(update={"name": own}) if own else release.image
 
 
 def is_empty(git: Git, commit: str) -> bool:
@@ -98,9 +127,8 @@ def _sources(git: Git, release: record.Release, name: str) -> dict[str, bytes]:
     return rendered
 
 
-def _facts(release: record.Release, name: str) -> dict[str, str]:
+def _facts(release: record.Release, name: str, image: record.Image | None) -> dict[str, str]:
     project, _, short = release.release.partition(":")
-    image = release.image
     return {
         "environment": name,
         "project": project,

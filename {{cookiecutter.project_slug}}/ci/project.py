@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ci.errors import UserError
+from ci.record import ImageName
 
 MetricName = Literal[
     "roc_auc", "average_precision", "log_loss", "brier",
@@ -62,6 +63,7 @@ class Environment(_Block):
     runner: Literal["process", "compose", "cluster"]
     port: int = Field(ge=1, le=65535)
     url: str | None = None
+    image: ImageName | None = None
 
     @property
     def needs_image(self) -> bool:

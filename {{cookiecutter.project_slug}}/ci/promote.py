@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ci import environment, health, holds, record, release, verify
+from ci import attach, environment, health, holds, record, release, verify
 from ci.errors import UserError
 from ci.git import RejectedError
 from ci.outcome import Outcome
@@ -175,6 +175,9 @@ def _put(
         if not dry_run:
             repository.forge.withdraw(branch, "Somebody edited this branch, so it can be merged no more.")
         del proposed[branch]
+    copied = verify.Verification(environment=name, kind=kind, commit=tip)
+    if not dry_run and not copied.ask("image", lambda: _bring_image(repository, name, target)):
+        return outcome.model_copy(update={"state": "blocked", "checks": copied.checks})
     commit = proposed.get(branch) or git.commit(tree, tip, _message(name, kind, target, serving))
     checked = verify.verify(repository, name, commit, kind)
     outcome = outcome.model_copy(update={"branch": branch, "commit": commit, "checks": checked.checks})
@@ -187,6 +190,21 @@ def _put(
     commit = _propose(repository, name, branch, commit, tree)
     outcome = outcome.model_copy(update={"commit": commit})
     return _proposed(repository, name, outcome, checked, [other for other in proposed if other != branch])
+
+
+def _bring_image(repository: Repository, name: str, found: record.Release) -> str:
+    """Copy a release's image to the repository of an environment, if it has one of its own.
+
+    Raises:
+        UserError: the image is gone or not signed, or a registry does not let us.
+    """
+    image = environment.image(repository.git, found, name)
+    if found.image is None or image is None or image == found.image:
+        return "it is where it shall be"
+    # Nothing of another project, and into no other repository than main says; checks.image tells of both.
+    if (found.image.name, image.name) == (repository.policy.image, repository.image(name)):
+        attach.copy(found.image, image.name, release.trusted_keys(repository.git))
+    return f"{image.name} has a copy"
 
 
 def _proposed(

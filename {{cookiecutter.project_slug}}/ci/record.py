@@ -20,6 +20,8 @@ Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # The Bento's tag; what stands behind the colon is a hash over all that the Bento holds.
 Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*:[0-9a-f]{16}$")]
+# Registry and repository of an image, without a tag.
+ImageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$")]
 
 
 class _Part(BaseModel):
@@ -36,7 +38,7 @@ class Bento(_Part):
 class Image(_Part):
     """The container image in its registry."""
 
-    name: str = Field(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$", description="Registry and repository, no tag")
+    name: ImageName = Field(description="Registry and repository, no tag")
     digest: Digest
 
 

@@ -16,9 +16,10 @@ from ci.errors import UserError
 from ci.record import Image
 from ci.storage import digest_of
 
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 MANIFESTS = ", ".join(
     (
-        "application/vnd.oci.image.manifest.v1+json",
+        MANIFEST,
         "application/vnd.oci.image.index.v1+json",
         "application/vnd.docker.distribution.manifest.v2+json",
         "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -35,6 +36,7 @@ class Repository:
     def __init__(self, name: str, seconds: float = SECONDS) -> None:
         self.host, _, self.name = name.partition("/")
         self.seconds = seconds
+        self._authorization: dict[str, str] = {}
         self._url = f"{'http' if is_loopback(self.host) else 'https'}://{self.host}/v2/{self.name}/"
 
     def manifest(self, reference: str) -> bytes | None:
@@ -53,10 +55,40 @@ class Repository:
         self._asked("PUT", str(where), content=content, headers=BINARY)
         return {"size": len(content), "digest": digest_of(content)}
 
-    def put_manifest(self, tag: str, manifest: dict[str, Any]) -> None:
-        """Store a manifest under a tag."""
-        kind = {"content-type": manifest["mediaType"]}
-        self._asked("PUT", f"manifests/{tag}", content=json.dumps(manifest).encode(), headers=kind)
+    def put_manifest(self, reference: str, content: bytes) -> None:
+        """Store a manifest under its digest or a tag."""
+        kind = {"content-type": json.loads(content).get("mediaType", MANIFEST)}
+        self._asked("PUT", f"manifests/{reference}", content=content, headers=kind)
+
+    def copy(self, reference: str, target: Repository) -> bool:
+        """Copy a manifest and what it names to another repository, to the byte; False if there is none here.
+
+        Raises:
+            UserError: what it names is not here, or one of the two does not let us.
+        """
+        content = self.manifest(reference)
+        if content is None:
+            return False
+        manifest = json.loads(content)
+        for each in manifest.get("manifests", []):
+            self.copy(each["digest"], target)
+        for each in [manifest[name] for name in ("config",) if name in manifest] + manifest.get("layers", []):
+            self._copy_blob(each["digest"], target)
+        target.put_manifest(reference, content)
+        return True
+
+    def _copy_blob(self, digest: str, target: Repository) -> None:
+        if target._asked("HEAD", f"blobs/{digest}", expected=(httpx.codes.NOT_FOUND,)).is_success:
+            return
+        if self.host == target.host:
+            # A registry need not be sent what it has; one that does not do this just waits for an upload.
+            mount = str(httpx.QueryParams({"mount": digest, "from": self.name}))
+            if target._asked("POST", f"blobs/uploads/?{mount}").status_code == httpx.codes.CREATED:
+                return
+        content = self.blob(digest)
+        if content is None:
+            raise UserError(f"the registry {self.host} has lost {digest} of {self.name}")
+        target.put_blob(content)
 
     def _found(self, path: str, headers: dict[str, str]) -> bytes | None:
         answer = self._asked("GET", path, headers=headers, expected=(httpx.codes.NOT_FOUND,))
@@ -79,10 +111,11 @@ class Repository:
         try:
             with httpx.Client(timeout=self.seconds, follow_redirects=True) as client:
                 url = httpx.URL(self._url).join(path)
-                answer = client.request(method, url, headers=headers, **what)
+                answer = client.request(method, url, headers={**(headers or {}), **self._authorization}, **what)
                 if answer.status_code == httpx.codes.UNAUTHORIZED:
-                    token = _authorization(client, answer.headers.get("www-authenticate", ""), host)
-                    answer = client.request(method, url, headers={**(headers or {}), **token}, **what)
+                    # Kept, so that a large layer is not sent first to be refused and then once more.
+                    self._authorization = _authorization(client, answer.headers.get("www-authenticate", ""), host)
+                    answer = client.request(method, url, headers={**(headers or {}), **self._authorization}, **what)
         except httpx.TimeoutException as error:
             raise UserError(
                 f"the registry {host} does not answer within {self.seconds:g} seconds; try again"
@@ -91,7 +124,7 @@ class Repository:
             raise UserError(f"the registry {host} cannot be reached: {error}") from error
         if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             raise UserError(
-                f"the registry {host} does not let us {'read' if method == 'GET' else 'write'} {self.name} "
+                f"the registry {host} does not let us {'read' if method in ('GET', 'HEAD') else 'write'} {self.name} "
                 f"({answer.status_code}); log in to it"
             )
         if not answer.is_success and answer.status_code not in expected:
@@ -99,6 +132,15 @@ class Repository:
                 f"the registry {host} answers {answer.status_code} when asked for {self.name}; try again later"
             )
         return answer
+
+
+def has(image: Image) -> bool:
+    """Whether the registry hands out a manifest under an image's digest.
+
+    Raises:
+        UserError: it does not let us ask, or does not answer.
+    """
+    return Repository(image.name).manifest(image.digest) is not None
 
 
 def require(image: Image, seconds: float = SECONDS) -> str:

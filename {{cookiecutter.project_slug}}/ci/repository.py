@@ -63,6 +63,10 @@ class Repository:
         position = [each.name for each in self.policy.environments].index(name)
         return self.policy.environments[position - 1] if position else None
 
+    def image(self, name: str) -> str:
+        """The repository of the images that serve in an environment: its own, or the project's."""
+        return self.settings(name).image or self.policy.image
+
     def tip(self, name: str) -> str:
         """The newest commit of an environment's branch.
 

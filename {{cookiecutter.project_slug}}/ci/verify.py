@@ -128,6 +128,6 @@ def _ask_content(repository: Repository, done: Verification) -> environment.Cand
     done.ask("hold", lambda: checks.hold(repository, found))
     done.ask("archive", lambda: checks.archive(repository, found))
     if found.image is not None or repository.settings(name).needs_image:
-        done.ask("image", lambda: checks.image(repository, found))
+        done.ask("image", lambda: checks.image(repository, name, found))
     done.ask("data", lambda: checks.data(repository, found))
     return candidate

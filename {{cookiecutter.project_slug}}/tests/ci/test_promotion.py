@@ -577,6 +577,36 @@ def test_an_image_of_another_repository(world: World) -> None:
     assert "this project's images are" in failing(world.promote("staging"))["image"]
 
 
+def test_a_repository_of_an_environments_own(world: World) -> None:
+    """The branch names the release's digest there; one that main names only later has no release yet."""
+    digest = "sha256:" + "ab" * 32
+    _have_own(world, "ghcr.io/acme/staging/flights")
+    made = world.release("a", image=record.Image(name="ghcr.io/acme/flights", digest=digest))
+    repository = world.opened()
+    candidate = release.find(repository.git, made.release)
+    wanted = {"staging": "ghcr.io/acme/staging/flights", "production": "ghcr.io/acme/flights"}
+    for name, image in wanted.items():
+        rendered = environment.render(repository.git, candidate, name)
+        assert f'image: "{image}@{digest}"\n' in rendered["compose.yaml"].decode()
+    _have_own(world, "ghcr.io/acme/elsewhere/flights")
+    said = failing(world.promote("staging"))["image"]
+    assert said == (
+        "the images of staging are ghcr.io/acme/elsewhere/flights, and were ghcr.io/acme/staging/flights when it was "
+        "released; release anew"
+    )
+
+
+def _have_own(world: World, image: str) -> None:
+    """Merge a change that gives staging a repository of its own."""
+    path = world.root / "project.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["image"] = "ghcr.io/acme/flights"
+    settings["environments"][0]["image"] = image
+    path.write_text(yaml.safe_dump(settings))
+    git(world.root, "commit", "--quiet", "--all", "--message", "A repository of its own")
+    git(world.root, "push", "--quiet", "origin", "HEAD:main")
+
+
 def test_main_makes_the_rules(world: World) -> None:
     """What project.yaml says in somebody's working tree does not count; what it says on main does."""
     world.release("a")
