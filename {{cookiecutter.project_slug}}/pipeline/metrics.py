@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from pipeline.params import Evaluate
 from pipeline.tasks import Measures
@@ -91,12 +92,16 @@ def slices(
 def importance(
     measures: Measures, model: Pipeline, rows: pd.DataFrame, labels: Labels, params: Evaluate
 ) -> pd.DataFrame:
-    """What shuffling a column costs (Breiman 2001): columns `feature`, `importance`, `deviation`."""
+    """What shuffling a column costs (Breiman 2001): columns `feature`, `importance`, `deviation`.
+
+    On one thread, as in model.score.
+    """
     if len(rows) > params.importance.rows:
         chosen = np.random.default_rng(params.seed).choice(len(rows), params.importance.rows, replace=False)
         rows, labels = rows.iloc[chosen], labels[chosen]
     repeats = {"n_repeats": params.importance.repeats, "random_state": params.seed}
-    found = permutation_importance(model, rows, labels, scoring=measures.SCORING, **repeats)
+    with threadpool_limits(limits=1):
+        found = permutation_importance(model, rows, labels, scoring=measures.SCORING, **repeats)
     table = pd.DataFrame(
         {"feature": list(rows.columns), "importance": found.importances_mean, "deviation": found.importances_std}
     )
