@@ -17,9 +17,9 @@ from ci.shell import KEYS, ROOT, environment, run
 SLUG = "{{cookiecutter.project_slug}}"
 # The uv that runs the tests serves the projects too; the demo shows that they can install their own.
 UV = {"UV": os.environ["UV"]} if "UV" in os.environ else {}
-# What of a project's own tests its answers and its table can change. How releases are promoted and tables are taken in
-# is the same in all; the default variant tries that, which takes minutes.
-ELSEWHERE = ("test_promotion.py", "test_promotion_property.py", "test_intake.py")
+# What of a project's own tests its answers and its table can change. How models are compared, releases promoted and
+# told, and tables taken in, is the same in all; the default variant tries that, which takes minutes.
+ELSEWHERE = ("test_promotion.py", "test_promotion_property.py", "test_intake.py", "test_gate.py", "test_ledger.py")
 OF_THIS_PROJECT = f"TESTS={' '.join(f'--ignore=tests/ci/{name}' for name in ELSEWHERE)}"
 
 
