@@ -186,17 +186,28 @@ BAD = {
 }
 
 
+@pytest.fixture(scope="module")
+def victim(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One clone for all bad files: each test must leave it as it was, or the next one would notice."""
+    project = clone(trained, tmp_path_factory.mktemp("victim") / "clone")
+    make("pull", cwd=project)
+    return project
+
+
 @pytest.mark.parametrize("bad", BAD)
-def test_bad_data_stops_at_validation(colleague: Path, bad: str) -> None:
+def test_bad_data_stops_at_validation(victim: Path, bad: str) -> None:
     """A bad file stops the pipeline with one sentence and an exit code; every previous output stays as it was."""
-    before = outputs(colleague)
+    before = outputs(victim)
     spoil, sentence = BAD[bad]
-    spoil(colleague / "data/raw/2013-02.parquet")
+    raw = victim / "data/raw/2013-02.parquet"
+    sound = raw.read_bytes()
+    spoil(raw)
     with pytest.raises(CommandError) as stopped:
-        make("repro", cwd=colleague)
+        make("repro", cwd=victim)
+    raw.write_bytes(sound)
     errors = [line for line in str(stopped.value).splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert errors[0].startswith("error: data/raw/2013-02.parquet: ")
     assert sentence in errors[0]
     assert "Traceback" not in str(stopped.value)
-    assert outputs(colleague) == before
+    assert outputs(victim) == before
