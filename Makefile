@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/cache/python
 export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
 
-.PHONY: browser containers help setup demo bench bench-image test test-image check bake example notes clean
+.PHONY: browser containers help setup demo bench bench-image test check bake example notes clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,14 +36,8 @@ bench: setup ## Time until a promoted release, and one that is rolled back to, s
 bench-image: setup ## Size, builds, pushes and start of the serving image, beside those of BentoML's own
 	@$(RUN) python -m ci.bench_image
 
-# Those of images bring a container engine, a registry and tools of two distributions: a command of their own.
-IMAGES := tests/test_image.py tests/test_manifests.py
-
-test: setup browser ## Run all tests but those of images, the golden path and every variant included
-	$(RUN) pytest $(addprefix --ignore=,$(IMAGES))
-
-test-image: setup containers ## Run the tests of images, with an engine and a registry of their own
-	$(RUN) pytest $(IMAGES)
+test: setup browser containers ## Run all tests, the golden path, every variant and real images included
+	$(RUN) pytest
 
 browser: # for the tests of the report
 	@if ! command -v chromium chromium-browser google-chrome >/dev/null; then \

@@ -34,7 +34,7 @@ def test_help_lists_every_target(folder: Path) -> None:
     """`make help` shows each target with what it does."""
     shown = set(re.findall(r"^  make ([a-z-]+) +\S", run("make", "help", cwd=folder), flags=re.MULTILINE))
     phony = re.findall(r"^\.PHONY: (.*)$", (folder / "Makefile").read_text(), flags=re.MULTILINE)
-    # These are steps of `make test` and `make test-image`.
+    # These are steps of `make test`.
     assert shown == set(" ".join(phony).split()) - {"browser", "containers"}
 
 
