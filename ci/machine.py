@@ -105,10 +105,12 @@ def install() -> None:
         _unpack(newer)
     if not (TOOLS / "node_modules").exists():
         models = [f"@kubernetes-models/{name}" for name in MODELS]
-        nothing_else = ("--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
+        nothing_else = ("--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+        # Where the registry cannot be reached, npm goes on trying for ten minutes otherwise.
+        soon = ("--fetch-retries=1", "--fetch-timeout=60000")
         # In the folder, not by --prefix, with which npm does not find the settings of its machine any more.
         (TOOLS / "package.json").write_text("{}")
-        run("npm", "install", *nothing_else, *models, cwd=TOOLS)
+        run("npm", "install", *nothing_else, *soon, *models, cwd=TOOLS)
     if not BASE.exists():
         part = BASE.with_name("part.tar")
         without = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
