@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import suppress
 from typing import Any
 
 from ci import registry, signing
@@ -43,11 +44,17 @@ def attach(image: Image, statements: dict[str, Any], trusted: bytes) -> None:
 
 
 def copy(image: Image, name: str, trusted: bytes) -> None:
-    """Copy a signed image and all that stands beside it to another repository, under the same digests.
+    """Have a signed image, and all that stands beside it, in another repository too, under the same digests.
+
+    What is there already is not asked of the first repository: it may have forgotten what another one still serves.
 
     Raises:
         UserError: the image is not there or not signed by who is trusted, or one of the two does not let us.
     """
+    with suppress(UserError):
+        registry.require(image.model_copy(update={"name": name}))
+        require_signed(image, trusted, copied_to=name)
+        return
     registry.require(image)
     require_signed(image, trusted)
     source, target = Repository(image.name), Repository(name)
