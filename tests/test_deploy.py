@@ -24,7 +24,7 @@ from tests.conftest import make, tool
 from tests.forge import GitHub
 
 pytestmark = pytest.mark.xdist_group("deploy")
-KILLS = 8
+KILLS = 6
 # A step with a new release takes about so long on two cores that also carry the load.
 STEP_SECONDS = 7.0
 
