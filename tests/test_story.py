@@ -123,9 +123,9 @@ def jobs(runs: list[Run]) -> list[tuple[str, dict[str, str]]]:
 
 
 RELEASED = ("release", {"plan": "success", "check": "success", "release": "success"})
-DEPLOYED = ("deploy", {"deploy": "success"})
+DEPLOYED = ("deploy", {"start": "skipped", "deploy": "success"})
 # What the environment's own branch says: start main's workflow.
-STARTED = ("deploy", {"start": "success"})
+STARTED = ("deploy", {"start": "success", "deploy": "skipped"})
 ALL = dict.fromkeys(("plan", "check", "train", "package", "publish"), "success")
 
 

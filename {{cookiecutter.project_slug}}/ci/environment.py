@@ -17,10 +17,16 @@ from ci.revision import Revision
 PREFIX = "env/"
 STATE = "state"
 SOURCE = "deploy"
-# Files of the source commit's deploy/ and where they stand on the branch. The last two need an image.
-COPIED = {"branch/README.md": "README.md", "branch/deploy.yml": ".github/workflows/deploy.yml"}
-COPIED_WITH_IMAGE = {"compose.yaml": "compose.yaml", "branch/kustomization.yaml": "kubernetes/kustomization.yaml"}
-FOLDERS_WITH_IMAGE = ("base", "overlays/{environment}")
+# The workflow that a push to the branch starts. It has no facts: GitHub lets a workflow's token push only one that main
+# has too, to the byte.
+WORKFLOW = ".github/workflows/deploy.yml"
+# Files of the source commit and where they stand on the branch. Those of the next two need an image.
+COPIED = {f"{SOURCE}/branch/README.md": "README.md", WORKFLOW: WORKFLOW}
+COPIED_WITH_IMAGE = {
+    f"{SOURCE}/compose.yaml": "compose.yaml",
+    f"{SOURCE}/branch/kustomization.yaml": "kubernetes/kustomization.yaml",
+}
+FOLDERS_WITH_IMAGE = (f"{SOURCE}/base", f"{SOURCE}/overlays/{{environment}}")
 FACT = re.compile(rb"@([a-z]+)@")
 EMPTY = "# Environment {name}\n\nNothing was promoted to it yet. Machines write this branch; do not edit it by hand.\n"
 
@@ -58,7 +64,7 @@ def render(git: Git, candidate: Candidate, name: str) -> dict[str, bytes]:
     """The whole tree of the branch that has a release serve in an environment, byte by byte.
 
     Nothing but the arguments and the source commit decides, so whoever renders again gets the same bytes: the files of
-    the source commit's deploy/ with each `@fact@` replaced, the record, its signature and the model card.
+    the source commit's deploy/ with each `@fact@` replaced, the workflow, the record, its signature and the model card.
 
     Raises:
         UserError: the source commit is not here, or its deploy/ has no such environment.
@@ -67,9 +73,11 @@ def render(git: Git, candidate: Candidate, name: str) -> dict[str, bytes]:
     if git.commit_of(release.commit) is None:
         raise UserError(f"the source commit {release.commit[:12]} of {release.release} is not in this repository")
     facts = _facts(release, name, image(git, release, name))
-    files = {target: _replaced(content, facts) for target, content in _sources(git, release, name).items()} | dict(
-        candidate.files
-    )
+    sources = _sources(git, release, name)
+    files = {
+        target: content if target == WORKFLOW else _replaced(content, facts) for target, content in sources.items()
+    }
+    files |= dict(candidate.files)
     return _with_state(files)
 
 
@@ -112,17 +120,15 @@ def _sources(git: Git, release: record.Release, name: str) -> dict[str, bytes]:
     if release.image is not None:
         targets |= COPIED_WITH_IMAGE
         for folder in (each.format(environment=name) for each in FOLDERS_WITH_IMAGE):
-            found = git.paths(release.commit, f"{SOURCE}/{folder}")
+            found = git.paths(release.commit, folder)
             if not found:
-                raise UserError(f"{SOURCE}/{folder} is missing in {release.commit[:12]}, so {name} cannot be rendered")
-            targets |= {
-                path.removeprefix(f"{SOURCE}/"): f"kubernetes/{path.removeprefix(f'{SOURCE}/')}" for path in found
-            }
-    contents = git.read_all(f"{release.commit}:{SOURCE}/{path}" for path in targets)
+                raise UserError(f"{folder} is missing in {release.commit[:12]}, so {name} cannot be rendered")
+            targets |= {path: f"kubernetes/{path.removeprefix(f'{SOURCE}/')}" for path in found}
+    contents = git.read_all(f"{release.commit}:{path}" for path in targets)
     rendered = {}
     for (path, target), content in zip(targets.items(), contents, strict=True):
         if content is None:
-            raise UserError(f"{SOURCE}/{path} is missing in {release.commit[:12]}, so {name} cannot be rendered")
+            raise UserError(f"{path} is missing in {release.commit[:12]}, so {name} cannot be rendered")
         rendered[target] = content
     return rendered
 

@@ -225,6 +225,7 @@ def _write_project(root: Path, storage: Path, environments: list[dict[str, Any]]
     """What the automation reads of a project, with the files of this one."""
     root.mkdir()
     shutil.copytree(PROJECT / "deploy", root / "deploy", ignore=shutil.ignore_patterns("release.pub"))
+    shutil.copytree(PROJECT / ".github", root / ".github")
     settings = yaml.safe_load((PROJECT / "project.yaml").read_text()) | {"environments": environments}
     (root / "project.yaml").write_text(yaml.safe_dump(settings))
     (root / ".dvc").mkdir()
