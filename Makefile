@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/cache/python
 export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
 
-.PHONY: browser containers help setup demo bench bench-image test check bake example notes clean
+.PHONY: browser containers help setup demo demo-year bench bench-image test check bake example notes clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ setup: $(if $(findstring .uv/,$(UV)),.uv/bin/uv) ## Install what developing the 
 
 demo: setup ## The main job: from nothing to a promoted release on real data, in build/demo
 	@$(RUN) python -m ci.demo
+
+demo-year: setup ## A year in production: drift, retraining, the gate; with and without the loop, in build/demo-year
+	@$(RUN) python -m ci.demo_year
 
 bench: setup ## Time until a promoted release, and one that is rolled back to, serves; what the front costs
 	@$(RUN) python -m ci.bench

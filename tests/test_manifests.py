@@ -79,7 +79,7 @@ def test_the_pod_is_hardened(baked: Path) -> None:
     assert container["resources"]["limits"]["memory"]
 
 
-@pytest.mark.parametrize("name", ["agents/argo-cd.yaml", "agents/flux.yaml", "base/monitor.yaml"])
+@pytest.mark.parametrize("name", ["agents/argo-cd.yaml", "agents/flux.yaml", "base/alerts.yaml", "base/monitor.yaml"])
 def test_an_object_is_what_its_operator_takes(baked: Path, name: str) -> None:
     """The objects for Argo CD, Flux and Prometheus fit the schemas, and would not without their spec."""
     for each in objects((baked / "deploy" / name).read_text()):

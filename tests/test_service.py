@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -68,10 +69,11 @@ def serving(project: Path, log: Path, port: int = 0) -> Iterator[Server]:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
     command = ["make", "serve", f"PORT={port}"]
+    whole = environment() | UV | {"PREDICTIONS": str(log.with_name("predictions"))}
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            command, cwd=project, env=environment() | UV, stdout=output, stderr=output, start_new_session=True
+            command, cwd=project, env=whole, stdout=output, stderr=output, start_new_session=True
         ) as process,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client,
     ):
@@ -148,6 +150,42 @@ def test_requests_are_counted(server: Server, rows: list[dict[str, Any]]) -> Non
     server.client.post("/predict", json={"row": rows[0]})
     counted = [line for line in server.client.get("/metrics").text.splitlines() if "request_total{" in line]
     assert any('endpoint="/predict"' in line and 'http_response_code="200"' in line for line in counted)
+
+
+def test_alerts_and_dashboard_ask_for_metrics_that_there_are(server: Server, trained: Path) -> None:
+    """Every metric that Prometheus' rules and Grafana's dashboard name is one that the service has."""
+    shown = server.client.get("/metrics").text
+    rules = yaml.safe_load((trained / "deploy/base/alerts.yaml").read_text())["spec"]["groups"][0]["rules"]
+    panels = json.loads((trained / "deploy/dashboard.json").read_text())["panels"]
+    asked = [rule["expr"] for rule in rules] + [target["expr"] for panel in panels for target in panel["targets"]]
+    for expression in asked:
+        named = set(re.findall(r"\b(?:bentoml|prediction)_\w+", expression))
+        assert named, expression
+        assert all(f"\n{name}{{" in shown for name in named), expression
+        assert all(expression.count(pair[0]) == expression.count(pair[1]) for pair in ("()", "[]", "{}"))
+
+
+def test_answers_are_written_down_under_the_callers_id(server: Server, rows: list[dict[str, Any]]) -> None:
+    """Each row of an answer has a line with inputs, score and release, and each request one with status and time."""
+    body = {"rows": rows[:3]}
+    answer = server.client.post("/predict_batch", json=body, headers={"x-request-id": "flight-7"})
+    assert answer.headers["x-request-id"] == "flight-7"
+    assert server.client.post("/predict", json={"row": {}}, headers={"x-request-id": "no id\\"}).status_code == 400
+    lines = [line for line in written(server) if line["request"] == "flight-7"]
+    answers, requests = [line for line in lines if "row" in line], [line for line in lines if "status" in line]
+    assert [line["row"] for line in answers] == [0, 1, 2]
+    assert [line["score"] for line in answers] == answer.json()["scores"]
+    assert [line["input.carrier"] for line in answers] == [row["carrier"] for row in rows[:3]]
+    assert {line["release"] for line in answers} == {answer.json()["release"]}
+    assert [(line["route"], line["status"]) for line in requests] == [("/predict_batch", 200)]
+    assert 400 in {line.get("status") for line in written(server)}
+
+
+def written(server: Server) -> list[dict[str, Any]]:
+    """All that the service has written down, a moment after it answered."""
+    time.sleep(0.5)
+    paths = sorted(server.log.with_name("predictions").glob("*.jsonl"))
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
 def test_openapi_shows_the_columns(server: Server, rows: list[dict[str, Any]]) -> None:

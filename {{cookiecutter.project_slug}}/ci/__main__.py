@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from ci import actions, environments, initialize, package, workflows
+from ci import actions, environments, initialize, package, watching, workflows
 from ci.environments import folding
 from ci.errors import UserError
 
@@ -21,6 +21,7 @@ REPORT_FOLDER = "build/report"
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(environments.commands)
 app.add_typer(workflows.commands)
+app.add_typer(watching.commands)
 
 Champion = Annotated[
     str | None, typer.Option(help="The branch that says which model serves; by default the last environment's.")

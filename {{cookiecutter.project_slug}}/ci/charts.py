@@ -150,3 +150,39 @@ def _palette(colours: str) -> str:
 def _svg(spec: dict[str, Any]) -> str:
     svg: str = vl_convert.vegalite_to_svg({"config": CONFIG, **spec})
     return svg
+
+
+def trend_svg(title: str, points: list[tuple[str, float]], limit: float | None) -> str:
+    """A value window by window, with a line at its limit."""
+    values = [{"window": window, "value": value} for window, value in points]
+    x = {"field": "window", "type": "ordinal", "title": None, "axis": {"labelAngle": -40}}
+    y = {"field": "value", "type": "quantitative", "title": title, "scale": {"zero": False}}
+    line = {"mark": {"type": "line", "point": True, "color": COLOURS["this change"]}, "encoding": {"x": x, "y": y}}
+    rule = {"mark": {"type": "rule", "strokeDash": [4, 4], "color": GREY}, "encoding": {"y": {"datum": limit}}}
+    layers = [line] if limit is None else [line, rule]
+    return _svg({"width": 280, "height": 200, "data": {"values": values}, "layer": layers})
+
+
+def bins_svg(labels: list[str], before: list[float], now: list[float]) -> str:
+    """The shares of a column's bins, the reference's beside those of now; the largest ones only."""
+    chosen = sorted(sorted(range(len(labels)), key=lambda place: -max(before[place], now[place]))[:BARS])
+    values = [
+        {"bin": labels[place][:24], "share": shares[place], "of": name}
+        for place in chosen
+        for name, shares in (("reference", before), ("newest window", now))
+    ]
+    names = ["reference", "newest window"]
+    return _svg(
+        {
+            "width": 280,
+            "height": 200,
+            "data": {"values": values},
+            "mark": "bar",
+            "encoding": {
+                "x": {"field": "bin", "type": "nominal", "sort": None, "title": None, "axis": {"labelAngle": -40}},
+                "xOffset": {"field": "of", "sort": names},
+                "y": {"field": "share", "type": "quantitative", "title": "share of rows"},
+                "color": {"field": "of", "scale": {"domain": names, "range": list(COLOURS.values())}},
+            },
+        }
+    )

@@ -11,7 +11,7 @@ from ci.engine import Engine
 from ci.errors import UserError
 from ci.record import Release
 from ci.run import run
-from ci.runner import STOP_SECONDS, Instance, complete, free_port
+from ci.runner import PREDICTIONS, STOP_SECONDS, Instance, complete, free_port
 
 COMPOSE = "compose.yaml"
 LINES = "8"
@@ -24,6 +24,7 @@ class Containers:
 
     def __init__(self, folder: Path) -> None:
         self.releases = folder / "containers"
+        self.predictions = folder / PREDICTIONS
         self._engine = Engine("docker")
 
     def install(self, release: Release, files: Mapping[str, bytes]) -> None:
@@ -53,6 +54,7 @@ class Containers:
     def start(self, short: str) -> Instance:
         """See Runner."""
         port = free_port()
+        self._make_writable()
         self._compose(short, port, "up", "--detach")
         return Instance(short, port, self._project(short))
 
@@ -78,11 +80,22 @@ class Containers:
     def _compose(self, short: str, port: int, *command: str) -> str:
         """Run docker compose on a release's file; what differs between hosts enters it as variables."""
         file = self.releases / short / COMPOSE
-        variables = {"MODEL_PORT": str(port), "MODEL_FOLDER": str(self.releases)}
+        variables = {
+            "MODEL_PORT": str(port),
+            "MODEL_FOLDER": str(self.releases),
+            "MODEL_PREDICTIONS": str(self.predictions / "container"),
+        }
         if not self._engine.has_bridge():
             variables |= {"MODEL_NETWORK": "host", "MODEL_HOST": "127.0.0.1"}
         options = ("--file", str(file), "--project-name", self._project(short), "--progress", "quiet")
         return run("docker", "compose", *options, *command, cwd=file.parent, env=variables)
+
+    def _make_writable(self) -> None:
+        """The container's user is another one; who may not enter the outer folder of this host sees nothing of it."""
+        inner = self.predictions / "container"
+        inner.mkdir(parents=True, exist_ok=True)
+        self.predictions.chmod(0o700)
+        inner.chmod(0o777)
 
     def _project(self, short: str) -> str:
         """The compose project of a release in this folder: two environments may share a host."""

@@ -35,7 +35,7 @@ class Forge(Protocol):
     """What promotions need, beyond the branches that they are."""
 
     def propose(self, branch: str, base: str, title: str, body: str) -> str:
-        """Ask for a branch to be merged, unless that was done; where to look at it."""
+        """Ask for a branch to be merged; if that was done, with what is to be said now. Where to look at it."""
 
     def withdraw(self, branch: str, reason: str) -> None:
         """Close what was proposed and remove its branch."""
@@ -91,6 +91,8 @@ class GitHub:
         pull = self._open(branch)
         if pull is None:
             pull = self.ask("POST", "pulls", {"title": title, "head": branch, "base": base, "body": body})
+        elif (pull["title"], pull["body"]) != (title, body):
+            self.ask("PATCH", f"pulls/{pull['number']}", {"title": title, "body": body})
         return str(pull["html_url"])
 
     def withdraw(self, branch: str, reason: str) -> None:

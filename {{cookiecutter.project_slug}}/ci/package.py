@@ -20,7 +20,10 @@ from uv import find_uv_bin
 
 from ci import lock, project
 from ci.errors import UserError
+from ci.revision import Revision
 from ci.run import run
+from pipeline.schema import Schema
+from service.log import logged
 from service.version import Version
 
 MODEL = "models/model.skops"
@@ -36,10 +39,12 @@ SERVED = [
     "pipeline/model.py",
     "pipeline/params.py",
     "pipeline/persistence.py",
+    "pipeline/profile.py",
     "pipeline/schema.py",
     "service/__init__.py",
     "service/contract.py",
     "service/limits.py",
+    "service/log.py",
     "service/service.py",
     "service/version.py",
 ]
@@ -49,9 +54,11 @@ def package(root: Path) -> Version:
     """Build the Bento, or find it built: its version is a hash over everything in it.
 
     Raises:
-        UserError: dvc.lock is missing, or the model in the working tree is not the one that it names.
+        UserError: dvc.lock is missing, the model in the working tree is not the one that it names, or a column that the
+            service is not to write down does not exist.
     """
     lock.require(root, SERVED)
+    _require_redacted(root)
     facts: dict[str, Any] = {
         "model": hashlib.sha256((root / MODEL).read_bytes()).hexdigest(),
         "data": lock.locked(root)["data/raw"],
@@ -89,6 +96,13 @@ def _built(root: Path, tag: str) -> Path:
     name, _, version = tag.partition(":")
     store = Path(os.environ.setdefault("BENTOML_HOME", str(root / ".bentoml")))
     return store / "bentos" / name / version
+
+
+def _require_redacted(root: Path) -> None:
+    try:
+        logged(Revision(root, None).settings("schema.yaml", Schema), project.read(root).log.redact)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _commit(root: Path) -> str:

@@ -18,7 +18,7 @@ from uv import find_uv_bin
 from ci.errors import UserError
 from ci.record import Release
 from ci.run import run
-from ci.runner import STOP_SECONDS, Instance, complete, free_port
+from ci.runner import PREDICTIONS, STOP_SECONDS, Instance, complete, free_port
 from ci.storage import Storage
 
 LINES = 8
@@ -33,6 +33,7 @@ class Processes:
         self.root = root
         self.releases = folder / "releases"
         self.environments = folder / "environments"
+        self.predictions = folder / PREDICTIONS
 
     def install(self, release: Release, files: Mapping[str, bytes]) -> None:
         """See Runner."""
@@ -69,6 +70,7 @@ class Processes:
             # A line for each request would fill the disk some day; /metrics counts them.
             "BENTOML_CONFIG_OPTIONS": "api_server.logging.access.enabled=False",
             "LANG": "C.UTF-8",
+            "PREDICTIONS": str(self.predictions),
         }
         python = str(self._environment(target) / "bin" / "python")
         with (target / "serve.log").open("wb") as log:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ci.errors import UserError
 from ci.record import ImageName
@@ -28,6 +28,42 @@ class Service(_Block):
 
     body_bytes: int = Field(ge=1)
     batch_rows: int = Field(ge=1)
+
+
+class Log(_Block):
+    """What the service writes down."""
+
+    sample: float = Field(ge=0, le=1)
+    redact: list[str]
+    file_bytes: int = Field(ge=1)
+    file_seconds: float = Field(gt=0)
+    files: int = Field(ge=1)
+
+
+class Monitor(_Block):
+    """How production is watched, and when that raises an alarm."""
+
+    store: str = Field(min_length=1)
+    labels: str
+    batches: str
+    window_days: float = Field(gt=0)
+    windows: int = Field(ge=1)
+    alarms: int = Field(ge=1)
+    least_rows: int = Field(ge=1)
+    level: float = Field(gt=0, lt=1)
+    effect: float = Field(ge=0, le=1)
+    metric_margin: float = Field(ge=0)
+    latency_ms: float = Field(gt=0)
+    error_rate: float = Field(ge=0, le=1)
+    refused_rate: float = Field(ge=0, le=1)
+    silent_hours: float = Field(gt=0)
+    model_days: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _alarms_can_happen(self) -> Self:
+        if self.alarms > self.windows:
+            raise ValueError(f"{self.alarms} of {self.windows} windows are never wrong")
+        return self
 
 
 class Gate(_Block):
@@ -89,6 +125,8 @@ class Project(_Block):
     owner: str
     image: str
     service: Service
+    log: Log
+    monitor: Monitor
     trusted_types: list[str]
     gate: Gate
     pull_requests: PullRequests

@@ -11,7 +11,9 @@ from markupsafe import Markup
 from ci import charts
 from ci.card import Card
 from ci.ledger import Entry
+from ci.monitor import Monitoring
 from ci.report import Report
+from ci.signals import AT_ONCE
 
 TEMPLATES = Path(__file__).parent / "templates"
 # GitHub refuses longer comments; some room is left for what a workflow adds.
@@ -46,6 +48,22 @@ def html(report: Report) -> str:
     return _environment().get_template("report.html").render(report=report, charts=charts)
 
 
+def monitor_markdown(found: Monitoring) -> str:
+    """What was found in production, for an issue, never longer than GitHub allows."""
+    template = _environment().get_template("monitor.md")
+    for rows in ROW_LIMITS:
+        text = template.render(found=found, rows=rows, at_once=AT_ONCE)
+        if len(text) <= COMMENT_LENGTH:
+            break
+    return text
+
+
+def monitor_html(found: Monitoring) -> str:
+    """The same as one self-contained HTML file, with pictures."""
+    template = _environment().get_template("monitor.html")
+    return template.render(found=found, trends=_trends(found), at_once=AT_ONCE, charts=charts)
+
+
 def code(value: object, length: int = TEXT_LENGTH) -> str:
     """Text of any origin as code in Markdown: no character of it is markup, a link, a mention or a table's border."""
     text = " ".join(str(value).split())
@@ -63,6 +81,19 @@ def measured(value: object) -> str:
 def picture(svg: str) -> Markup:
     """An SVG that Vega drew, which escapes the text that it is given."""
     return Markup(svg)  # noqa: S704
+
+
+def _trends(found: Monitoring) -> list[tuple[str, list[tuple[str, float]], float | None]]:
+    """What was measured in more than one window, by name, with its limit; of performance, with what was promised."""
+    trends: dict[str, tuple[list[tuple[str, float]], float | None]] = {}
+    for window in found.windows:
+        for signal in window.signals:
+            if signal.kind in ("performance", "calibration", "latency", "refused", "errors"):
+                limit = found.promised.get(signal.name) if signal.kind == "performance" else signal.limit
+                name = signal.name if signal.kind in ("performance", "calibration") else signal.kind
+                points = trends.setdefault(name, ([], limit))[0]
+                points.append((f"{window.since:%Y-%m-%d}", signal.value))
+    return [(name, points, limit) for name, (points, limit) in trends.items() if len(points) > 1]
 
 
 def _environment() -> jinja2.Environment:

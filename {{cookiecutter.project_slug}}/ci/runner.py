@@ -14,6 +14,8 @@ from typing import Protocol
 from ci.record import Release
 
 STOP_SECONDS = 60
+# Where in an agent's folder the services write down what they answered; it outlives releases.
+PREDICTIONS = "predictions"
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,12 @@ def clusters(table: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.int64]:
     return np.asarray(table.groupby(columns, sort=True, dropna=False).ngroup(), dtype=np.int64)
 
 
+def are_times(columns: list[str], schema: Schema) -> bool:
+    """Whether clusters by these columns are stretches of time."""
+    kinds = [schema.columns[name] for name in columns]
+    return bool(kinds) and all(kind.role == "time" or kind.type == "datetime" for kind in kinds)
+
+
 def _strata(table: pd.DataFrame, schema: Schema) -> pd.Series:
     """What random rows are drawn within: their class, or the part of their file's range of labels, at most a tenth."""
     if schema.task != "regression":

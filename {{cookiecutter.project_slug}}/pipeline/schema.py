@@ -26,7 +26,7 @@ class Column(BaseModel):
     """One column. `categories` closes the set of values, `open: true` says that new ones are expected over time.
 
     `quantiles` (minimum, quartiles, maximum) and `reason` are notes of `make data`: what it saw, and why it left a
-    column out.
+    column out. `personal` says that the service never writes the values down.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -40,6 +40,7 @@ class Column(BaseModel):
     categories: list[StrictStr | StrictInt] | None = None
     open: bool = False
     zoned: bool = False
+    personal: bool = False
     quantiles: list[float] | None = None
     example: int | float | bool | str | None = None
     reason: str = ""
@@ -133,14 +134,18 @@ def validate(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         DataError: the table differs from the schema; the message names every problem.
     """
     names = [str(name) for name in table.columns]
-    if problems := list(_problems_of_names(names, schema)):
-        raise DataError("; ".join(problems))
+    if differing := list(_problems_of_names(names, schema)):
+        raise DataError("; ".join(differing))
     if table.empty:
         raise DataError("the table has no rows")
-    checked = {name: problem for name, column in schema.columns.items() if (problem := _problem(table[name], column))}
-    if checked:
+    if checked := problems(table, schema.columns):
         raise DataError("; ".join(f"column {name!r} {problem}" for name, problem in checked.items()))
     return cast(table[list(schema.columns)], schema.columns)
+
+
+def problems(table: pd.DataFrame, columns: dict[str, Column]) -> dict[str, str]:
+    """What is wrong with the values of columns, by name; nothing of those in which nothing is."""
+    return {name: problem for name, column in columns.items() if (problem := _problem(table[name], column))}
 
 
 def cast(table: pd.DataFrame, columns: dict[str, Column]) -> pd.DataFrame:

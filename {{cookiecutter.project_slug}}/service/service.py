@@ -21,6 +21,7 @@ from pipeline import model, persistence
 from pipeline.schema import Schema
 from service.contract import answers, plural, requests, to_answers, to_table
 from service.limits import RequestLimits, TooLargeError, end_with_parent
+from service.log import PredictionLog, RequestLog, Sink, opened
 from service.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +35,12 @@ Prediction, Predictions = answers(SCHEMA)
 def release() -> Version:
     """What is serving."""
     return Version.model_validate_json((ROOT / "version.json").read_bytes())
+
+
+@functools.cache
+def sink() -> Sink | None:
+    """Where answers are written down; None if nobody wants that."""
+    return opened(PROJECT["log"])
 
 
 async def version(_: Request) -> JSONResponse:
@@ -55,6 +62,11 @@ class Model:
         if facts.features != list(SCHEMA.features):
             raise persistence.ModelError("the model was trained on other columns than schema.yaml has")
         self.pipeline = persistence.load(content, facts, PROJECT["trusted_types"])
+        self.log = (
+            PredictionLog(found, SCHEMA, PROJECT["log"], release().release, release().model)
+            if (found := sink())
+            else None
+        )
 
     @bentoml.api(input_spec=SingleRequest, output_spec=Prediction)
     def predict(self, row: BaseModel) -> BaseModel:
@@ -71,9 +83,15 @@ class Model:
         return Predictions.model_validate(self._answers(rows) | {"release": release().release})
 
     def _answers(self, rows: list[BaseModel]) -> dict[str, list[Any]]:
-        return to_answers(model.score(self.pipeline, to_table(rows, SCHEMA)), SCHEMA)
+        table = to_table(rows, SCHEMA)
+        scores = model.score(self.pipeline, table)
+        if self.log:
+            self.log.write(table, scores)
+        return to_answers(scores, SCHEMA)
 
 
+# The first is the outermost: what the limits refuse is written down too.
+Model.add_asgi_middleware(RequestLog, sink=sink, routes=("/predict", "/predict_batch"))  # type: ignore[attr-defined]
 Model.add_asgi_middleware(RequestLimits, body_bytes=PROJECT["service"]["body_bytes"])  # type: ignore[attr-defined]
 
 

@@ -1,8 +1,8 @@
-"""models + data/prepared/test.parquet -> reports: metrics with intervals, slices, and the data of the plots."""
+"""models + data/prepared -> reports: metrics with intervals, slices, the data of the plots, the reference profile."""
 
 from __future__ import annotations
 
-from pipeline import data, metrics, model, persistence
+from pipeline import data, metrics, model, persistence, profile
 from pipeline.schema import cast
 from pipeline.stages import files
 from pipeline.tasks import MEASURES
@@ -35,10 +35,17 @@ def main() -> None:
         curves["confusion"] = curves["confusion"].assign(
             **{column: curves["confusion"][column].map(names) for column in ("actual", "predicted")}
         )
+    train = cast(files.read_table(files.TRAIN), schema.columns)
+    by_time = data.are_times(params.resample_by, schema)
+    reference = profile.Profile(
+        inputs=profile.sample(profile.watched_inputs(train, schema), data.clusters(train, params.resample_by), by_time),
+        answers=profile.sample(profile.watched_answers(scores, schema), clusters, by_time),
+    )
     curves["importance"] = metrics.importance(measures, fitted, rows, labels, params)
     files.write(
         {
             files.REPORTS / "metrics.json": files.as_json(summary),
+            files.PROFILE: files.as_json(reference.model_dump()),
             files.REPORTS / "slices.json": files.as_json(metrics.slices(measures, table, labels, scores, params)),
             **{files.REPORTS / "plots" / f"{name}.csv": files.csv(curve) for name, curve in curves.items()},
         }

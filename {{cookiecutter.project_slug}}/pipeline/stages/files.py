@@ -30,6 +30,7 @@ MODEL = Path("models/model.skops")
 MODEL_FACTS = Path("models/model.json")
 REPORTS = Path("reports")
 DATA_REPORT = REPORTS / "data.json"
+PROFILE = REPORTS / "profile.json"
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

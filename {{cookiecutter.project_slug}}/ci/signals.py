@@ -1,0 +1,128 @@
+"""What is looked at in a window, each thing with its value and its limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+
+from ci import drift, project
+from ci.project import LOWER_IS_BETTER
+from pipeline import data, metrics, profile
+from pipeline.params import Evaluate
+from pipeline.schema import Schema
+from pipeline.tasks import MEASURES
+from pipeline.tasks.scores import Floats
+
+RESAMPLES = 200
+Kind = Literal["schema", "refused", "silence", "age", "drift", "performance", "calibration", "latency", "errors"]
+# What is wrong with certainty needs no second window.
+AT_ONCE: tuple[Kind, ...] = ("schema", "refused", "silence", "age")
+
+
+class Signal(BaseModel):
+    """One thing that was looked at: its value, its limit, and whether it is beyond that."""
+
+    kind: Kind
+    name: str
+    value: float
+    limit: float
+    raised: bool
+    sentence: str
+    p: float | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What serves, and what it was made for."""
+
+    release: str
+    created: datetime | None
+    model: str
+    schema: Schema
+    evaluate: Evaluate
+    profile: profile.Profile
+    metrics: dict[str, Any]
+
+
+def of_drift(moved: drift.Moved, monitor: project.Monitor) -> Signal:
+    """Whether a column has moved: significantly, and by enough."""
+    raised = moved.p < monitor.level and moved.effect >= monitor.effect
+    return Signal(
+        kind="drift",
+        name=moved.name,
+        value=moved.effect,
+        limit=monitor.effect,
+        raised=raised,
+        sentence=f"{moved.name!r} has moved in {moved.effect:.0%} of the rows (p = {moved.p:.2g})",
+        p=moved.p,
+    )
+
+
+def of_requests(requests: pd.DataFrame, monitor: project.Monitor) -> list[Signal]:
+    """What became of the requests: refused ones do not fit the schema, failed ones are the service's fault."""
+    if requests.empty:
+        return []
+    status = requests["status"]
+    failed, refused = float((status >= 500).mean()), float(status.between(400, 499).mean())
+    slow = float(np.quantile(requests["ms"], 0.95))
+    return [
+        _limited("refused", "requests", refused, monitor.refused_rate, f"{refused:.1%} of the requests were refused"),
+        _limited("errors", "requests", failed, monitor.error_rate, f"{failed:.1%} of the requests failed"),
+        _limited("latency", "requests", slow, monitor.latency_ms, f"95 % of the requests took up to {slow:.0f} ms"),
+    ]
+
+
+def _limited(kind: Kind, name: str, value: float, limit: float, sentence: str) -> Signal:
+    return Signal(kind=kind, name=name, value=value, limit=limit, raised=not value <= limit, sentence=sentence)
+
+
+def of_labels(joined: pd.DataFrame, reference: Reference, settings: project.Project) -> list[Signal]:
+    """Performance and calibration on rows with labels, `joined`, against what the evaluation promised."""
+    schema, measures, name = reference.schema, MEASURES[reference.schema.task], settings.gate.metric
+    labels, scored = data.labels(joined, schema).to_numpy(), scores(joined)
+    if labels.min() == labels.max():
+        return []
+    value = measures.measure(labels, scored)[name]
+    params = reference.evaluate.model_copy(update={"resamples": RESAMPLES})
+    clusters = joined["time"].dt.floor("D").factorize()[0].astype(np.int64)
+    by = clusters if clusters.max() else np.arange(len(joined), dtype=np.int64)
+    low, high = metrics.intervals(measures, labels, scored, by, params)[name]
+    promised = reference.metrics[name]
+    worse = (value - promised["value"]) * (1 if name in LOWER_IS_BETTER else -1)
+    # Both values are estimates from rows of their own, so their uncertainties add up as squares do.
+    unsure = float(np.hypot(high - low, promised["high"] - promised["low"]) / 2)
+    said = f"{name} is {value:.4f} ({low:.4f} to {high:.4f}), and {promised['value']:.4f} was promised"
+    limit = settings.monitor.metric_margin
+    raised = not worse - unsure <= limit
+    found = [Signal(kind="performance", name=name, value=value, limit=limit, raised=raised, sentence=said)]
+    facts = measures.facts(labels, scored, reference.evaluate.calibration_bins)
+    if "calibration_error" in facts:
+        error = facts["calibration_error"]
+        said = f"the calibration error is {error:.3f}"
+        found.append(_limited("calibration", "calibration error", error, settings.gate.calibration_error, said))
+    return found
+
+
+def of_silence(
+    answers: pd.DataFrame, requests: pd.DataFrame, reference: Reference, moment: datetime, monitor: project.Monitor
+) -> list[Signal]:
+    """How long nobody has asked, and how old the model is."""
+    times = [table["time"].max() for table in (answers, requests) if not table.empty]
+    whole = monitor.window_days * monitor.windows * 24
+    quiet = (moment - max(times)).total_seconds() / 3600 if times else whole
+    said = f"nobody has asked for {quiet:.0f} hours{'' if times else ' or more'}"
+    found = [_limited("silence", "requests", quiet, monitor.silent_hours, said)]
+    if reference.created:
+        days = (moment - reference.created).total_seconds() / 86400
+        found.append(_limited("age", "model", days, monitor.model_days, f"the release is {days:.0f} days old"))
+    return found
+
+
+def scores(answers: pd.DataFrame) -> Floats:
+    """The scores that were written down: shape (rows,), of more classes (rows, classes)."""
+    return np.array(answers["score"].tolist(), dtype="float64")
