@@ -52,12 +52,15 @@ def test_one_pull_request_says_what_is_new_and_why(project: Path, github: GitHub
     """New data becomes one pull request with verdict and report; said again, it says the cause; main is not touched."""
     main = run("git", "rev-parse", "refs/heads/main", cwd=github.origin)
     nothing = retrain(project, github)
-    assert (nothing.returncode, json.loads(nothing.stdout)["state"]) == (3, "nothing new"), nothing.stderr
+    assert (nothing.returncode, json.loads(nothing.stdout)["state"]) == (0, "nothing new"), nothing.stderr
     assert github.pulls == []
     first = retrain(project, github, APRIL)
     assert first.returncode == 0, first.stderr
     [pull] = github.pulls
     assert (pull["head"], pull["base"]) == ("retrain/data", "main")
+    told = github.statuses[-1]
+    passes = json.loads(first.stdout)["passes"]
+    assert (told["context"], told["state"]) == ("pull-request", "success" if passes else "failure")
     assert f"The gate says: **{json.loads(first.stdout)['verdict']}" in pull["body"]
     assert "| metric | base | this change | champion |" in pull["body"]
     tip = run("git", "rev-parse", BRANCH, cwd=github.origin)

@@ -40,8 +40,8 @@ class Forge(Protocol):
     def withdraw(self, branch: str, reason: str) -> None:
         """Close what was proposed and remove its branch."""
 
-    def tell(self, commit: str, state: str, sentence: str) -> None:
-        """Say of a commit whether it may be merged: success, failure or pending."""
+    def tell(self, commit: str, state: str, sentence: str, context: str = CONTEXT) -> None:
+        """Say of a commit whether it may be merged: success, failure or pending; `context` names what this is about."""
 
     def merge(self, branch: str, base: str, commit: str) -> None:
         """Merge exactly this commit, if the base is still what the commit follows."""
@@ -61,7 +61,7 @@ class PlainGit:
         """See Forge."""
         self.git.delete(f"refs/heads/{branch}")
 
-    def tell(self, commit: str, state: str, sentence: str) -> None:
+    def tell(self, commit: str, state: str, sentence: str, context: str = CONTEXT) -> None:
         """See Forge; Git has no place for it, and merging verifies again."""
 
     def merge(self, branch: str, base: str, commit: str) -> None:
@@ -103,7 +103,7 @@ class GitHub:
         self.git.delete(f"refs/heads/{branch}")
 
     def tell(self, commit: str, state: str, sentence: str, context: str = CONTEXT) -> None:
-        """See Forge; `context` names what this is about."""
+        """See Forge."""
         said = sentence if len(sentence) <= DESCRIPTION else f"{sentence[: DESCRIPTION - 1]}…"
         body = {"state": state, "description": said, "context": context}
         if url := actions.run_url():

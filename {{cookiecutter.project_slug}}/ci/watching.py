@@ -82,13 +82,12 @@ def retrain_command(
 ) -> None:
     """Train on new data and propose what came of it: the branch retrain/data, on GitHub a pull request. Never merges.
 
-    Exit codes: 0 there is a proposal; 3 there is nothing new; 1 an error, and nothing is proposed.
+    Exit codes: 0 there is a proposal, or nothing new to train on; 1 an error, and nothing is proposed.
     """
     from ci import retrain  # noqa: PLC0415
 
     done = retrain.retrain(Path.cwd(), files or [], lambda step: typer.echo(f"{step} ...", err=True))
     typer.echo(done.model_dump_json(indent=2) if as_json else done.sentence)
-    raise typer.Exit(done.exit_code)
 
 
 def _named(settings: Project, name: str | None) -> str:

@@ -143,6 +143,22 @@ def resolve_command() -> None:
     typer.echo(f"settled {', '.join(lock.resolve(Path.cwd()))}; look at `make metrics`, then `git commit`, `make push`")
 
 
+@commands.command("alarm")
+def alarm_command() -> None:
+    """Open, update or close the issue about what `monitor` found last, and start the retraining that it asks for."""
+    from ci import alarm, forge  # noqa: PLC0415
+    from ci.git import Git  # noqa: PLC0415
+
+    hub = forge.of(Git(Path.cwd()))
+    if not isinstance(hub, forge.GitHub):
+        raise UserError("issues are GitHub's, and origin is another place; `make monitor` says the same here")
+    found = alarm.read(Path.cwd())
+    done = alarm.tell(hub, found)
+    said = f"{len(found.alarms)} alarms in {found.environment}: {done}"
+    actions.summarise(said)
+    typer.echo(said)
+
+
 @commands.command("protect")
 def protect_command(
     apply: Annotated[bool, typer.Option("--apply", help="Do it; otherwise only say what would be done.")] = False,
