@@ -200,25 +200,25 @@ def ci(project: Path, *arguments: str) -> tuple[int, str]:
 def tell(project: Path, months: list[dict[str, Any]]) -> None:
     """The year as a table, as Markdown, and as a picture."""
     shown = Table(title="\nThe year", title_justify="left")
-    heads = ["month", "ROC AUC, with the loop", "never retrained", "alarms", "the gate says", "promoted"]
+    measures = {
+        "ROC AUC, with the loop": "with",
+        "never retrained": "without",
+        "log loss, with the loop": "with_log_loss",
+        "never retrained ": "without_log_loss",
+    }
+    heads = ["month", *measures, "alarms", "the gate says", "promoted"]
     for head in heads:
-        shown.add_column(head, overflow="fold")
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+        shown.add_column(head.strip(), overflow="fold")
+    lines = [f"| {' | '.join(head.strip() for head in heads)} |", "|" + "---|" * len(heads)]
     for each in months:
-        cells = [
-            each["month"],
-            f"{each['with']:.3f}",
-            f"{each['without']:.3f}",
-            ", ".join(each["alarms"]) or "-",
-            each["verdict"] or "-",
-            "yes" if each["promoted"] else "-",
-        ]
-        shown.add_row(*cells)
-        lines.append(f"| {' | '.join(cells)} |")
-    means = {name: sum(each[name] for each in months) / len(months) for name in ("with", "without")}
-    lines.append(f"| mean | {means['with']:.4f} | {means['without']:.4f} | | | |")
+        found = [f"{each[name]:.3f}" for name in measures.values()]
+        said = [", ".join(each["alarms"]) or "-", each["verdict"] or "-", "yes" if each["promoted"] else "-"]
+        shown.add_row(each["month"], *found, *said)
+        lines.append(f"| {' | '.join([each['month'], *found, *said])} |")
+    means = [f"{sum(each[name] for each in months) / len(months):.4f}" for name in measures.values()]
+    lines.append(f"| mean | {' | '.join(means)} | | | |")
     shown.add_section()
-    shown.add_row("mean", f"{means['with']:.4f}", f"{means['without']:.4f}", "", "", "")
+    shown.add_row("mean", *means, "", "", "")
     console.print(shown)
     (YEAR / "year.md").write_text("\n".join(lines) + "\n")
     picture = subprocess.run(
