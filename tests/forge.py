@@ -52,6 +52,7 @@ class GitHub:
         self.pulls: list[dict[str, Any]] = []
         self.comments: list[dict[str, Any]] = []
         self.statuses: list[dict[str, Any]] = []
+        self.issues: list[dict[str, Any]] = []
         self.rulesets: list[dict[str, Any]] = []
         self.events: list[Event] = []
         self.wrong: list[str] = []
@@ -155,6 +156,9 @@ class GitHub:
             ("POST", rf"{at}/pulls", github.ReposOwnerRepoPullsPostBody, self._open),
             ("PATCH", rf"{at}/pulls/(\d+)", github.ReposOwnerRepoPullsPullNumberPatchBody, self._close),
             ("PUT", rf"{at}/pulls/(\d+)/merge", github.ReposOwnerRepoPullsPullNumberMergePutBody, self._merge),
+            ("GET", rf"{at}/issues", None, self._list_issues),
+            ("POST", rf"{at}/issues", github.ReposOwnerRepoIssuesPostBody, self._open_issue),
+            ("PATCH", rf"{at}/issues/(\d+)", github.ReposOwnerRepoIssuesIssueNumberPatchBody, self._edit_issue),
             ("GET", rf"{at}/issues/(\d+)/comments", None, self._list_comments),
             (
                 "POST",
@@ -218,6 +222,25 @@ class GitHub:
         run("git", "update-ref", f"refs/heads/{pull['base']}", made, parent, cwd=self.origin)
         pull.update(state="closed", merged=True)
         return made
+
+    def _list_issues(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        known = [each for each in self.issues if each["state"] == query["state"] and query["labels"] in each["labels"]]
+        return 200, [self._shown_issue(each) for each in known]
+
+    def _open_issue(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        # Issues and pull requests are numbered together on GitHub; here nobody minds.
+        self.issues.append({**body, "number": len(self.issues) + 1, "state": "open"})
+        return 201, self._shown_issue(self.issues[-1])
+
+    def _edit_issue(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        issue = self.issues[int(found[1]) - 1]
+        issue.update(body)
+        return 200, self._shown_issue(issue)
+
+    def _shown_issue(self, issue: dict[str, Any]) -> Any:
+        return self._filled(
+            github.Issue, **{name: issue[name] for name in ("number", "state", "title", "body", "labels")}
+        )
 
     def _list_comments(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
         own = [each for each in self.comments if each["pull"] == int(found[1])] if query["page"] == "1" else []

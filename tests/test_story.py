@@ -1,8 +1,9 @@
-"""The way of a change on GitHub, with the project's own workflows: pull request, release, promotion, rollback."""
+"""The way of a change on GitHub, with the project's own workflows: from a pull request to production and back."""
 
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 import subprocess
@@ -79,6 +80,9 @@ def team(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
     settings = yaml.safe_load((developer / "project.yaml").read_text())
     for each in settings["environments"]:
         each["port"] = ports[each["name"]]
+    settings["monitor"]["store"] = str(folder / "store")
+    # So that what is written down can be collected at once.
+    settings["log"]["file_seconds"] = 0.5
     (developer / "project.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     run("git", "commit", "--quiet", "--no-verify", "--all", "--message", "Ports of these hosts", cwd=developer)
     run("git", "push", "--quiet", "origin", "main", cwd=developer)
@@ -130,7 +134,7 @@ STARTED = ("deploy", {"start": "success", "deploy": "skipped"})
 ALL = dict.fromkeys(("plan", "check", "train", "package", "publish"), "success")
 
 
-def test_the_way_of_a_change(team: Team) -> None:
+def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is told in one go
     """A change is trained, reviewed, released, promoted twice and rolled back, each by the workflow that is for it."""
     github, actions = team.github, team.actions
 
@@ -192,6 +196,24 @@ def test_the_way_of_a_change(team: Team) -> None:
     blocked = actions.answer()
     assert jobs(blocked) == [("promote", {"settle": "skipped", "propose": "failure"})]
     assert re.search(r"on hold since [^:]+:\d\d: answers \$\(touch wrong\) are late", blocked[0].said)
+
+    # The hold ends by its workflow.
+    github.dispatched("hold.yml", what="release-hold", release=second, reason="answers are on time")
+    assert jobs(actions.answer()) == [("hold", {"hold": "success"})]
+    assert json.loads(ask(team, "status", "--json").stdout)["held"] == []
+
+    # What the monitor finds is one issue, however often; it starts the retraining, which finds no new data.
+    url = f"http://127.0.0.1:{team.ports['production']}/predict"
+    assert {httpx.post(url, json={"row": {"nothing": 1}}).status_code for _ in range(5)} == {400}
+    written = actions.folder / "production/.deploy/production/predictions"
+    while json.loads(ask(team, "predictions", "--folder", str(written), "--json").stdout)["unfinished"]:
+        pass
+    for _ in range(2):
+        github.dispatched("monitor.yml")
+        assert jobs(actions.answer()) == [("monitor", {"monitor": "success"}), ("retrain", {"retrain": "success"})]
+        (issue,) = github.issues
+        assert (issue["title"], issue["state"]) == ("Alarm: the model in production", "open")
+        assert "100.0% of the requests were refused" in html.unescape(issue["body"])
 
 
 def test_a_change_of_documents_trains_nothing(team: Team) -> None:

@@ -76,10 +76,10 @@ def releases_command(as_json: AsJson = False) -> None:
 @commands.command("bootstrap")
 def bootstrap_command(as_json: AsJson = False, dry_run: DryRun = False) -> None:
     """Create the branch of each environment that has none."""
-    from ci import promote  # noqa: PLC0415
+    from ci import bootstrap  # noqa: PLC0415
     from ci.repository import Repository  # noqa: PLC0415
 
-    created = promote.bootstrap(Repository.opened(Path.cwd()), dry_run)
+    created = bootstrap.bootstrap(Repository.opened(Path.cwd()), dry_run)
     if as_json:
         typer.echo(json.dumps({"version": 1, "created": created, "dry_run": dry_run}))
     elif created:

@@ -130,7 +130,7 @@ class GitHub:
         """Write the one comment of a pull request that begins with a marker, or write it anew."""
         for page in range(1, PAGES + 1):
             found = self.ask("GET", f"issues/{number}/comments", params={"per_page": "100", "page": str(page)})
-            own = [each for each in found if each["body"].startswith(marker) and each["user"]["type"] == "Bot"]
+            own = [each for each in found if _is_ours(each, marker)]
             if own:
                 self.ask("PATCH", f"issues/comments/{own[0]['id']}", {"body": f"{marker}\n{body}"})
                 return
@@ -157,6 +157,11 @@ class GitHub:
         if not answer.is_success:
             raise RefusedError(f"GitHub refuses {method} {path} with {answer.status_code}: {_said(answer)}", answer)
         return answer.json() if answer.content else None
+
+
+def _is_ours(comment: dict[str, Any], marker: str) -> bool:
+    # Who wrote it may be nobody any more, and its text empty.
+    return (comment["body"] or "").startswith(marker) and (comment["user"] or {}).get("type") == "Bot"
 
 
 def of(git: Git) -> Forge:

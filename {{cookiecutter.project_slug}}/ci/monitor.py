@@ -119,7 +119,7 @@ def watch(root: Path, name: str, moment: datetime) -> Monitoring:
         alarms=alarms(windows, monitor.alarms),
         windows=windows,
         unwatched=[column for column in reference.schema.features if column not in logged],
-        promised={metric: reference.metrics[metric]["value"] for metric in [settings.gate.metric]},
+        promised={settings.gate.metric: reference.metrics[settings.gate.metric]["value"]},
         pictures=_pictures(newest, reference.profile),
         settings=monitor,
     )

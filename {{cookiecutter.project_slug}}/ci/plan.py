@@ -12,7 +12,7 @@ from ci import actions
 from ci.git import Git
 
 # What no stage reads and no service holds.
-DOCUMENTS = re.compile(r"(.*/)?[^/]+\.(md|rst|txt)|docs/.*|LICENSE|CODEOWNERS|\.github/(CODEOWNERS|ISSUE_TEMPLATE/.*)")
+DOCUMENTS = re.compile(r"(.*/)?[^/]+\.(md|rst)|docs/.*|LICENSE|CODEOWNERS|\.github/(CODEOWNERS|ISSUE_TEMPLATE/.*)")
 
 
 class Plan(BaseModel):

@@ -89,7 +89,7 @@ def write(table: pd.DataFrame, store: str, kind: str, name: str) -> None:
         # The file has its name once it is whole.
         with system.transaction, system.open(f"{root}/{kind}/{name}.parquet", "wb") as file:
             file.write(sink.getvalue())
-    except Exception as error:
+    except Exception as error:  # each cloud's client has errors of its own, here and below
         raise UserError(f"{store} cannot be written to: {_reason(error)}") from error
 
 

@@ -101,33 +101,6 @@ def verify_proposal(repository: Repository, name: str, wanted: str | None = None
     return verify.verify(repository, name, commit, _kind(branch))
 
 
-def bootstrap(repository: Repository, dry_run: bool = False) -> list[str]:
-    """Create the branch of each environment that has none; returns their names.
-
-    Raises:
-        UserError: a branch is gone that had releases; a new one would make its history, and its champion, forgotten.
-    """
-    git = repository.git
-    release.trusted_keys(git)
-    missing = [each.name for each in repository.policy.environments if git.tip(environment.branch(each.name)) is None]
-    for name in missing:
-        report = health.latest(git, name)
-        if report is not None:
-            raise UserError(
-                f"{environment.branch(name)} is gone from origin, and {report.release} was promoted there; "
-                f"restore it: `git push origin {report.commit}:refs/heads/{environment.branch(name)}`"
-            )
-    for name in missing if not dry_run else ():
-        commit = git.commit(git.write(environment.empty(name)), None, f"Create environment {name}")
-        try:
-            git.push(commit, f"refs/heads/{environment.branch(name)}")
-        except RejectedError:
-            # Somebody else created it in the meantime.
-            git.fetch()
-            repository.tip(name)
-    return missing
-
-
 def proposals(repository: Repository, name: str) -> dict[str, str]:
     """The open branches that shall be merged into an environment's, and their commits."""
     found: dict[str, str] = {}

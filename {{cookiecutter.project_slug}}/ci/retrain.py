@@ -170,7 +170,7 @@ def _git_of_nobody(clone: Path, *command: str) -> None:
 
 def _body(root: Path, clone: Path, added: list[str], verdict: str) -> str:
     """What the pull request says: why, what is new, the verdict and the report."""
-    lines = [f"New data: {', '.join(f'`{name}`' for name in added)}. The gate says: **{verdict}**.", ""]
+    lines = [f"New data: {', '.join(render.code(name) for name in added)}. The gate says: **{verdict}**.", ""]
     if (root / CAUSE).exists():
         found = monitor.Monitoring.model_validate_json((root / CAUSE).read_text())
         if found.alarms:

@@ -104,10 +104,10 @@ def as_served(root: Path, version: Version) -> Iterator[str]:
     Raises:
         TrialError: something does not hold.
     """
-    settings, rows, truth = _known(root)
-    if any(each.needs_image for each in settings.environments):
+    if any(each.needs_image for each in project.read(root).environments):
         yield from tried(root, image.build(root, version))
         return
+    settings, rows, truth = _known(root)
     allowed = max(each.ready_seconds for each in settings.environments)
     with _serving(version, allowed) as url, httpx.Client(base_url=url, timeout=30) as client:
         yield from _answers(client, version, settings, rows, truth)

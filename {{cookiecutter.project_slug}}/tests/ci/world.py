@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from ci import deploy, promote, record, release, signing
+from ci import bootstrap, deploy, promote, record, release, signing
 from ci.git import Git
 from ci.outcome import Outcome
 from ci.repository import Repository
@@ -165,7 +165,7 @@ class World:
 
     def bootstrap(self) -> list[str]:
         """Create the environments' branches."""
-        return promote.bootstrap(self.opened())
+        return bootstrap.bootstrap(self.opened())
 
     def promote(self, name: str, wanted: str | None = None, root: Path | None = None) -> Outcome:
         """Promote, as the command does."""

@@ -1,0 +1,35 @@
+"""Creates the branches of environments, once; what comes onto them afterwards is promoted."""
+
+from __future__ import annotations
+
+from ci import environment, health, release
+from ci.errors import UserError
+from ci.git import RejectedError
+from ci.repository import Repository
+
+
+def bootstrap(repository: Repository, dry_run: bool = False) -> list[str]:
+    """Create the branch of each environment that has none; returns their names.
+
+    Raises:
+        UserError: a branch is gone that had releases; a new one would make its history, and its champion, forgotten.
+    """
+    git = repository.git
+    release.trusted_keys(git)
+    missing = [each.name for each in repository.policy.environments if git.tip(environment.branch(each.name)) is None]
+    for name in missing:
+        report = health.latest(git, name)
+        if report is not None:
+            raise UserError(
+                f"{environment.branch(name)} is gone from origin, and {report.release} was promoted there; "
+                f"restore it: `git push origin {report.commit}:refs/heads/{environment.branch(name)}`"
+            )
+    for name in missing if not dry_run else ():
+        commit = git.commit(git.write(environment.empty(name)), None, f"Create environment {name}")
+        try:
+            git.push(commit, f"refs/heads/{environment.branch(name)}")
+        except RejectedError:
+            # Somebody else created it in the meantime.
+            git.fetch()
+            repository.tip(name)
+    return missing
