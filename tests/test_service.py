@@ -29,6 +29,7 @@ from tests.conftest import UV, make, tool
 pytestmark = pytest.mark.xdist_group("golden path")
 
 READY_SECONDS = 60
+WRITTEN_SECONDS = 30
 APRIL = pq.read_table(ROOT / "ci" / "batches" / "2013-04.parquet")
 SCORE_APRIL = """
 import json, sys
@@ -171,21 +172,27 @@ def test_answers_are_written_down_under_the_callers_id(server: Server, rows: lis
     answer = server.client.post("/predict_batch", json=body, headers={"x-request-id": "flight-7"})
     assert answer.headers["x-request-id"] == "flight-7"
     assert server.client.post("/predict", json={"row": {}}, headers={"x-request-id": "no id\\"}).status_code == 400
-    lines = [line for line in written(server) if line["request"] == "flight-7"]
+    # A request's own line is the last that is written of it.
+    lines = [line for line in written(server, {"request": "flight-7", "status": 200}) if line["request"] == "flight-7"]
     answers, requests = [line for line in lines if "row" in line], [line for line in lines if "status" in line]
     assert [line["row"] for line in answers] == [0, 1, 2]
     assert [line["score"] for line in answers] == answer.json()["scores"]
     assert [line["input.carrier"] for line in answers] == [row["carrier"] for row in rows[:3]]
     assert {line["release"] for line in answers} == {answer.json()["release"]}
     assert [(line["route"], line["status"]) for line in requests] == [("/predict_batch", 200)]
-    assert 400 in {line.get("status") for line in written(server)}
+    assert written(server, {"status": 400})
 
 
-def written(server: Server) -> list[dict[str, Any]]:
-    """All that the service has written down, a moment after it answered."""
-    time.sleep(0.5)
-    paths = sorted(server.log.with_name("predictions").glob("*.jsonl"))
-    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+def written(server: Server, awaited: dict[str, Any]) -> list[dict[str, Any]]:
+    """All that the service has written down, once a line that holds what is awaited is among it."""
+    give_up = time.monotonic() + WRITTEN_SECONDS
+    while time.monotonic() < give_up:
+        texts = [path.read_text() for path in sorted(server.log.with_name("predictions").glob("*.jsonl"))]
+        lines = [json.loads(line) for text in texts for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        if any(awaited.items() <= line.items() for line in lines):
+            return lines
+        time.sleep(0.05)
+    raise AssertionError(f"nothing like {awaited} was written down in {WRITTEN_SECONDS:g} seconds")
 
 
 def test_openapi_shows_the_columns(server: Server, rows: list[dict[str, Any]]) -> None:
