@@ -20,7 +20,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(if $(findstring .uv/,$(UV)),.uv/bin/uv) ## Install what developing the template needs into .venv
+setup: $(filter .uv/bin/uv,$(UV)) ## Install what developing the template needs into .venv
 	@$(UV) sync --locked --quiet
 
 .uv/bin/uv:
