@@ -18,7 +18,7 @@ from sklearn import datasets
 
 from ci.bake import bake
 from ci.shell import CommandError, run
-from tests.conftest import OF_THIS_PROJECT, clone, make, tool
+from tests.conftest import OF_THIS_TABLE, clone, make, tool
 from tests.test_service import serving
 
 SCORE = """
@@ -155,7 +155,7 @@ def test_the_projects_checks_and_tests_fit_the_table(ready: Path, tmp_path: Path
     make("repro", cwd=project)
     run("git", "add", "--all", cwd=project)
     make("check", cwd=project)
-    assert " passed" in make("test", OF_THIS_PROJECT, cwd=project).splitlines()[-1]
+    assert " passed" in make("test", OF_THIS_TABLE, cwd=project).splitlines()[-1]
     make("report", "card", cwd=project)
     assert "rmse" in (project / "build/report/report.md").read_text()
 

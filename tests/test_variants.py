@@ -8,7 +8,7 @@ import pytest
 
 from ci.bake import bake, variants
 from ci.shell import run
-from tests.conftest import OF_THIS_PROJECT, make, tool
+from tests.conftest import OF_THESE_ANSWERS, make, tool
 
 # The DVC plug-in that a variant's storage needs.
 PLUGIN = {"s3-mit": "dvc_s3", "ssh-proprietary": "dvc_ssh"}
@@ -25,7 +25,7 @@ def test_a_variant_passes_its_own_checks_and_tests(variant: str, tmp_path: Path)
     make("setup", cwd=project)
     assert tool(project, "python", "-c", f"import {PLUGIN.get(variant, 'dvc')}").returncode == 0
     make("check", cwd=project)
-    assert " passed" in make("test", TESTS.get(variant, OF_THIS_PROJECT), cwd=project).splitlines()[-1]
+    assert " passed" in make("test", TESTS.get(variant, OF_THESE_ANSWERS), cwd=project).splitlines()[-1]
     assert run("git", "diff", "--stat", cwd=project) == ""
 
 
