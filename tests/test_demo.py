@@ -11,7 +11,6 @@ import pytest
 from ci.bake import export
 from ci.shell import run
 
-
 # The demo's beginning, up to what training finds. What comes after it is the same again.
 BEGINNING = """
 from ci.demo import generated, train
