@@ -16,10 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ci import worth
 from ci.errors import UserError
 from ci.project import LOWER_IS_BETTER, Gate
-from ci.result import Difference, Measured, Result, Rule, SliceDifference, Verdict
+from ci.result import Difference, Measured, Result, Rule, SliceDifference, Verdict, Worth
 from pipeline import metrics
+from pipeline.decision import Policy
 from pipeline.schema import Task
 from pipeline.tasks import MEASURES, Measures
 from pipeline.tasks.scores import Labels
@@ -36,6 +38,7 @@ class Evaluation:
     `labels` is 0 or 1, the number of a class or a value, `clusters` numbers the rows that share their luck; both of
     shape (rows,). `slices` holds the values of each slicing column, shape (rows,) each. `trivial` is what the trivial
     baseline says of every row, from the challenger's training data. `digest` is the hash of the evaluation set.
+    `policy` is what is decided by the scores, and what that pays.
     """
 
     labels: Labels
@@ -47,6 +50,7 @@ class Evaluation:
     seed: int
     digest: str
     task: Task = "binary"
+    policy: Policy | None = None
 
     @property
     def measures(self) -> Measures:
@@ -94,6 +98,9 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
         single = "label" if evaluation.task == "regression" else "class"
         raise UserError(f"the evaluation set holds a single {single}: nothing was judged")
     rules = _absolute_rules(evaluation, challenger, gate)
+    decided = _worth(evaluation, challenger, gate)
+    if decided:
+        rules.append(_worth_rule(decided))
     everything = np.ones(len(evaluation.labels), dtype=bool)
     ours = _drawn(evaluation, everything, challenger, gate)
     difference, slices, serving = None, [], None
@@ -125,6 +132,10 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
         champion_metrics=serving,
         latency_ms=challenger.latency_ms,
         model_bytes=challenger.size,
+        thresholds=evaluation.policy.thresholds() if evaluation.policy else [],
+        worth=decided,
+        champion_worth=_worth(evaluation, champion, gate) if champion else None,
+        worth_difference=_worth_difference(evaluation, (challenger, champion), gate) if champion else None,
     )
 
 
@@ -189,6 +200,24 @@ def _difference(
     )
 
 
+def _worth(evaluation: Evaluation, candidate: Candidate, gate: Gate) -> Worth | None:
+    """What is decided by a model's scores is worth so much; None if nothing is."""
+    policy, labels = evaluation.policy, evaluation.labels
+    if policy is None:
+        return None
+    drawn = metrics.draws(labels, evaluation.clusters, gate.resamples, evaluation.seed)
+    return worth.estimate(policy, labels, policy.choose(candidate.scores), drawn, gate.confidence)
+
+
+def _worth_difference(evaluation: Evaluation, pair: Pair, gate: Gate) -> Measured | None:
+    policy, labels = evaluation.policy, evaluation.labels
+    if policy is None:
+        return None
+    drawn = metrics.draws(labels, evaluation.clusters, gate.resamples, evaluation.seed)
+    chosen = (policy.choose(pair[0].scores), policy.choose(pair[1].scores))
+    return worth.difference(policy, labels, chosen, drawn, gate.confidence)
+
+
 def _slice_differences(evaluation: Evaluation, pair: Pair, gate: Gate) -> list[SliceDifference]:
     inside = [
         (column, str(value), values == value)
@@ -239,6 +268,17 @@ def _floor_rule(name: str, value: float, floor: float) -> Rule:
         value=_finite(value),
         limit=floor,
         sentence=f"{name} {value:.4g} {words} the floor {floor:g}",
+    )
+
+
+def _worth_rule(found: Worth) -> Rule:
+    """Decisions must not be worth less, beyond chance, than what would be done without any model."""
+    return Rule(
+        name="worth of the decisions",
+        holds=found.gain.high >= 0,
+        value=_finite(found.gain.value),
+        limit=0,
+        sentence=found.sentence,
     )
 
 

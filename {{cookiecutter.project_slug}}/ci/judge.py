@@ -61,6 +61,7 @@ def compare(revision: Revision, champion: Revision | None, settings: project.Pro
         seed=params.evaluate.seed,
         task=schema.task,
         digest=hashlib.sha256(content).hexdigest(),
+        policy=project.policy(settings.decision, schema),
     )
     challenger = _candidate(revision, table, schema, "challenger", settings.trusted_types)
     serving = _candidate(champion, table, schema, "champion", settings.trusted_types) if champion else None

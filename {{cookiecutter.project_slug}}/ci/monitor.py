@@ -14,10 +14,12 @@ from pydantic import BaseModel
 from ci import drift, environment, predictions, project, signals
 from ci.errors import UserError
 from ci.git import REMOTE, Git
+from ci.result import Worth
 from ci.revision import Revision, resolve
 from ci.run import run
 from ci.signals import AT_ONCE, Kind, Reference, Signal
 from pipeline import profile
+from pipeline.decision import Decision, Policy
 from pipeline.params import Params
 from pipeline.persistence import ModelFacts
 from pipeline.schema import Schema, cast, problems
@@ -37,6 +39,7 @@ class Window(BaseModel):
     requests: int
     enough: bool
     signals: list[Signal]
+    worth: Worth | None = None
 
 
 class Alarm(BaseModel):
@@ -77,6 +80,12 @@ class Monitoring(BaseModel):
     def exit_code(self) -> int:
         """0 if all is well, 3 if there is an alarm."""
         return ALARM if self.alarms else 0
+
+
+class Decided(BaseModel):
+    """What project.yaml says is decided; the rest of it may have another form in an old release."""
+
+    decision: Decision | None = None
 
 
 def watch(root: Path, name: str, moment: datetime) -> Monitoring:
@@ -154,15 +163,22 @@ def _reference(root: Path, name: str) -> Reference:
     if tip and release is None:
         raise UserError(f"nothing was promoted to {name} yet, so there is nothing to watch")
     revision = Revision(root, release.commit if release else None)
+    schema = revision.settings("schema.yaml", Schema)
     return Reference(
         release=release.release if release else "the working tree",
         created=release.created if release else None,
         model=revision.facts(FACTS, ModelFacts).sha256,
-        schema=revision.settings("schema.yaml", Schema),
+        schema=schema,
+        policy=_policy(revision, schema),
         evaluate=revision.settings("params.yaml", Params).evaluate,
         profile=revision.facts(PROFILE, profile.Profile),
         metrics=json.loads(revision.output(METRICS)),
     )
+
+
+def _policy(revision: Revision, schema: Schema) -> Policy | None:
+    """What the release decides by, whatever else the project.yaml of that time has."""
+    return project.policy(revision.settings("project.yaml", Decided).decision, schema)
 
 
 def _between(table: pd.DataFrame, span: tuple[datetime, datetime]) -> pd.DataFrame:
@@ -179,8 +195,8 @@ def _window(
     rules: tuple[Reference, project.Project],
 ) -> tuple[Window, list[drift.Moved]]:
     reference, settings = rules
-    monitor = settings.monitor
-    found, labelled, moved = signals.of_requests(requests, monitor), 0, list[drift.Moved]()
+    monitor, labelled, moved, worth = settings.monitor, 0, list[drift.Moved](), None
+    found = signals.of_requests(requests, monitor)
     enough = len(answers) >= monitor.least_rows
     if not answers.empty:
         inputs, wrong = _inputs(answers, reference.schema)
@@ -197,6 +213,8 @@ def _window(
         labelled = len(joined)
         if labelled >= monitor.least_rows:
             found += signals.of_labels(joined, reference, settings)
+            if worth := signals.worth_of(joined, reference, monitor.least_rows):
+                found.append(signals.of_worth(worth))
     window = Window(
         since=span[0],
         until=span[1],
@@ -205,6 +223,7 @@ def _window(
         requests=len(requests),
         enough=enough,
         signals=found,
+        worth=worth,
     )
     return window, moved
 

@@ -35,6 +35,7 @@ SERVED = [
     "project.yaml",
     "schema.yaml",
     "pipeline/__init__.py",
+    "pipeline/decision.py",
     "pipeline/encode.py",
     "pipeline/model.py",
     "pipeline/params.py",
@@ -55,10 +56,10 @@ def package(root: Path) -> Version:
 
     Raises:
         UserError: dvc.lock is missing, the model in the working tree is not the one that it names, or a column that the
-            service is not to write down does not exist.
+            service is not to write down, or a label that it is to decide about, does not exist.
     """
     lock.require(root, SERVED)
-    _require_redacted(root)
+    _require_settings_of_the_schema(root)
     facts: dict[str, Any] = {
         "model": hashlib.sha256((root / MODEL).read_bytes()).hexdigest(),
         "data": lock.locked(root)["data/raw"],
@@ -98,9 +99,11 @@ def _built(root: Path, tag: str) -> Path:
     return store / "bentos" / name / version
 
 
-def _require_redacted(root: Path) -> None:
+def _require_settings_of_the_schema(root: Path) -> None:
+    schema, settings = Revision(root, None).settings("schema.yaml", Schema), project.read(root)
+    project.policy(settings.decision, schema)
     try:
-        logged(Revision(root, None).settings("schema.yaml", Schema), project.read(root).log.redact)
+        logged(schema, settings.log.redact)
     except ValueError as error:
         raise UserError(str(error)) from error
 

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ci.errors import UserError
 from ci.record import ImageName
+from pipeline.decision import Decision, Policy
+from pipeline.decision import policy as bound
+from pipeline.schema import Schema
 
 MetricName = Literal[
     "roc_auc", "average_precision", "log_loss", "brier",
@@ -129,6 +132,7 @@ class Project(_Block):
     monitor: Monitor
     trusted_types: list[str]
     gate: Gate
+    decision: Decision | None = None
     pull_requests: PullRequests
     environments: list[Environment] = Field(min_length=1)
     card: Card
@@ -143,6 +147,18 @@ class Project(_Block):
             if environment.runner == "cluster" and environment.url is None:
                 raise ValueError(f"{environment.name} runs in a cluster and needs a url, to be asked what serves there")
         return environments
+
+
+def policy(decision: Decision | None, schema: Schema) -> Policy | None:
+    """What is decided about rows of a schema, and what that pays; None if nothing is.
+
+    Raises:
+        UserError: the decision is about other labels than the schema has.
+    """
+    try:
+        return bound(decision, schema)
+    except ValueError as error:
+        raise UserError(f"project.yaml: decision: {error}") from error
 
 
 def read(root: Path) -> Project:

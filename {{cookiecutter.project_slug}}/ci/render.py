@@ -13,6 +13,7 @@ from ci.card import Card
 from ci.ledger import Entry
 from ci.monitor import Monitoring
 from ci.report import Report
+from ci.result import Measured
 from ci.signals import AT_ONCE
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -78,6 +79,12 @@ def measured(value: object) -> str:
     return "-" if found is None else f"{found:.4f} ({getattr(value, 'low', 0):.4f} to {getattr(value, 'high', 0):.4f})"
 
 
+def money(found: Measured) -> str:
+    """What decisions are worth, with its interval, to three digits or to whole units."""
+    places = 0 if max(abs(found.low), abs(found.high)) >= 100 else 2
+    return f"{found.value:,.{places}f} ({found.low:,.{places}f} to {found.high:,.{places}f})"
+
+
 def picture(svg: str) -> Markup:
     """An SVG that Vega drew, which escapes the text that it is given."""
     return Markup(svg)  # noqa: S704
@@ -105,5 +112,5 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"code": code, "measured": measured, "picture": picture}
+    environment.filters |= {"code": code, "measured": measured, "money": money, "picture": picture}
     return environment

@@ -32,6 +32,29 @@ class Measured(BaseModel):
     high: float
 
 
+class Worth(BaseModel):
+    """What decisions are worth, per 1,000 rows.
+
+    `always` is the action that would be worth most if it were taken for every row; `gain` is what the decisions are
+    worth beyond that, which is what the model is for.
+    """
+
+    unit: str
+    worth: Measured
+    always: str
+    always_worth: float
+    gain: Measured
+
+    @property
+    def sentence(self) -> str:
+        """For a person."""
+        found = self.gain
+        return (
+            f"1,000 decisions are worth {self.worth.value:,.0f} {self.unit}, which is {found.value:+,.0f} "
+            f"({found.low:+,.0f} to {found.high:+,.0f}) against always {self.always!r}"
+        )
+
+
 class Difference(BaseModel):
     """Challenger minus champion, positive where the challenger is better, with its interval."""
 
@@ -70,6 +93,11 @@ class Result(BaseModel):
     champion_metrics: dict[str, Measured] | None
     latency_ms: float
     model_bytes: int
+    # By `decision` of project.yaml, if there is one.
+    thresholds: list[tuple[float, str]] = []
+    worth: Worth | None = None
+    champion_worth: Worth | None = None
+    worth_difference: Measured | None = None
 
     @property
     def exit_code(self) -> int:

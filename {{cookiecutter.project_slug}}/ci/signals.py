@@ -7,19 +7,24 @@ from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel
 
-from ci import drift, project
+from ci import drift, project, worth
 from ci.project import LOWER_IS_BETTER
+from ci.result import Worth
 from pipeline import data, metrics, profile
+from pipeline.decision import Policy
 from pipeline.params import Evaluate
 from pipeline.schema import Schema
 from pipeline.tasks import MEASURES
 from pipeline.tasks.scores import Floats
 
 RESAMPLES = 200
-Kind = Literal["schema", "refused", "silence", "age", "drift", "performance", "calibration", "latency", "errors"]
+Kind = Literal[
+    "schema", "refused", "silence", "age", "drift", "performance", "calibration", "worth", "latency", "errors"
+]
 # What is wrong with certainty needs no second window.
 AT_ONCE: tuple[Kind, ...] = ("schema", "refused", "silence", "age")
 
@@ -44,6 +49,7 @@ class Reference:
     created: datetime | None
     model: str
     schema: Schema
+    policy: Policy | None
     evaluate: Evaluate
     profile: profile.Profile
     metrics: dict[str, Any]
@@ -89,9 +95,7 @@ def of_labels(joined: pd.DataFrame, reference: Reference, settings: project.Proj
         return []
     value = measures.measure(labels, scored)[name]
     params = reference.evaluate.model_copy(update={"resamples": RESAMPLES})
-    clusters = joined["time"].dt.floor("D").factorize()[0].astype(np.int64)
-    by = clusters if clusters.max() else np.arange(len(joined), dtype=np.int64)
-    low, high = metrics.intervals(measures, labels, scored, by, params)[name]
+    low, high = metrics.intervals(measures, labels, scored, _days(joined), params)[name]
     promised = reference.metrics[name]
     worse = (value - promised["value"]) * (1 if name in LOWER_IS_BETTER else -1)
     # Both values are estimates from rows of their own, so their uncertainties add up as squares do.
@@ -106,6 +110,37 @@ def of_labels(joined: pd.DataFrame, reference: Reference, settings: project.Proj
         said = f"the calibration error is {error:.3f}"
         found.append(_limited("calibration", "calibration error", error, settings.gate.calibration_error, said))
     return found
+
+
+def worth_of(joined: pd.DataFrame, reference: Reference, least_rows: int) -> Worth | None:
+    """What was decided about rows with labels, `joined`, is worth; None if nothing was, or about too few rows.
+
+    The same model may have served in an earlier release with other actions; what was decided then is left out.
+    """
+    policy = reference.policy
+    if policy is None or "decision" not in joined:
+        return None
+    rows = joined[joined["decision"].isin(policy.actions)]
+    labels = data.labels(rows, reference.schema).to_numpy()
+    if len(rows) < least_rows or labels.min() == labels.max():
+        return None
+    chosen = rows["decision"].map(policy.actions.index).to_numpy(dtype=np.int64)
+    draws = metrics.draws(labels, _days(rows), RESAMPLES, reference.evaluate.seed)
+    return worth.estimate(policy, labels, chosen, draws, reference.evaluate.confidence)
+
+
+def of_worth(found: Worth) -> Signal:
+    """Whether the decisions are worth less, beyond chance, than what would be done without any model."""
+    raised = not found.gain.high >= 0
+    return Signal(
+        kind="worth", name="decisions", value=found.gain.value, limit=0, raised=raised, sentence=found.sentence
+    )
+
+
+def _days(rows: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """The day of each row, as a number from 0; of a single day, each row by itself."""
+    days = rows["time"].dt.floor("D").factorize()[0].astype(np.int64)
+    return days if days.max() else np.arange(len(rows), dtype=np.int64)
 
 
 def of_silence(

@@ -193,7 +193,8 @@ def _truth(root: Path, table: pd.DataFrame, schema: Schema) -> dict[str, list[An
     facts = persistence.ModelFacts.model_validate_json((root / "models/model.json").read_bytes())
     content = (root / "models/model.skops").read_bytes()
     fitted = persistence.load(content, facts, project.read(root).trusted_types)
-    return to_answers(model.score(fitted, data.features(cast(table, schema.features), schema)), schema)
+    scores = model.score(fitted, data.features(cast(table, schema.features), schema))
+    return to_answers(scores, schema, project.policy(project.read(root).decision, schema))
 
 
 def _version(client: httpx.Client, version: Version) -> str:

@@ -19,6 +19,7 @@ from pydantic import (
     create_model,
 )
 
+from pipeline.decision import Policy
 from pipeline.schema import Column, Label, Schema, cast
 
 # The longest value of an open category, and the longest text.
@@ -54,11 +55,11 @@ def requests(schema: Schema, batch_rows: int) -> tuple[type[bentoml.IODescriptor
     )
 
 
-def answers(schema: Schema) -> tuple[type[bentoml.IODescriptor], type[bentoml.IODescriptor]]:
+def answers(schema: Schema, policy: Policy | None) -> tuple[type[bentoml.IODescriptor], type[bentoml.IODescriptor]]:
     """The forms of the answer to a single and to a batch request.
 
-    `score` of two classes, `label` and `scores` by class of more, `prediction` of a regression; a batch has lists of
-    them, in the order of the rows. Both name the release.
+    `score` of two classes, `label` and `scores` by class of more, `prediction` of a regression, and the `decision`
+    where something is decided; a batch has lists of them, in the order of the rows. Both name the release.
     """
     release: Any = (str, Field(description="The release that answered"))
     one: dict[str, Any]
@@ -73,6 +74,8 @@ def answers(schema: Schema) -> tuple[type[bentoml.IODescriptor], type[bentoml.IO
             }
         case "regression":
             one = {"prediction": (float, f"What {schema.target} is expected to be")}
+    if policy:
+        one["decision"] = (Literal[tuple(policy.actions)], f"The action that pays most in the mean, in {policy.unit}")
     single: dict[str, Any] = {name: (kind, Field(description=meaning)) for name, (kind, meaning) in one.items()}
     batch: dict[str, Any] = {
         plural(name): (list[kind], Field(description=f"{meaning}, for each row"))  # type: ignore[valid-type]
@@ -84,19 +87,23 @@ def answers(schema: Schema) -> tuple[type[bentoml.IODescriptor], type[bentoml.IO
     )
 
 
-def to_answers(scores: npt.NDArray[np.float64], schema: Schema) -> dict[str, list[Any]]:
+def to_answers(scores: npt.NDArray[np.float64], schema: Schema, policy: Policy | None) -> dict[str, list[Any]]:
     """What the model says of rows, by the fields of a batch's answer, without the release."""
+    found: dict[str, list[Any]]
     match schema.task:
         case "binary":
-            return {"scores": scores.tolist()}
+            found = {"scores": scores.tolist()}
         case "multiclass":
             names = [str(name) for name in schema.classes]
-            return {
+            found = {
                 "labels": [schema.classes[code] for code in scores.argmax(axis=1)],
                 "scores": [dict(zip(names, row, strict=True)) for row in scores.tolist()],
             }
         case "regression":
-            return {"predictions": scores.tolist()}
+            found = {"predictions": scores.tolist()}
+    if policy:
+        found["decisions"] = [policy.actions[action] for action in policy.choose(scores)]
+    return found
 
 
 def plural(name: str) -> str:

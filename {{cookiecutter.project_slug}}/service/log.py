@@ -215,8 +215,8 @@ class PredictionLog:
         self.columns = {name: schema.features[name].type for name in logged(schema, settings["redact"])}
         self.options = {"sink": sink, "release": release, "model": model}
 
-    def write(self, table: pd.DataFrame, scores: npt.NDArray[np.float64]) -> None:
-        """Have rows and their scores written down, or the share of the requests that is asked for."""
+    def write(self, table: pd.DataFrame, scores: npt.NDArray[np.float64], decisions: list[str] | None = None) -> None:
+        """Have rows, their scores and what was decided written down, or the share of the requests that is asked for."""
         if random.random() >= self.share:  # noqa: S311 - a sample
             return
         try:
@@ -226,6 +226,8 @@ class PredictionLog:
                     numeric = kind in ("integer", "number", "boolean", "text")
                     record.log(values.tolist(), f"input.{name}", "feature", "numerical" if numeric else "categorical")
                 record.log(scores.tolist(), "score", "prediction", "numerical")
+                if decisions is not None:
+                    record.log(decisions, "decision", "prediction", "categorical")
         except Exception as error:  # a prediction is worth more than its line
             self.sink.lose(len(table), type(error).__name__)
 

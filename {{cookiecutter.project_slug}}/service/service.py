@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from pipeline import model, persistence
+from pipeline.decision import Decision, policy
 from pipeline.schema import Schema
 from service.contract import answers, plural, requests, to_answers, to_table
 from service.limits import RequestLimits, TooLargeError, end_with_parent
@@ -28,7 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = yaml.safe_load((ROOT / "project.yaml").read_text())
 SCHEMA = Schema.model_validate(yaml.safe_load((ROOT / "schema.yaml").read_text()))
 SingleRequest, BatchRequest = requests(SCHEMA, PROJECT["service"]["batch_rows"])
-Prediction, Predictions = answers(SCHEMA)
+POLICY = policy(Decision.model_validate(PROJECT["decision"]) if PROJECT.get("decision") else None, SCHEMA)
+Prediction, Predictions = answers(SCHEMA, POLICY)
 
 
 @functools.cache
@@ -85,9 +87,10 @@ class Model:
     def _answers(self, rows: list[BaseModel]) -> dict[str, list[Any]]:
         table = to_table(rows, SCHEMA)
         scores = model.score(self.pipeline, table)
+        found = to_answers(scores, SCHEMA, POLICY)
         if self.log:
-            self.log.write(table, scores)
-        return to_answers(scores, SCHEMA)
+            self.log.write(table, scores, found.get("decisions"))
+        return found
 
 
 # The first is the outermost: what the limits refuse is written down too.

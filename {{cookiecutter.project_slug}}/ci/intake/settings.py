@@ -118,7 +118,7 @@ def _estimator(table: Table) -> tuple[str, dict[str, Any]]:
 
 
 def gate_text(table: Table, before: str) -> str:
-    """project.yaml with the gate's rules for the task; everything else is left as it is."""
+    """project.yaml with the gate's rules for the task, and nothing decided; everything else is left as it is."""
     schema = table.schema
     floors: dict[str, float]
     match schema.task:
@@ -133,7 +133,9 @@ def gate_text(table: Table, before: str) -> str:
     error = 0.05 + 0.8 * (_bins(table) / max(1, table.test_rows)) ** 0.5
     limits = {"error": round(error, 2), "overlap": round(min(1.0, 0.01 + table.division.duplicates), 2)}
     block = _render("gate.yaml.jinja", task=schema.task, metric=metric, margin=margin, floors=floors, **limits)
-    return re.sub(r"^gate:\n(?:  .*\n|\n(?=  ))*", lambda _: block, before, flags=re.MULTILINE)
+    text = re.sub(r"^gate:\n(?:  .*\n|\n(?=  ))*", lambda _: block, before, flags=re.MULTILINE)
+    # What was decided was about the labels of the table before.
+    return re.sub(r"^decision:.*\n(?:  .*\n|\n(?=  ))*", "decision: null\n", text, flags=re.MULTILINE)
 
 
 def plots_text(schema: Schema, before: str) -> str:

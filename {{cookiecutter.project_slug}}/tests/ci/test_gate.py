@@ -12,6 +12,7 @@ from ci import gate
 from ci.errors import UserError
 from ci.project import Gate
 from ci.result import Result
+from pipeline.decision import Policy
 from tests.ci.gate_study import MARGIN, simulate
 
 RANDOM = np.random.default_rng(3)
@@ -122,6 +123,42 @@ def test_a_slice_that_suffers_is_caught_while_the_whole_improves() -> None:
     assert result.difference.difference > 0
     assert not result.passes
     assert [rule.name for rule in result.rules if not rule.holds] == ["slice group = small"]
+
+
+DECIDED = replace(EVALUATION, policy=Policy("USD", ["wait", "act"], np.array([[0.0, 0.0], [-30.0, 60.0]])))
+
+
+def test_decisions_are_worth_what_their_labels_pay() -> None:
+    """The worth is that of the rows themselves; beside it stand the best single action and the champion's decisions."""
+    result = gate.judge(DECIDED, GOOD, MEDIUM, SETTINGS)
+    assert result.worth
+    assert result.champion_worth
+    assert result.worth_difference
+    acted = GOOD.scores > 1 / 3
+    paid = np.where(EVALUATION.labels == 1, 60, -30) * acted
+    always = np.where(EVALUATION.labels == 1, 60, -30)
+    assert result.worth.worth.value == pytest.approx(paid.mean() * 1000)
+    assert (result.worth.always, result.worth.always_worth) == ("act", pytest.approx(always.mean() * 1000))
+    assert result.worth.gain.value == pytest.approx((paid - always).mean() * 1000)
+    assert result.worth.gain.low < result.worth.gain.value < result.worth.gain.high
+    assert result.worth_difference.low > 0
+    assert result.worth_difference.value == pytest.approx(result.worth.worth.value - result.champion_worth.worth.value)
+    assert result.thresholds == [(0.0, "wait"), (pytest.approx(1 / 3), "act")]
+    assert gate.judge(EVALUATION, GOOD, MEDIUM, SETTINGS).worth is None
+
+
+def test_decisions_that_lose_against_no_model_block() -> None:
+    """A model that ranks well and says too much acts where it should not: always waiting would be worth more."""
+    costly = replace(DECIDED, policy=Policy("USD", ["wait", "act"], np.array([[0.0, 0.0], [-60.0, 20.0]])))
+    sure = replace(GOOD, scores=GOOD.scores**0.2)
+    loose = SETTINGS.model_copy(update={"calibration_error": 1, "floors": {}})
+    result = gate.judge(costly, sure, None, loose)
+    assert not result.passes
+    [rule] = [rule for rule in result.rules if rule.name == "worth of the decisions"]
+    assert not rule.holds
+    assert rule.sentence in result.reasons
+    assert rule.sentence.startswith("1,000 decisions are worth -")
+    assert gate.judge(costly, GOOD, None, loose).passes
 
 
 @pytest.mark.parametrize("score", [np.nan, np.inf, -0.1, 1.1])

@@ -18,11 +18,13 @@ from scipy import stats
 
 from ci import monitor, predictions, render
 from ci.errors import UserError
+from ci.project import policy, read
 from ci.signals import Kind, Signal
 from pipeline import data, model, persistence, profile
 from pipeline.params import Params
 from pipeline.schema import Schema, cast
 from pipeline.stages import evaluate, files, prepare, train, validate
+from service.contract import to_answers
 from tests.ci.monitor_study import MOVED, simulate
 from tests.ci.test_commands import ci
 from tests.conftest import PROJECT, TASK, make_table, numeric_feature
@@ -89,6 +91,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory, schema: Schema, params: Pa
     (root / files.RAW).mkdir(parents=True)
     settings = yaml.safe_load((PROJECT / "project.yaml").read_text())
     settings["monitor"] |= RULES
+    # Whatever the project itself decides.
+    first, *others = schema.classes or [None]
+    pays = {"wait": dict.fromkeys(schema.classes, 0), "act": {first: -1} | dict.fromkeys(others, 1)}
+    settings["decision"] = {"unit": "USD", "payoffs": pays} if others else None
     (root / "project.yaml").write_text(yaml.safe_dump(settings))
     (root / "schema.yaml").write_text(yaml.safe_dump(schema.model_dump(exclude_defaults=True), sort_keys=False))
     split = {"by": "random", "test_fraction": 0.25}
@@ -122,9 +128,12 @@ def traffic(root: Path, schema: Schema, change: Any = None, labels: Any = None, 
     common = {"time": times, "request": ids}
     texts = {name: profile.words(rows[name]) for name, column in schema.features.items() if column.type == "text"}
     inputs = rows.assign(**texts).rename(columns=lambda name: f"input.{name}")
-    scores = pd.Series(model.score(fitted, rows).tolist(), index=rows.index)
+    found = model.score(fitted, rows)
+    scores = pd.Series(found.tolist(), index=rows.index)
+    answers = to_answers(found, schema, policy(read(root).decision, schema))
+    actions = {"decision": answers["decisions"]} if "decisions" in answers else {}
     predictions.write(
-        inputs.assign(**common, row=0, model=facts.sha256, score=scores),
+        inputs.assign(**common, **actions, row=0, model=facts.sha256, score=scores),
         str(root / "store/production"),
         "answers",
         "20260501",
@@ -180,6 +189,21 @@ def test_labels_that_contradict_the_model_are_an_alarm(project: Path, schema: Sc
     traffic(project, schema, labels=lambda labels: labels.sample(frac=1, random_state=1).reset_index(drop=True))
     metric = yaml.safe_load((project / "project.yaml").read_text())["gate"]["metric"]
     assert ("performance", metric) in found(project)
+
+
+def test_decisions_are_watched_by_what_they_are_worth(project: Path, schema: Schema) -> None:
+    """Each window with labels tells what its decisions were worth; less than without a model is an alarm."""
+    decides = TASK != "regression"
+    traffic(project, schema)
+    windows = monitor.watch(project, "production", NOW).windows
+    assert [each.worth is not None for each in windows] == [decides] * len(windows)
+    assert all(each.worth.gain.low <= each.worth.gain.value <= each.worth.gain.high for each in windows if each.worth)
+    swapped = dict(zip(schema.classes, reversed(schema.classes), strict=True))
+    traffic(project, schema, labels=lambda labels: labels.map(swapped) if swapped else -labels)
+    assert (("worth", "decisions") in found(project)) == decides
+    result = monitor.watch(project, "production", NOW)
+    assert ("What the decisions are worth, per 1,000 rows" in render.monitor_markdown(result)) == decides
+    assert ("What the decisions are worth" in render.monitor_html(result)) == decides
 
 
 @pytest.mark.parametrize(("status", "kind"), [(500, "errors"), (400, "refused")])

@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from pipeline import data
+from pipeline.decision import Policy
 from pipeline.schema import Column, Schema, validate
-from service.contract import row_model, to_table
+from service.contract import answers, row_model, to_answers, to_table
 
 COLUMNS = {
     "count": Column(type="integer", minimum=0, maximum=10, example=3),
@@ -80,6 +81,19 @@ def test_a_missing_column_is_refused_by_name(column: str) -> None:
     with pytest.raises(ValidationError) as refused:
         parse({name: value for name, value in GOOD.items() if name != column})
     assert refused.value.errors()[0] | {"type": "missing", "loc": (column,)} == refused.value.errors()[0]
+
+
+POLICY = Policy("USD", ["wait", "act"], np.array([[0.0, 0.0], [-1.0, 1.0]]))
+
+
+def test_an_answer_says_what_to_do() -> None:
+    """Where something is decided, each answer has the action beside the score, and its form names the actions."""
+    single, batch = answers(SMALL, POLICY)
+    found = to_answers(np.array([0.2, 0.9]), SMALL, POLICY)
+    assert found == {"scores": [0.2, 0.9], "decisions": ["wait", "act"]}
+    assert batch.model_validate(found | {"release": "x:1"}).model_dump()["decisions"] == ["wait", "act"]
+    assert single.model_json_schema()["properties"]["decision"]["enum"] == ["wait", "act"]
+    assert "decision" not in answers(SMALL, None)[0].model_fields
 
 
 def test_openapi_shows_types_ranges_categories_and_an_example() -> None:

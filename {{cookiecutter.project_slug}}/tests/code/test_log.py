@@ -175,16 +175,17 @@ TABLE = pd.DataFrame(
 
 
 def test_personal_columns_and_texts_are_not_written_down(tmp_path: Path) -> None:
-    """A line has the inputs that may be known, of texts the number of words, the score, and what answered."""
+    """A line has the inputs that may be known, of texts the number of words, score, decision, and what answered."""
     sink = Sink(tmp_path, **LIMITS)
     log = PredictionLog(sink, SCHEMA, {"sample": 1.0, "redact": ["secret"]}, "flights:1a2b", "a model")
-    log.write(TABLE, np.array([0.25, 0.75]))
+    log.write(TABLE, np.array([0.25, 0.75]), ["wait", "act"])
     sink.close()
     first, second = lines_of(tmp_path)
-    facts = {"row", "release", "model", "score", "input.age", "input.name", "input.since", "input.kind"}
+    facts = {"row", "release", "model", "score", "decision", "input.age", "input.name", "input.since", "input.kind"}
     assert set(first) == facts | {"time", "request"}
     assert (first["input.age"], first["input.name"], first["score"]) == (31.5, 3, 0.25)
     assert (second["input.age"], second["input.name"], second["row"]) == (None, None, 1)
+    assert (first["decision"], second["decision"]) == ("wait", "act")
     assert (first["release"], first["model"]) == ("flights:1a2b", "a model")
 
 
