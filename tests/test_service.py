@@ -167,19 +167,19 @@ def test_alerts_and_dashboard_ask_for_metrics_that_there_are(server: Server, tra
 
 
 def test_answers_are_written_down_under_the_callers_id(server: Server, rows: list[dict[str, Any]]) -> None:
-    """Each row of an answer has a line with inputs, score and release, and each request one with status and time."""
+    """An answer has a line with inputs, scores, decisions and release, and its request one with status and time."""
     body = {"rows": rows[:3]}
     answer = server.client.post("/predict_batch", json=body, headers={"x-request-id": "flight-7"})
     assert answer.headers["x-request-id"] == "flight-7"
     assert server.client.post("/predict", json={"row": {}}, headers={"x-request-id": "no id\\"}).status_code == 400
     # A request's own line is the last that is written of it.
     lines = [line for line in written(server, {"request": "flight-7", "status": 200}) if line["request"] == "flight-7"]
-    answers, requests = [line for line in lines if "row" in line], [line for line in lines if "status" in line]
-    assert [line["row"] for line in answers] == [0, 1, 2]
-    assert [line["score"] for line in answers] == answer.json()["scores"]
-    assert [line["input.carrier"] for line in answers] == [row["carrier"] for row in rows[:3]]
-    assert {line["release"] for line in answers} == {answer.json()["release"]}
-    assert [(line["route"], line["status"]) for line in requests] == [("/predict_batch", 200)]
+    (answered, requested) = lines
+    assert answered["columns"]["score"] == answer.json()["scores"]
+    assert answered["columns"]["decision"] == answer.json()["decisions"]
+    assert answered["columns"]["input.carrier"] == [row["carrier"] for row in rows[:3]]
+    assert answered["release"] == answer.json()["release"]
+    assert (requested["route"], requested["status"]) == ("/predict_batch", 200)
     assert written(server, {"status": 400})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,10 @@ def collect(folder: Path, store: str) -> Collected:
                 continue
             lines, torn = parsed(file.read())
         done.torn += torn
-        for kind, wanted in ((ANSWERS, True), (REQUESTS, False)):
-            if found := [line for line in lines if ("row" in line) == wanted]:
+        answers = [row for line in lines if "columns" in line for row in rows(line)]
+        requests = [line for line in lines if "columns" not in line]
+        for kind, found in ((ANSWERS, answers), (REQUESTS, requests)):
+            if found:
                 write(pd.DataFrame(found), store, kind, path.stem)
                 setattr(done, kind, getattr(done, kind) + len(found))
         # Only now: the same file collected twice gives the same object once.
@@ -73,6 +76,14 @@ def parsed(content: bytes) -> tuple[list[dict[str, Any]], int]:
         else:
             torn += 1
     return lines, torn
+
+
+def rows(line: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of a line that holds what was answered to one request, each with what the line says of all of them."""
+    common = {name: value for name, value in line.items() if name != "columns"}
+    columns = line["columns"]
+    for row, values in enumerate(zip(*columns.values(), strict=True)):
+        yield common | {"row": row} | dict(zip(columns, values, strict=True))
 
 
 def write(table: pd.DataFrame, store: str, kind: str, name: str) -> None:

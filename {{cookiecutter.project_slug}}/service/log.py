@@ -3,8 +3,9 @@
 BentoML's monitoring facility takes the records; its own writer is not used, since it writes while the caller waits,
 goes on in a file that a killed process left half written, prints values when it fails, and never removes anything.
 
-A line is written whole or not at all, and counted in the metric `prediction_log_lines` once the kernel has it. Whatever
-happens to the log, the caller gets an answer.
+There is a line for each request, and one for what was answered to it, with the rows column by column, so that a large
+batch costs little. A line is written whole or not at all, and counted in the metric `prediction_log_lines` once the
+kernel has it. Whatever happens to the log, the caller gets an answer.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import atexit
 import contextvars
 import datetime
 import fcntl
-import json
 import logging
 import os
 import queue
@@ -23,13 +23,14 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import bentoml
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pandas as pd
 from bentoml.monitoring import MonitorBase
 from starlette.datastructures import MutableHeaders
@@ -44,8 +45,6 @@ REQUEST_ID = "x-request-id"
 SANE_ID = re.compile(r"[0-9A-Za-z._:-]{1,64}")
 # Rows that wait to be written, at most; with more, the disk is too slow and the newest are lost.
 WAITING_ROWS = 50_000
-# One write is this much at most, so that little is lost with a full disk.
-CHUNK_ROWS = 1000
 PAUSE_SECONDS = 0.5
 CLOSING_SECONDS = 5.0
 
@@ -66,7 +65,7 @@ class Sink:
         file_bytes: int,
         file_seconds: float,
         files: int,
-        count: Callable[[str, int], object] = lambda result, lines: None,
+        count: Callable[[str], object] = lambda result: None,
     ) -> None:
         """Write to a folder.
 
@@ -75,7 +74,7 @@ class Sink:
             file_bytes: from here on a file is finished.
             file_seconds: so is one that was begun so long ago.
             files: of more, the oldest are removed.
-            count: is told of each result, `written` or `lost`, with the number of lines.
+            count: is told of each line whether it was `written` or `lost`.
         """
         self.folder, self.count = folder, count
         self.file_bytes, self.file_seconds, self.files = file_bytes, file_seconds, files
@@ -84,22 +83,20 @@ class Sink:
         self.well = True
         self.waiting = 0
         self.lock = threading.Lock()
-        self.queue: queue.SimpleQueue[tuple[int, Iterable[Line]] | None] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[tuple[int, Line] | None] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._work, name="prediction log", daemon=True)
         self.thread.start()
         atexit.register(self.close)
 
-    def put(self, rows: int, lines: Iterable[Line]) -> None:
-        """Have lines written soon; the caller does not wait. Lines that are made only when they are asked for cost the
-        caller nothing.
-        """
+    def put(self, line: Line, rows: int = 1) -> None:
+        """Have a line written soon; the caller does not wait. `rows` is how large it is."""
         with self.lock:
             full = self.waiting + rows > WAITING_ROWS
             self.waiting += 0 if full else rows
         if full:
-            self.lose(rows, "the disk is too slow")
+            self.lose("the disk is too slow")
         else:
-            self.queue.put((rows, lines))
+            self.queue.put((rows, line))
 
     def close(self) -> None:
         """Write what waits, as far as that takes no longer than a moment."""
@@ -116,25 +113,19 @@ class Sink:
             if taken is None:
                 self._end()
                 return
-            rows, lines = taken
+            rows, line = taken
             try:
-                self._write_all([_text(line) for line in lines])
+                self._write(_text(line))
+            except OSError as error:
+                self.lose(error.strerror or type(error).__name__)
             except Exception as error:  # the thread must live on, whatever a line holds
-                self.lose(rows, type(error).__name__)
+                self.lose(type(error).__name__)
+            else:
+                self.well = True
+                self.count("written")
             with self.lock:
                 self.waiting -= rows
             self._end_old()
-
-    def _write_all(self, texts: list[bytes]) -> None:
-        for start in range(0, len(texts), CHUNK_ROWS):
-            chunk = texts[start : start + CHUNK_ROWS]
-            try:
-                self._write(b"".join(chunk))
-            except OSError as error:
-                self.lose(len(chunk), error.strerror or type(error).__name__)
-            else:
-                self.well = True
-                self.count("written", len(chunk))
 
     def _write(self, content: bytes) -> None:
         if self.handle is None:
@@ -170,9 +161,9 @@ class Sink:
             os.close(self.handle)
             self.handle = None
 
-    def lose(self, lines: int, reason: str) -> None:
-        """Count lines that are not written down, and say so unless that was said."""
-        self.count("lost", lines)
+    def lose(self, reason: str) -> None:
+        """Count a line that is not written down, and say so unless that was said."""
+        self.count("lost")
         if self.well:
             # Once, until it works again: a full disk is no reason to fill it with complaints.
             _log.warning("predictions cannot be written down: %s", reason)
@@ -180,7 +171,7 @@ class Sink:
 
 
 class Lines(MonitorBase[Any]):
-    """BentoML's monitor of a record of columns: a line for each row goes to the sink."""
+    """BentoML's monitor of a record of columns: they go to the sink as one line."""
 
     def __init__(self, name: str, sink: Sink, release: str, model: str) -> None:
         super().__init__(name)
@@ -193,13 +184,8 @@ class Lines(MonitorBase[Any]):
     def export_data(self, datas: dict[str, deque[Any]]) -> None:
         """Each column came as one value, its list: a call for each value would cost as much as the prediction."""
         columns = {name: values[0] for name, values in datas.items()}
-        common = {"time": _now(), "request": current_request.get()}
-        rows = len(next(iter(columns.values())))
-        self.sink.put(rows, self._lines(columns, common, rows))
-
-    def _lines(self, columns: dict[str, list[Any]], common: Line, rows: int) -> Iterable[Line]:
-        for row in range(rows):
-            yield common | {"row": row} | self.facts | {name: values[row] for name, values in columns.items()}
+        line = {"time": _now(), "request": current_request.get(), **self.facts, "columns": columns}
+        self.sink.put(line, len(columns["score"]))
 
 
 class PredictionLog:
@@ -229,7 +215,7 @@ class PredictionLog:
                 if decisions is not None:
                     record.log(decisions, "decision", "prediction", "categorical")
         except Exception as error:  # a prediction is worth more than its line
-            self.sink.lose(len(table), type(error).__name__)
+            self.sink.lose(type(error).__name__)
 
 
 def logged(schema: Schema, redact: list[str]) -> list[str]:
@@ -269,7 +255,7 @@ class RequestLog:
             await self.app(scope, receive, noticed)
         finally:
             if sink := self.sink():
-                sink.put(1, [line | {"ms": round((time.perf_counter() - start) * 1000, 3)}])
+                sink.put(line | {"ms": round((time.perf_counter() - start) * 1000, 3)})
 
 
 def opened(settings: dict[str, Any]) -> Sink | None:
@@ -284,7 +270,7 @@ def opened(settings: dict[str, Any]) -> Sink | None:
     for result in ("written", "lost"):
         lines.labels(result)
     limits = {name: settings[name] for name in ("file_bytes", "file_seconds", "files")}
-    return Sink(Path(folder), **limits, count=lambda result, count: lines.labels(result).inc(count))
+    return Sink(Path(folder), **limits, count=lambda result: lines.labels(result).inc())
 
 
 def _now() -> str:
@@ -293,5 +279,8 @@ def _now() -> str:
 
 def _text(line: Line) -> bytes:
     """One line of JSON, in which what is missing is null and a moment text."""
-    known = {name: None if value is None or value != value else value for name, value in line.items()}  # noqa: PLR0124
-    return (json.dumps(known, ensure_ascii=False, allow_nan=False, default=str) + "\n").encode()
+    return orjson.dumps(line, _moment, orjson.OPT_APPEND_NEWLINE)
+
+
+def _moment(value: Any) -> str | None:
+    return None if pd.isna(value) else str(value)

@@ -28,13 +28,13 @@ from service.log import Sink
 chance = random.Random(4)
 def work(folder, pipe):
     total = 0
-    def count(result, lines):
+    def count(result):
         nonlocal total
-        total += lines
+        total += 1
         os.write(pipe, f"{result} {total}\\n".encode())
     sink = Sink(folder, 20_000, 3600, 1000, count)
     for number in range(10**6):
-        sink.put(1, [{"row": number, "text": "x" * (number % 300)}])
+        sink.put({"row": number, "text": "x" * (number % 300)})
         if number % 50 == 0:
             time.sleep(0.001)
 for attempt in range(12):
@@ -59,10 +59,10 @@ from collections import Counter
 from pathlib import Path
 from service.log import Sink
 found = Counter()
-sink = Sink(Path(sys.argv[1]), 10**6, 3600, 10, lambda result, lines: found.update({result: lines}))
+sink = Sink(Path(sys.argv[1]), 10**6, 3600, 10, lambda result: found.update([result]))
 def write(numbers):
     for number in numbers:
-        sink.put(1, [{"row": number, "text": "x" * 90}])
+        sink.put({"row": number, "text": "x" * 90})
     while sink.waiting:
         time.sleep(0.001)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
@@ -122,11 +122,13 @@ def test_a_folder_that_cannot_be_had_stops_nobody(tmp_path: Path) -> None:
     found = Counter[str]()
     place = tmp_path / "log"
     place.write_text("a file where the folder should be")
-    sink = Sink(place, **LIMITS, count=lambda result, lines: found.update({result: lines}))
-    sink.put(3, [{"row": number} for number in range(3)])
+    sink = Sink(place, **LIMITS, count=lambda result: found.update([result]))
+    for number in range(3):
+        sink.put({"row": number})
     wait_until_idle(sink)
     place.unlink()
-    sink.put(2, [{"row": number} for number in range(2)])
+    for number in range(2):
+        sink.put({"row": number})
     sink.close()
     assert found == {"lost": 3, "written": 2}
     assert len(lines_of(place)) == 2
@@ -136,7 +138,7 @@ def test_files_rotate_and_the_oldest_go(tmp_path: Path) -> None:
     """There are never more files than the settings say, and those that are left hold the newest lines, whole."""
     sink = Sink(tmp_path, file_bytes=1000, file_seconds=3600, files=3)
     for number in range(500):
-        sink.put(1, [{"row": number, "text": "x" * 50}])
+        sink.put({"row": number, "text": "x" * 50})
     sink.close()
     assert len(list(tmp_path.glob("*.jsonl"))) <= 4
     numbers = [line["row"] for line in lines_of(tmp_path)]
@@ -146,10 +148,10 @@ def test_files_rotate_and_the_oldest_go(tmp_path: Path) -> None:
 def test_more_than_can_wait_is_lost_at_once(tmp_path: Path) -> None:
     """A caller never waits for the disk: beyond a bound, lines are counted as lost instead."""
     found = Counter[str]()
-    sink = Sink(tmp_path, **LIMITS, count=lambda result, lines: found.update({result: lines}))
-    sink.put(10**6, [{"row": 0}])
+    sink = Sink(tmp_path, **LIMITS, count=lambda result: found.update([result]))
+    sink.put({"row": 0}, rows=10**6)
     sink.close()
-    assert found == {"lost": 10**6}
+    assert found == {"lost": 1}
 
 
 COLUMNS = {
@@ -180,7 +182,8 @@ def test_personal_columns_and_texts_are_not_written_down(tmp_path: Path) -> None
     log = PredictionLog(sink, SCHEMA, {"sample": 1.0, "redact": ["secret"]}, "flights:1a2b", "a model")
     log.write(TABLE, np.array([0.25, 0.75]), ["wait", "act"])
     sink.close()
-    first, second = lines_of(tmp_path)
+    [line] = lines_of(tmp_path)
+    first, second = predictions.rows(line)
     facts = {"row", "release", "model", "score", "decision", "input.age", "input.name", "input.since", "input.kind"}
     assert set(first) == facts | {"time", "request"}
     assert (first["input.age"], first["input.name"], first["score"]) == (31.5, 3, 0.25)
@@ -208,17 +211,21 @@ def test_collecting_takes_finished_files_once(tmp_path: Path) -> None:
     folder, store = tmp_path / "log", tmp_path / "store"
     sink = Sink(folder, **LIMITS)
     moment = "2026-03-01T10:00:00.000+00:00"
-    sink.put(1, [{"time": moment, "row": 0, "request": "busy", "score": 0.5}])
+    sink.put({"time": moment, "request": "busy", "columns": {"score": [0.5]}})
     wait_until_idle(sink)
-    killed = [json.dumps({"time": moment, "row": 0, "request": "a", "score": 0.5})]
+    killed = [json.dumps({"time": moment, "request": "a", "columns": {"score": [0.5, 0.25], "decision": ["x", "y"]}})]
     killed += [json.dumps({"time": moment, "request": "a", "status": 200, "ms": 3.0}), '{"time": "2026-03']
     (folder / "container").mkdir()
     (folder / "container" / "20260301T100000.000000Z-1.jsonl").write_text("\n".join(killed))
     done = predictions.collect(folder, str(store))
-    assert (done.files, done.answers, done.requests, done.torn, done.unfinished) == (1, 1, 1, 1, 1)
+    assert (done.files, done.answers, done.requests, done.torn, done.unfinished) == (1, 2, 1, 1, 1)
     day = pd.Timestamp("2026-03-01", tz="UTC")
     since, until = day.to_pydatetime(), (day + pd.Timedelta(days=1)).to_pydatetime()
-    assert predictions.read(str(store), "answers", since, until)["request"].tolist() == ["a"]
+    answers = predictions.read(str(store), "answers", since, until)
+    assert answers[["request", "row", "score", "decision"]].to_numpy().tolist() == [
+        ["a", 0, 0.5, "x"],
+        ["a", 1, 0.25, "y"],
+    ]
     assert predictions.read(str(store), "requests", since, until)["status"].tolist() == [200]
     assert predictions.collect(folder, str(store)).files == 0
     sink.close()
