@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,24 @@ def test_the_pod_is_hardened(baked: Path) -> None:
     assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]  # noqa: S108
     assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container)
     assert container["resources"]["limits"]["memory"]
+
+
+def test_a_cluster_can_keep_what_is_answered(baked: Path, tmp_path: Path) -> None:
+    """An overlay that takes the component has a volume where the service writes predictions, and nothing else new."""
+    deploy = shutil.copytree(baked / "deploy", tmp_path / "deploy")
+    with (deploy / "overlays/production/kustomization.yaml").open("a") as overlay:
+        overlay.write("components:\n  - ../../base/predictions\n")
+    found = rendered(deploy / "overlays/production")
+    assert sorted(each["kind"] for each in found) == sorted([*KINDS, "PersistentVolumeClaim"])
+    claim = next(each for each in found if each["kind"] == "PersistentVolumeClaim")
+    pod = next(each for each in found if each["kind"] == "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    mounted = {each["mountPath"]: volumes[each["name"]] for each in container["volumeMounts"]}
+    (variable,) = container["env"]
+    assert variable["name"] == "PREDICTIONS"
+    assert mounted[variable["value"]]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert set(mounted) == {"/tmp", variable["value"]}  # noqa: S108
 
 
 @pytest.mark.parametrize("name", ["agents/argo-cd.yaml", "agents/flux.yaml", "base/alerts.yaml", "base/monitor.yaml"])
