@@ -33,16 +33,19 @@ BATCHES = ROOT / "ci" / "batches"
 MONTHS = range(4, 13)
 ALARM = 3
 LABEL = "late"
-FIRST_SCORES = """
+FIRST_ANSWERS = """
 import json, sys
 import pandas as pd
 from pathlib import Path
+from ci import project
 from pipeline import data, model, persistence, schema
 from pipeline.stages import files
+from service.contract import to_answers
 facts = persistence.ModelFacts.model_validate_json(Path(sys.argv[1], "model.json").read_bytes())
 fitted = persistence.load(Path(sys.argv[1], "model.skops").read_bytes(), facts, files.trusted_types())
 table = schema.validate(pd.read_parquet(sys.argv[2]), files.schema())
-print(json.dumps(model.score(fitted, data.features(table, files.schema())).tolist()))
+policy = project.policy(project.read(Path.cwd()).decision, files.schema())
+print(json.dumps(to_answers(model.score(fitted, data.features(table, files.schema())), files.schema(), policy)))
 """
 DRAW = "import sys, vl_convert; sys.stdout.write(vl_convert.vegalite_to_svg(sys.stdin.read()))"
 
@@ -103,18 +106,22 @@ def month(project: Path, url: str, number: int, steps: Steps) -> dict[str, Any]:
     facts: dict[str, Any] = {"month": f"2013-{number:02}", "alarms": [], "verdict": "", "promoted": False}
     with steps.step(f"{facts['month']}: {len(table):,} flights ask"):
         facts["serving"] = httpx.get(f"{url}/version").json()["release"]
-        scores = traffic(url, table)
+        answers = traffic(url, table)
         collect(project)
         table[["request", "row", LABEL]].to_parquet(YEAR / "labels" / file.name)
         shutil.copy(file, YEAR / "arrived")
-        without = json.loads(
-            run(str(project / ".venv/bin/python"), "-c", FIRST_SCORES, str(YEAR / "first"), str(file), cwd=project)
+        first = json.loads(
+            run(str(project / ".venv/bin/python"), "-c", FIRST_ANSWERS, str(YEAR / "first"), str(file), cwd=project)
         )
         known = table[LABEL].notna()
         truth = table.loc[known, LABEL].astype(int)
-        for name, found in (("with", pd.Series(scores)), ("without", pd.Series(without))):
-            facts[name] = float(roc_auc_score(truth, found[known]))
-            facts[f"{name}_log_loss"] = float(log_loss(truth, found[known]))
+        payoffs = yaml.safe_load((project / "project.yaml").read_text())["decision"]["payoffs"]
+        for name, found in (("with", answers), ("without", pd.DataFrame(first))):
+            judged = found[known]
+            facts[name] = float(roc_auc_score(truth, judged["scores"]))
+            facts[f"{name}_log_loss"] = float(log_loss(truth, judged["scores"]))
+            paid = [payoffs[action][label] for action, label in zip(judged["decisions"], truth, strict=True)]
+            facts[f"{name}_worth"] = 1000 * sum(paid) / len(paid)
         steps.remark(f"ROC AUC {facts['with']:.3f}, of the first model {facts['without']:.3f}")
     after = pd.Timestamp(2013, number, 1) + pd.DateOffset(months=1)
     code, said = ci(project, "monitor", "--now", f"{after:%Y-%m-%d}", "--json")
@@ -133,18 +140,21 @@ def month(project: Path, url: str, number: int, steps: Steps) -> dict[str, Any]:
     return facts
 
 
-def traffic(url: str, table: pd.DataFrame) -> list[float]:
-    """Ask about each day in one request, which gets the day as its id; `request` and `row` are added to the table."""
+def traffic(url: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Ask about each day in one request, which gets the day as its id; `request` and `row` are added to the table.
+
+    Returns the answers, with the columns `scores` and `decisions`.
+    """
     names = httpx.get(f"{url}/docs.json").json()["components"]["schemas"]["Row"]["required"]
     days = pd.to_datetime(table[["year", "month", "day"]]).dt.strftime("%Y-%m-%d")
     table["request"], table["row"] = days, days.groupby(days).cumcount()
     rows = json.loads(table[names].to_json(orient="records"))
-    scores = pd.Series(0.0, index=table.index)
+    parts = []
     for day, places in days.groupby(days).groups.items():
         body = {"rows": [rows[place] for place in places]}
         answer = httpx.post(f"{url}/predict_batch", json=body, headers={"x-request-id": str(day)}, timeout=60)
-        scores[places] = answer.raise_for_status().json()["scores"]
-    return [float(score) for score in scores]
+        parts.append(pd.DataFrame(answer.raise_for_status().json(), index=places))
+    return pd.concat(parts).loc[table.index]
 
 
 def collect(project: Path) -> None:
@@ -205,17 +215,19 @@ def tell(project: Path, months: list[dict[str, Any]]) -> None:
         "never retrained": "without",
         "log loss, with the loop": "with_log_loss",
         "never retrained ": "without_log_loss",
+        "worth, with the loop": "with_worth",
+        "never retrained  ": "without_worth",
     }
     heads = ["month", *measures, "alarms", "the gate says", "promoted"]
     for head in heads:
         shown.add_column(head.strip(), overflow="fold")
     lines = [f"| {' | '.join(head.strip() for head in heads)} |", "|" + "---|" * len(heads)]
     for each in months:
-        found = [f"{each[name]:.3f}" for name in measures.values()]
+        found = [told(each[name]) for name in measures.values()]
         said = [", ".join(each["alarms"]) or "-", each["verdict"] or "-", "yes" if each["promoted"] else "-"]
         shown.add_row(each["month"], *found, *said)
         lines.append(f"| {' | '.join([each['month'], *found, *said])} |")
-    means = [f"{sum(each[name] for each in months) / len(months):.4f}" for name in measures.values()]
+    means = [told(sum(each[name] for each in months) / len(months), digits=4) for name in measures.values()]
     lines.append(f"| mean | {' | '.join(means)} | | | |")
     shown.add_section()
     shown.add_row("mean", *means, "", "", "")
@@ -227,6 +239,11 @@ def tell(project: Path, months: list[dict[str, Any]]) -> None:
     )  # fmt: skip
     (YEAR / "year.svg").write_text(picture.stdout + "\n")
     console.print(f"\nThe picture is [bold]{(YEAR / 'year.svg').relative_to(ROOT)}[/]")
+
+
+def told(value: float, digits: int = 3) -> str:
+    """A metric by its digits, money by whole units."""
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.{digits}f}"
 
 
 def spec(months: list[dict[str, Any]]) -> dict[str, Any]:

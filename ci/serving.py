@@ -25,8 +25,8 @@ READY_SECONDS = 120
 
 
 @contextmanager
-def served(project: Path, log: Path, steps: Steps) -> Iterator[str]:
-    """Serve the project's Bento on a free port until the block ends."""
+def served(project: Path, log: Path, steps: Steps, predictions: Path | None = None) -> Iterator[str]:
+    """Serve the project's Bento on a free port until the block ends; it writes its answers down where it is told to."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with (
@@ -34,7 +34,7 @@ def served(project: Path, log: Path, steps: Steps) -> Iterator[str]:
         subprocess.Popen(
             ["make", "serve", f"PORT={port}"],
             cwd=project,
-            env=environment(),
+            env=environment() | ({"PREDICTIONS": str(predictions)} if predictions else {}),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -75,12 +75,12 @@ def ask(url: str, echo: Callable[[str], object]) -> str:
     answer = httpx.post(
         f"{url}/predict_batch", json={"rows": [{name: row[name] for name in wanted} for row in rows]}, timeout=60
     ).raise_for_status()
-    scores = answer.json()["scores"]
-    echo("day   flight                score   truth")
-    for row, score in list(zip(rows, scores, strict=True))[:: ROWS // SHOWN][:SHOWN]:
+    scores, decisions = answer.json()["scores"], answer.json()["decisions"]
+    echo("day   flight                score   decision  truth")
+    for row, score, decision in list(zip(rows, scores, decisions, strict=True))[:: ROWS // SHOWN][:SHOWN]:
         truth = "late" if row[LABEL] else "on time"
         flight = f"{row['carrier']} {row['origin']}-{row['dest']} at {row['sched_dep_time']:04d}"
-        echo(f"{row['month']}/{row['day']:<3} {flight:<21} {score:.3f}   {truth}")
+        echo(f"{row['month']}/{row['day']:<3} {flight:<21} {score:.3f}   {decision:<8}  {truth}")
     ranked = sorted(zip(scores, rows, strict=True), key=lambda pair: pair[0], reverse=True)
     top = [row[LABEL] for _, row in ranked[: ROWS // 10]]
     return f"of all {rate([row[LABEL] for row in rows])} are late, of the tenth with the highest scores {rate(top)}"

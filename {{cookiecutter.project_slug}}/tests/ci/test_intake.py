@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -395,6 +397,17 @@ def test_a_second_batch_is_held_to_the_schema() -> None:
         take(later.drop(columns="x"), target=None, name="march.csv")
     with pytest.raises(UserError, match="to replace that, say what to predict"):
         take("a,b\n1,2\n", target=None)
+
+
+def test_nothing_is_decided_about_another_table(project: Path) -> None:
+    """Payoffs are about the labels of the table before; a new table has none until somebody writes them down."""
+    path = project / "project.yaml"
+    text = re.sub(r"(?m)^decision:.*\n(  .*\n)*", "", path.read_text())
+    path.write_text(f"{text}decision: # mine\n  unit: USD\n  payoffs:\n    a: {{0: 0, 1: 1}}\n    b: {{0: 1, 1: 0}}\n")
+    take(table())
+    settings = yaml.safe_load(path.read_text())
+    assert settings["decision"] is None
+    assert set(settings) == set(yaml.safe_load((PROJECT / "project.yaml").read_text()))
 
 
 @pytest.mark.usefixtures("project")
