@@ -33,7 +33,7 @@ demo: setup ## The main job: from nothing to a promoted release on real data, in
 demo-year: setup ## A year in production: drift, retraining, the gate; with and without the loop, in build/demo-year
 	@$(RUN) python -m ci.demo_year
 
-bench: setup ## Time until a promoted release, and one that is rolled back to, serves; what the front costs
+bench: setup ## Time until a promoted release, and one that is rolled back to, serves; what front and log cost
 	@$(RUN) python -m ci.bench
 
 bench-image: setup ## Size, builds, pushes and start of the serving image, beside those of BentoML's own

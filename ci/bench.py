@@ -1,4 +1,4 @@
-"""How long it takes until a release serves, after a promotion and after a rollback, and what the front costs.
+"""How long it takes until a release serves, after a promotion and after a rollback; what front and prediction log cost.
 
 Everything is as a user has it: a generated project, its commands, real Bentos, a bare repository as origin. What an
 agent's timer adds, up to 15 seconds until it looks, is not in the figures.
@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -23,12 +24,14 @@ from rich.table import Table
 
 from ci.bake import bake
 from ci.demo import publish
-from ci.serving import APRIL, feature_names
+from ci.serving import APRIL, feature_names, served
 from ci.shell import ROOT, CommandError, free_port, make, run
+from ci.steps import Steps
 
 BENCH = ROOT / "build" / "bench"
 TURNS = 5
 REQUESTS = 300
+ROWS = 1000
 
 console = Console(highlight=False)
 
@@ -82,6 +85,7 @@ def show(project: Path, releases: list[str]) -> None:
         make("release-hold", f"RELEASE={releases[1].partition(':')[2]}", cwd=project)
         promoted.append(until_it_serves(project, "promote", f"RELEASE={releases[1]}", wanted=releases[1]))
     direct, through = latency(project)
+    single, batch = log_costs(project)
     table = Table(title=machine(), title_justify="left")
     table.add_column("from ... to the first answer of the wanted release")
     table.add_column("seconds, median (lowest to highest)", justify="right")
@@ -92,6 +96,9 @@ def show(project: Path, releases: list[str]) -> None:
     table.add_section()
     table.add_row("one prediction, asked directly", f"{direct * 1000:.2f} ms")
     table.add_row("one prediction, through the front", f"{through * 1000:.2f} ms, {through / direct:.2f} times")
+    for what, (plain, logged) in (("one row", single), (f"a batch of {ROWS:,} rows", batch)):
+        table.add_row(f"{what}, answers not written down", f"{plain * 1000:.2f} ms")
+        table.add_row(f"{what}, written down", f"{logged * 1000:.2f} ms, {logged / plain:.2f} times")
     console.print(table)
 
 
@@ -110,17 +117,45 @@ def until_it_serves(project: Path, *command: str, wanted: str) -> float:
 def latency(project: Path) -> tuple[float, float]:
     """Median seconds of one prediction, asked of the instance itself and through the front, by turns."""
     active = json.loads((project / ".deploy" / "production" / "active.json").read_text())
-    urls = [f"http://127.0.0.1:{each}" for each in (active["port"], active["public"])]
-    row = pq.read_table(APRIL, columns=feature_names(urls[1])).slice(0, 1).to_pylist()[0]
-    times: dict[str, list[float]] = {url: [] for url in urls}
+    direct, through = (f"http://127.0.0.1:{each}" for each in (active["port"], active["public"]))
+    return by_turns(f"{direct}/predict", f"{through}/predict", {"row": rows(direct)[0]})
+
+
+def log_costs(project: Path) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Median seconds of one row, and of a batch, asked of a service that writes nothing down and of one that does."""
+    steps = Steps()
+    with (
+        served(project, BENCH / "plain.log", steps) as plain,
+        served(project, BENCH / "logged.log", steps, BENCH / "written") as logged,
+    ):
+        asked = rows(plain)
+        return (
+            by_turns(f"{plain}/predict", f"{logged}/predict", {"row": asked[0]}),
+            by_turns(f"{plain}/predict_batch", f"{logged}/predict_batch", {"rows": asked}),
+        )
+
+
+def rows(url: str) -> list[dict[str, Any]]:
+    """Flights of April as the service wants them."""
+    found: list[dict[str, Any]] = pq.read_table(APRIL, columns=feature_names(url)).slice(0, ROWS).to_pylist()
+    return found
+
+
+def by_turns(one: str, other: str, body: dict[str, Any]) -> tuple[float, float]:
+    """Median seconds of the same request to two places, each asked in turn, and twice: the second time counts.
+
+    What the first answer left to do for whoever gave it is then paid by the second.
+    """
+    times: dict[str, list[float]] = {one: [], other: []}
+    content, kind = json.dumps(body), {"content-type": "application/json"}
     with httpx.Client(timeout=60) as client:
         for _ in range(REQUESTS):
-            for url in urls:
+            for url, taken in times.items():
+                client.post(url, content=content, headers=kind).raise_for_status()
                 start = time.perf_counter()
-                client.post(f"{url}/predict", json={"row": row}).raise_for_status()
-                times[url].append(time.perf_counter() - start)
-    direct, through = (statistics.median(each) for each in times.values())
-    return direct, through
+                client.post(url, content=content, headers=kind).raise_for_status()
+                taken.append(time.perf_counter() - start)
+    return statistics.median(times[one]), statistics.median(times[other])
 
 
 def port(project: Path) -> int:

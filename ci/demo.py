@@ -176,7 +176,7 @@ def choose_ports(settings: Path, steps: Steps) -> None:
 def publish(project: Path, origin: Path) -> None:
     """Push to a fresh bare repository, which stands for the one on GitHub."""
     shutil.rmtree(origin, ignore_errors=True)
-    run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(origin), cwd=DEMO)
+    run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(origin), cwd=project)
     run("git", "push", "--quiet", str(origin), "main", cwd=project)
 
 
