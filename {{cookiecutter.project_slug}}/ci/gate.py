@@ -10,66 +10,18 @@ corrected for the number of slices (Bonferroni), is below zero.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
-from ci import worth
+from ci import rules, worth
+from ci.candidates import Candidate, Evaluation
 from ci.errors import UserError
 from ci.project import LOWER_IS_BETTER, Gate
-from ci.result import Difference, Measured, Result, Rule, SliceDifference, Verdict, Worth
+from ci.result import Difference, Measured, Result, SliceDifference, Verdict, Worth
 from pipeline import metrics
-from pipeline.decision import Policy
-from pipeline.schema import Task
-from pipeline.tasks import MEASURES, Measures
-from pipeline.tasks.scores import Labels
+from pipeline.tasks.scores import Floats
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The rows on which both models are judged.
-
-    `labels` is 0 or 1, the number of a class or a value, `clusters` numbers the rows that share their luck; both of
-    shape (rows,). `slices` holds the values of each slicing column, shape (rows,) each. `trivial` is what the trivial
-    baseline says of every row, from the challenger's training data. `digest` is the hash of the evaluation set.
-    `policy` is what is decided by the scores, and what that pays.
-    """
-
-    labels: Labels
-    clusters: Integers
-    slices: dict[str, npt.NDArray[np.object_]]
-    slice_minimum: int
-    calibration_bins: int
-    trivial: list[float]
-    seed: int
-    digest: str
-    task: Task = "binary"
-    policy: Policy | None = None
-
-    @property
-    def measures(self) -> Measures:
-        """What is measured for the task."""
-        return MEASURES[self.task]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model's hash, its scores of the evaluation's rows, and what serving it costs."""
-
-    model: str
-    scores: Floats
-    # The share of the evaluation's rows that stand in the data that trained the model.
-    overlap: float = 0.0
-    latency_ms: float = 0.0
-    size: int = 0
-
-
 # Challenger and champion.
 Pair = tuple[Candidate, Candidate]
 # Each metric on each draw, shape (draws,).
@@ -97,22 +49,22 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
     if evaluation.labels.min() == evaluation.labels.max():
         single = "label" if evaluation.task == "regression" else "class"
         raise UserError(f"the evaluation set holds a single {single}: nothing was judged")
-    rules = _absolute_rules(evaluation, challenger, gate)
+    held = rules.absolute(evaluation, challenger, gate)
     decided = _worth(evaluation, challenger, gate)
     if decided:
-        rules.append(_worth_rule(decided))
+        held.append(rules.of_worth(decided))
     everything = np.ones(len(evaluation.labels), dtype=bool)
     ours = _drawn(evaluation, everything, challenger, gate)
     difference, slices, serving = None, [], None
     if champion is not None:
-        rules.append(_overlap_rule("champion", champion, gate))
+        held.append(rules.overlap("champion", champion, gate))
         theirs = _drawn(evaluation, everything, champion, gate)
         serving = _measured(evaluation, champion, theirs, gate)
         difference = _difference(evaluation, everything, (challenger, champion), (ours, theirs), gate)
         slices = _slice_differences(evaluation, (challenger, champion), gate)
-        rules += [_slice_rule(each, gate) for each in slices]
+        held += [rules.of_slice(each, gate) for each in slices]
     verdict, reason = _verdict(difference, challenger, champion, gate)
-    broken = [rule.sentence for rule in rules if not rule.holds]
+    broken = [rule.sentence for rule in held if not rule.holds]
     if broken and verdict == "promote":
         verdict = "keep"
     passes = verdict in ("promote", "no champion") and not broken
@@ -120,7 +72,7 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
         verdict=verdict,
         passes=passes,
         reasons=[*broken, reason] if broken else [reason],
-        rules=rules,
+        rules=held,
         difference=difference,
         slices=slices,
         settings=gate,
@@ -235,80 +187,3 @@ def _slice_differences(evaluation: Evaluation, pair: Pair, gate: Gate) -> list[S
         difference = _difference(evaluation, mask, pair, drawn, gate, comparisons=len(measurable))
         found.append(SliceDifference(column=column, value=value, rows=int(mask.sum()), **difference.model_dump()))
     return found
-
-
-def _absolute_rules(evaluation: Evaluation, challenger: Candidate, gate: Gate) -> list[Rule]:
-    measures, labels, scores = evaluation.measures, evaluation.labels, challenger.scores
-    found = measures.measure(labels, scores)
-    trivial = metrics.baseline(measures, labels, evaluation.trivial)
-    decisive = measures.DECISIVE
-    facts = measures.facts(labels, scores, evaluation.calibration_bins)
-    return [
-        *(_floor_rule(name, found[name], floor) for name, floor in gate.floors.items()),
-        _at_most(f"{decisive} against the trivial baseline", found[decisive], trivial[decisive]),
-        *(
-            _at_most("calibration error", value, gate.calibration_error)
-            for name, value in facts.items()
-            if name == "calibration_error"
-        ),
-        _overlap_rule("challenger", challenger, gate),
-        _at_most("latency in ms, 95th percentile", challenger.latency_ms, gate.latency_ms),
-        _at_most("model size in bytes", challenger.size, gate.model_bytes),
-    ]
-
-
-def _floor_rule(name: str, value: float, floor: float) -> Rule:
-    if name in LOWER_IS_BETTER:
-        return _at_most(name, value, floor)
-    words = "reaches" if value >= floor else "does not reach"
-    # A comparison with NaN is false, so what cannot be measured does not hold.
-    return Rule(
-        name=name,
-        holds=value >= floor,
-        value=_finite(value),
-        limit=floor,
-        sentence=f"{name} {value:.4g} {words} the floor {floor:g}",
-    )
-
-
-def _worth_rule(found: Worth) -> Rule:
-    """Decisions must not be worth less, beyond chance, than what would be done without any model."""
-    return Rule(
-        name="worth of the decisions",
-        holds=found.gain.high >= 0,
-        value=_finite(found.gain.value),
-        limit=0,
-        sentence=found.sentence,
-    )
-
-
-def _overlap_rule(role: str, candidate: Candidate, gate: Gate) -> Rule:
-    return _at_most(f"share of the evaluation set that trained the {role}", candidate.overlap, gate.overlap)
-
-
-def _slice_rule(found: SliceDifference, gate: Gate) -> Rule:
-    """A slice fails if it is worse by more than the margin, and worse beyond chance."""
-    worse = found.difference < -gate.slice_margin and found.high < 0
-    change = f"{found.metric} {found.difference:+.4f} (at most {found.high:+.4f}) in {found.rows} rows"
-    return Rule(
-        name=f"slice {found.column} = {found.value}",
-        holds=not worse,
-        value=_finite(found.difference),
-        limit=-gate.slice_margin,
-        sentence=f"slice {found.column} = {found.value}: {change}",
-    )
-
-
-def _at_most(name: str, value: float, limit: float) -> Rule:
-    words = "is within" if value <= limit else "exceeds"
-    return Rule(
-        name=name,
-        holds=value <= limit,
-        value=_finite(value),
-        limit=limit,
-        sentence=f"{name}: {value:.4g} {words} {limit:.4g}",
-    )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

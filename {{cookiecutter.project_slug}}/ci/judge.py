@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from ci import environment, gate, lock, project
+from ci.candidates import Candidate, Evaluation
 from ci.errors import UserError
 from ci.git import Git
 from ci.result import Result
@@ -51,7 +52,7 @@ def compare(revision: Revision, champion: Revision | None, settings: project.Pro
     table = pd.read_parquet(io.BytesIO(content))
     facts = revision.facts(FACTS, persistence.ModelFacts)
     rows = cast(table, schema.columns)
-    evaluation = gate.Evaluation(
+    evaluation = Evaluation(
         labels=data.labels(rows, schema).to_numpy(),
         clusters=data.clusters(rows, params.evaluate.resample_by),
         slices={name: _named(rows[name]) for name in params.evaluate.slices},
@@ -99,9 +100,7 @@ def _require_none_at_origin(root: Path, branch: str) -> None:
         )
 
 
-def _candidate(
-    revision: Revision, table: pd.DataFrame, problem: Schema, role: str, trusted: list[str]
-) -> gate.Candidate:
+def _candidate(revision: Revision, table: pd.DataFrame, problem: Schema, role: str, trusted: list[str]) -> Candidate:
     """Load a revision's model and have it score the evaluation's rows, by its own schema."""
     schema, facts = revision.settings("schema.yaml", Schema), revision.facts(FACTS, persistence.ModelFacts)
     if (schema.task, schema.target, schema.classes) != (problem.task, problem.target, problem.classes):
@@ -115,7 +114,7 @@ def _candidate(
         scores = model.score(fitted, rows)
     except (persistence.ModelError, ValueError, TypeError) as error:
         raise UserError(f"the {role} cannot be judged: {error}") from error
-    return gate.Candidate(
+    return Candidate(
         model=facts.sha256,
         scores=scores,
         overlap=_overlap(table, pd.read_parquet(io.BytesIO(revision.output(TRAIN)))),

@@ -12,6 +12,7 @@ from collections import Counter
 import numpy as np
 
 from ci import gate
+from ci.candidates import Candidate, Evaluation
 from ci.project import Gate
 
 MARGIN = 0.01
@@ -39,7 +40,7 @@ def simulate(better_by: float, times: int, rows: int, seed: int = 0) -> Counter[
     for _ in range(times):
         truth = random.uniform(0.3, 0.7, rows)
         signs = random.choice([-1.0, 1.0], (2, rows))
-        evaluation = gate.Evaluation(
+        evaluation = Evaluation(
             labels=(random.random(rows) < truth).astype("int64"),
             clusters=np.arange(rows),
             slices={},
@@ -50,8 +51,8 @@ def simulate(better_by: float, times: int, rows: int, seed: int = 0) -> Counter[
             seed=int(random.integers(2**31)),
             digest="simulated",
         )
-        challenger = gate.Candidate("challenger", truth + signs[0] * np.sqrt(ERROR**2 - better_by))
-        champion = gate.Candidate("champion", truth + signs[1] * ERROR)
+        challenger = Candidate("challenger", truth + signs[0] * np.sqrt(ERROR**2 - better_by))
+        champion = Candidate("champion", truth + signs[1] * ERROR)
         verdicts[gate.judge(evaluation, challenger, champion, SETTINGS).verdict] += 1
     return verdicts
 

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from ci import gate
+from ci.candidates import Candidate, Evaluation
 from ci.errors import UserError
 from ci.project import Gate
 from ci.result import Result
@@ -19,7 +20,7 @@ RANDOM = np.random.default_rng(3)
 ROWS = 4000
 TRUTH = RANDOM.uniform(0.05, 0.95, ROWS)
 GROUP = np.where(np.arange(ROWS) % 4 == 0, "small", "large").astype(object)
-EVALUATION = gate.Evaluation(
+EVALUATION = Evaluation(
     labels=(RANDOM.random(ROWS) < TRUTH).astype("int64"),
     clusters=np.arange(ROWS),
     slices={"group": GROUP},
@@ -43,10 +44,10 @@ SETTINGS = Gate(
 )
 
 
-def candidate(name: str, noise: float) -> gate.Candidate:
+def candidate(name: str, noise: float) -> Candidate:
     """A model whose scores are the truth with some noise; the more of it, the worse the model."""
     scores = np.clip(TRUTH + np.random.default_rng(len(name)).normal(0, noise, ROWS), 0.01, 0.99)
-    return gate.Candidate(name, scores, latency_ms=1, size=100)
+    return Candidate(name, scores, latency_ms=1, size=100)
 
 
 GOOD, MEDIUM, BAD = candidate("good", 0.02), candidate("medium", 0.25), candidate("bad", 0.6)
@@ -63,7 +64,7 @@ GOOD, MEDIUM, BAD = candidate("good", 0.02), candidate("medium", 0.25), candidat
     ],
 )
 def test_the_verdict_follows_the_difference(
-    challenger: gate.Candidate, champion: gate.Candidate | None, verdict: str, code: int
+    challenger: Candidate, champion: Candidate | None, verdict: str, code: int
 ) -> None:
     """Better and equal models pass, worse ones and the very same do not; each has its exit code."""
     result = gate.judge(EVALUATION, challenger, champion, SETTINGS)
@@ -89,7 +90,7 @@ def test_too_few_rows_are_no_evidence() -> None:
     ("change", "reason"),
     [
         ({"latency_ms": 200.0}, "latency in ms, 95th percentile: 200 exceeds 100"),
-        ({"size": 2000}, "model size in bytes: 2000 exceeds 1000"),
+        ({"size": 2000}, "model size in bytes: 2,000 exceeds 1,000"),
         ({"overlap": 0.5}, "share of the evaluation set that trained the challenger: 0.5 exceeds 0.01"),
         ({"scores": np.full(ROWS, 0.5)}, "roc_auc 0.5 does not reach the floor 0.6"),
         ({"scores": GOOD.scores**4}, "calibration error"),
@@ -98,7 +99,7 @@ def test_too_few_rows_are_no_evidence() -> None:
 )
 @pytest.mark.parametrize("champion", [None, MEDIUM])
 def test_an_absolute_rule_blocks_whatever_the_comparison_says(
-    change: dict[str, object], reason: str, champion: gate.Candidate | None
+    change: dict[str, object], reason: str, champion: Candidate | None
 ) -> None:
     """Budgets, floors, calibration and leakage hold for the first model as for every other."""
     result = gate.judge(EVALUATION, replace(GOOD, **change), champion, SETTINGS)  # type: ignore[arg-type]
