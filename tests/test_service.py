@@ -6,12 +6,13 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,6 +194,48 @@ def written(server: Server, awaited: dict[str, Any]) -> list[dict[str, Any]]:
             return lines
         time.sleep(0.05)
     raise AssertionError(f"nothing like {awaited} was written down in {WRITTEN_SECONDS:g} seconds")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KB, where a server whose log is beside it writes its predictions."""
+    place = tmp_path / "predictions"
+    place.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place), cwd=tmp_path)
+    yield place
+    run("umount", str(place), cwd=tmp_path)
+
+
+def test_a_full_disk_does_not_stop_answers(
+    trained: Path, small_disk: Path, rows: list[dict[str, Any]], truth: list[float]
+) -> None:
+    """On a disk that is full, answers go on and lines are counted as lost; with room again lines are written, whole."""
+
+    def counted(result: str) -> int:
+        shown = server.client.get("/metrics").text
+        (value,) = re.findall(rf'^prediction_log_lines_total{{result="{result}"}} (\S+)$', shown, re.MULTILINE)
+        return int(float(value))
+
+    def ask_until(what: Callable[[], bool]) -> None:
+        for row, score in list(zip(rows, truth, strict=True)):
+            answer = server.client.post("/predict", json={"row": row})
+            assert answer.json()["score"] == score
+            if what():
+                return
+        raise AssertionError("1,000 answers changed nothing")
+
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(200_000))
+    with serving(trained, small_disk.with_name("log")) as server:
+        ask_until(lambda: counted("lost") > 3)
+        assert (free := shutil.disk_usage(small_disk).free) < 4096, free
+        filler.unlink()
+        written = counted("written")
+        ask_until(lambda: counted("written") > written + 3)
+    (file,) = small_disk.glob("*.jsonl")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(lines) > written
+    assert file.read_text().endswith("\n")
 
 
 def test_openapi_shows_the_columns(server: Server, rows: list[dict[str, Any]]) -> None:
