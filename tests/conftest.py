@@ -30,9 +30,9 @@ OF_THESE_ANSWERS = (
 )
 
 
-def make(*arguments: str, cwd: Path) -> str:
-    """Run make in a project, with the uv that runs the tests."""
-    return shell.make(*arguments, cwd=cwd, env=UV)
+def make(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
+    """Run make in a project, with the uv that runs the tests; `env` adds to the environment."""
+    return shell.make(*arguments, cwd=cwd, env=UV | dict(env or {}))
 
 
 def tool(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +100,14 @@ class Storage:
         return str(self._files.join(self._root, FOLDER, digest.replace(":", "-") + ".tar"))
 
     def _require_root(self) -> None:
-        # A folder that is gone must not look like an empty storage; in a bucket there are no folders to ask for.
-        if self._files.protocol == "local" and not self._files.exists(self._root):
-            raise UserError(f"the storage {self._root} does not exist or cannot be reached")
+        """A folder that is gone, or a bucket that lets nobody in, must not look like an empty storage."""
+        if self._files.protocol == "local":
+            if not self._files.exists(self._root):
+                raise UserError(f"the storage {self._root} does not exist or cannot be reached")
+            return
+        # Asked whether a single object is there, a cloud's client says no where it may not look.
+        with suppress(FileNotFoundError):
+            self._files.ls(self._root, detail=False)
 
 
 def tracked(lock: bytes) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,172 @@
+"""A project whose data, models and predictions live in S3, on a real server that lets only those in who have a key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from ci.shell import ROOT, CommandError, free_port, run
+from tests.conftest import clone, make, tool
+
+pytestmark = pytest.mark.xdist_group("golden path")
+
+BUCKET = "s3://team/late-flights"
+START_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Store:
+    """An S3 server with one bucket's worth of room, and who may use it."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """As the README says they come: from the environment."""
+        return {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_ENDPOINT_URL": self.url}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A running SeaweedFS, on ports and in a folder of its own."""
+    folder = tmp_path_factory.mktemp("s3")
+    may = {"credentials": [{"accessKey": "team", "secretKey": "not-a-secret"}], "actions": ["Admin"]}
+    (folder / "users.json").write_text(json.dumps({"identities": [{"name": "team", **may}]}))
+    services = ("master", "volume", "filer", "s3")
+    ports = {name: free_port() for service in services for name in (f"{service}.port", f"{service}.port.grpc")}
+    ports |= {"s3.port.iceberg": 0, "s3.port.lance": 0}
+    command = [
+        str(ROOT / ".venv/bin/weed"), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+        "-filer", "-s3",
+        f"-s3.config={folder / 'users.json'}", "-master.telemetry=false", "-master.volumeSizeLimitMB=100",
+        *(f"-{name}={port}" for name, port in ports.items()),
+    ]  # fmt: skip
+    url = f"http://127.0.0.1:{ports['s3.port']}"
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        give_up = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                # Nobody may look without a login.
+                assert httpx.get(url).status_code == httpx.codes.FORBIDDEN
+                break
+            except httpx.TransportError:
+                assert process.poll() is None, (folder / "log").read_text(errors="replace")[-2000:]
+                assert time.monotonic() < give_up, (folder / "log").read_text(errors="replace")[-2000:]
+                time.sleep(0.1)
+        try:
+            created = f"s3.bucket.create -name {BUCKET.split('/')[2]}\n"
+            shell = [command[0], "shell", f"-master=127.0.0.1:{ports['master.port']}.{ports['master.port.grpc']}"]
+            subprocess.run(shell, input=created, text=True, check=True, capture_output=True, timeout=START_SECONDS)
+            yield Store(url, process)
+        finally:
+            # There is nothing in it to keep, and an orderly end takes it half a minute.
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def moved(trained: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained project after its team has moved the storage from a folder to S3, as the README says."""
+    project = clone(trained, tmp_path_factory.mktemp("moved") / "late-flights")
+    dvc = str(trained / ".venv/bin/dvc")
+    run(dvc, "fetch", "--quiet", "--all-commits", "--run-cache", cwd=project)
+    (project / ".venv").unlink()
+    run(dvc, "remote", "modify", "storage", "url", BUCKET, cwd=project)
+    run(dvc, "remote", "modify", "storage", "endpointurl", store.url, cwd=project)
+    make("setup", cwd=project)
+    make("push", cwd=project, env=store.credentials)
+    run("git", "commit", "--quiet", "--no-verify", "--all", "--message", "Into S3", cwd=project)
+    return project
+
+
+@pytest.fixture
+def other(moved: Path, tmp_path: Path) -> Path:
+    """A fresh clone of it."""
+    return clone(moved, tmp_path / "other")
+
+
+def test_a_clone_gets_from_s3_what_was_pushed(moved: Path, other: Path, store: Store) -> None:
+    """`make pull` brings what the lock names, and without a lock the run cache restores instead of training."""
+    make("pull", cwd=other, env=store.credentials)
+    lock = (other / "dvc.lock").read_bytes()
+    model = yaml.safe_load(lock)["stages"]["train"]["outs"]
+    assert {each["md5"] for each in model} == {
+        hashlib.md5((other / each["path"]).read_bytes(), usedforsecurity=False).hexdigest() for each in model
+    }
+    (other / "dvc.lock").unlink()
+    shutil.rmtree(other / "models")
+    shutil.rmtree(other / ".dvc/cache")
+    make("pull", cwd=other, env=store.credentials)
+    said = make("repro", cwd=other, env=store.credentials)
+    assert said.count("is cached - skipping run") == 3, said
+    assert (other / "dvc.lock").read_bytes() == lock
+
+
+def test_a_storage_that_lets_nobody_in_is_no_empty_one(other: Path, store: Store) -> None:
+    """Without a key, with a wrong one, and with the server gone, nothing is said to be missing: each has a sentence."""
+    assert missing(other, store.credentials) == "[]"
+    wrong = store.credentials | {"AWS_SECRET_ACCESS_KEY": "guessed"}
+    assert missing(other, {}).startswith("error: the storage cannot be asked: NoCredentialsError")
+    assert "error: the storage cannot be asked: The request signature we calculated" in missing(other, wrong)
+    for env, reason in (({}, "Unable to locate credentials"), (wrong, "Forbidden")):
+        with pytest.raises(CommandError, match=reason):
+            make("pull", cwd=other, env=env)
+    tool(other, "dvc", "remote", "modify", "--local", "storage", "endpointurl", f"http://127.0.0.1:{free_port()}")
+    assert "cannot be asked: EndpointConnectionError" in missing(other, store.credentials)
+
+
+def missing(project: Path, env: dict[str, str]) -> str:
+    """What the storage lacks, as a release asks it."""
+    done = tool(project, "python", "-c", ASK, check=False, env=env)
+    return done.stdout.strip()
+
+
+ASK = """
+from pathlib import Path
+from ci.errors import UserError
+from ci.storage import Storage
+try:
+    print(Storage(Path.cwd()).missing(Path("dvc.lock").read_bytes()))
+except UserError as error:
+    print(f"error: {error}")
+"""
+
+
+def test_predictions_are_kept_in_s3(other: Path, store: Store) -> None:
+    """`make predictions` puts what a service wrote down into a bucket, and what reads it finds it again."""
+    settings = yaml.safe_load((other / "project.yaml").read_text())
+    settings["monitor"]["store"] = "s3://team/predictions"
+    (other / "project.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    line = {"time": "2026-03-01T10:00:00.000+00:00", "request": "a", "columns": {"score": [0.5, 0.25]}}
+    written = other / ".deploy/production/predictions"
+    written.mkdir(parents=True)
+    (written / "20260301T100000.000000Z-1.jsonl").write_text(json.dumps(line) + "\n")
+    said = make("predictions", cwd=other, env=store.credentials)
+    assert "2 answers and 0 requests of 1 files: s3://team/predictions/production" in said
+    assert list(written.iterdir()) == []
+    found = tool(other, "python", "-c", READ, "s3://team/predictions/production", env=store.credentials)
+    assert found.stdout == "[0.5, 0.25]\n"
+    (written / "20260302T100000.000000Z-1.jsonl").write_text(json.dumps(line) + "\n")
+    refused = tool(other, "python", "-m", "ci", "predictions", check=False, env={"AWS_ENDPOINT_URL": store.url})
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "error: s3://team/predictions/production cannot be written to: Unable to locate" in refused.stderr
+    assert len(list(written.iterdir())) == 1
+
+
+READ = """
+import sys
+from datetime import UTC, datetime
+from ci import predictions
+found = predictions.read(sys.argv[1], "answers", datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
+print(found["score"].tolist())
+"""
