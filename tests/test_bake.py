@@ -44,6 +44,14 @@ def test_the_files_are_the_expected_ones_and_no_others(variant: Path) -> None:
     assert files_of(variant) == EXPECTED
 
 
+def test_workflows_are_the_same_in_every_project(variant: Path) -> None:
+    """What is linted and executed in the template are the very files that each variant gets."""
+    own = ROOT / SLUG / ".github"
+    names = files_of(own)
+    assert "workflows/pull-request.yml" in names
+    assert [name for name in names if (variant / ".github" / name).read_bytes() != (own / name).read_bytes()] == []
+
+
 def test_nothing_of_the_template_is_left(variant: Path) -> None:
     """No file holds a variable of the template, and what was rendered holds no tag of Jinja."""
     for name in EXPECTED:

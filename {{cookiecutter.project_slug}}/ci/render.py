@@ -95,7 +95,7 @@ def _trends(found: Monitoring) -> list[tuple[str, list[tuple[str, float]], float
     trends: dict[str, tuple[list[tuple[str, float]], float | None]] = {}
     for window in found.windows:
         for signal in window.signals:
-            if signal.kind in ("performance", "calibration", "latency", "refused", "errors"):
+            if signal.kind in ("performance", "calibration", "worth", "latency", "refused", "errors"):
                 limit = found.promised.get(signal.name) if signal.kind == "performance" else signal.limit
                 name = signal.name if signal.kind in ("performance", "calibration") else signal.kind
                 points = trends.setdefault(name, ([], limit))[0]
