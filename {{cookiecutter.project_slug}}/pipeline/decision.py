@@ -99,9 +99,10 @@ def policy(decision: Decision | None, schema: Schema) -> Policy | None:
         raise ValueError("a regression has no labels to decide by; say `decision: null`")
     for action, by_label in decision.payoffs.items():
         if set(by_label) != set(classes):
+            hint = "; put quotes around yes and no" if {"True", "False"} & set(by_label) else ""
             raise ValueError(
                 f"payoffs.{action} is about {', '.join(by_label) or 'nothing'}, "
-                f"and {schema.target!r} is one of {', '.join(classes)}"
+                f"and {schema.target!r} is one of {', '.join(classes)}{hint}"
             )
     rows = [[by_label[label] for label in classes] for by_label in decision.payoffs.values()]
     return Policy(decision.unit, list(decision.payoffs), np.array(rows))

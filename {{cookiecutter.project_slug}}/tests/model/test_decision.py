@@ -83,6 +83,11 @@ def test_labels_may_be_true_and_false() -> None:
     [
         (REBOOK, THREE, "payoffs.wait is about 0, 1, and 'y' is one of red, amber, green"),
         (REBOOK | {"half": {1: 5}}, BINARY, "payoffs.half is about 1, and 'y' is one of 0, 1"),
+        (
+            {"wait": {False: 0, True: 0}, "act": {0: 1, 1: 0}},
+            BINARY,
+            "False, True, and 'y' is one of 0, 1; put quotes around yes and no",
+        ),
         (REBOOK, NUMBER, "a regression has no labels to decide by"),
     ],
 )
