@@ -312,6 +312,29 @@ def test_what_is_missing_is_said_where_it_is_missed(team: Team) -> None:
     assert jobs(down) == [("release", {"plan": "success", "check": "success", "release": "failure"})]
 
 
+def test_a_registry_that_is_down_leaves_nothing_half(team: Team) -> None:
+    """Where an environment runs images and their registry does not answer, a run says so; nothing is made of it."""
+    github = team.github
+    made = ("git", "for-each-ref", "refs/tags", "refs/heads/env", "refs/heads/promote")
+    before = run(*made, cwd=github.origin), len(github.pulls)
+    settings = yaml.safe_load((team.developer / "project.yaml").read_text())
+    where = f"127.0.0.1:{free_port()}"
+    first, *others = settings["environments"]
+    images = {"image": f"{where}/team/late-flights", "environments": [first | {"runner": "compose"}, *others]}
+    team.push("main", {"project.yaml": yaml.safe_dump(settings | images, sort_keys=False)})
+    github.dispatched("promote.yml", environment="staging", release="")
+    try:
+        released, promoted = team.actions.answer()
+    finally:
+        team.push("main", {"project.yaml": yaml.safe_dump(settings, sort_keys=False)})
+        github.events.clear()
+    assert jobs([released]) == [("release", {"plan": "success", "check": "success", "release": "failure"})]
+    assert jobs([promoted]) == [("promote", {"settle": "skipped", "propose": "failure"})]
+    for each in (released, promoted):
+        assert f"error: the registry {where} cannot be reached" in each.said
+    assert (run(*made, cwd=github.origin), len(github.pulls)) == before
+
+
 def test_the_repositorys_rules_are_set_once(team: Team) -> None:
     """`make protect` shows what would be set, sets it when told to, and then finds nothing to do."""
     github = team.github

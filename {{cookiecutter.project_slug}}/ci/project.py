@@ -137,6 +137,11 @@ class Project(_Block):
     environments: list[Environment] = Field(min_length=1)
     card: Card
 
+    @property
+    def needs_image(self) -> bool:
+        """Whether releases serve as containers in any environment."""
+        return any(each.needs_image for each in self.environments)
+
     @field_validator("environments")
     @classmethod
     def _distinct(cls, environments: list[Environment]) -> list[Environment]:

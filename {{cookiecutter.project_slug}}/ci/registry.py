@@ -6,7 +6,8 @@ import base64
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Repository:
         self.host, _, self.name = name.partition("/")
         self.seconds = seconds
         self._authorization: dict[str, str] = {}
-        self._url = f"{'http' if is_loopback(self.host) else 'https'}://{self.host}/v2/{self.name}/"
+        self._url = f"{_api(self.host)}{self.name}/"
 
     def manifest(self, reference: str) -> bytes | None:
         """The manifest of a digest or a tag; None if there is none."""
@@ -108,20 +109,13 @@ class Repository:
             UserError: it does not let us, or does not answer, or says something else than yes; each another sentence.
         """
         host = self.host
-        try:
-            with httpx.Client(timeout=self.seconds, follow_redirects=True) as client:
-                url = httpx.URL(self._url).join(path)
+        with _reached(host, self.seconds), httpx.Client(timeout=self.seconds, follow_redirects=True) as client:
+            url = httpx.URL(self._url).join(path)
+            answer = client.request(method, url, headers={**(headers or {}), **self._authorization}, **what)
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                # Kept, so that a large layer is not sent first to be refused and then once more.
+                self._authorization = _authorization(client, answer.headers.get("www-authenticate", ""), host)
                 answer = client.request(method, url, headers={**(headers or {}), **self._authorization}, **what)
-                if answer.status_code == httpx.codes.UNAUTHORIZED:
-                    # Kept, so that a large layer is not sent first to be refused and then once more.
-                    self._authorization = _authorization(client, answer.headers.get("www-authenticate", ""), host)
-                    answer = client.request(method, url, headers={**(headers or {}), **self._authorization}, **what)
-        except httpx.TimeoutException as error:
-            raise UserError(
-                f"the registry {host} does not answer within {self.seconds:g} seconds; try again"
-            ) from error
-        except (httpx.HTTPError, ValueError) as error:
-            raise UserError(f"the registry {host} cannot be reached: {error}") from error
         if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             raise UserError(
                 f"the registry {host} does not let us {'read' if method in ('GET', 'HEAD') else 'write'} {self.name} "
@@ -158,9 +152,33 @@ def require(image: Image, seconds: float = SECONDS) -> str:
     return f"the registry has {repository.name}@{image.digest[:19]}"
 
 
+def require_answer(host: str) -> None:
+    """Have a registry answer, whatever it says.
+
+    Raises:
+        UserError: it does not.
+    """
+    with _reached(host, SECONDS):
+        httpx.get(_api(host), timeout=SECONDS)
+
+
 def is_loopback(name: str) -> bool:
     """Whether a registry, or the one of an image, is on this machine; such a one is asked without encryption."""
     return LOOPBACK.match(name) is not None
+
+
+def _api(host: str) -> str:
+    return f"{'http' if is_loopback(host) else 'https'}://{host}/v2/"
+
+
+@contextmanager
+def _reached(host: str, seconds: float) -> Iterator[None]:
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise UserError(f"the registry {host} does not answer within {seconds:g} seconds; try again") from error
+    except (httpx.HTTPError, ValueError) as error:
+        raise UserError(f"the registry {host} cannot be reached: {error}") from error
 
 
 def _authorization(client: httpx.Client, challenge: str, host: str) -> dict[str, str]:

@@ -58,7 +58,7 @@ def make(root: Path, dry_run: bool = False) -> tuple[record.Release, bool]:
     }
     if dry_run:
         return _sealed(facts, content, model_card), True
-    if any(each.needs_image for each in project.read(root).environments):
+    if project.read(root).needs_image:
         facts["image"] = _pushed(root, version, trusted_keys(git))
     return publish(git, storage, facts, content, model_card)
 

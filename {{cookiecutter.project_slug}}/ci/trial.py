@@ -104,7 +104,7 @@ def as_served(root: Path, version: Version) -> Iterator[str]:
     Raises:
         TrialError: something does not hold.
     """
-    if any(each.needs_image for each in project.read(root).environments):
+    if project.read(root).needs_image:
         yield from tried(root, image.build(root, version))
         return
     settings, rows, truth = _known(root)

@@ -112,16 +112,18 @@ def credentials_command() -> None:
 @commands.command("login")
 def login_command() -> None:
     """Log in to the project's registry as REGISTRY_USER with REGISTRY_PASSWORD, if any environment runs images."""
-    from ci import engine, project  # noqa: PLC0415
+    from ci import engine, project, registry  # noqa: PLC0415
 
     settings = project.read(Path.cwd())
-    if not any(each.needs_image for each in settings.environments):
+    if not settings.needs_image:
         typer.echo("no environment runs images, so no registry is needed")
         return
     user, password = (os.environ.get(f"REGISTRY_{what}", "") for what in ("USER", "PASSWORD"))
     if not user or not password:
         raise UserError("say as whom: set REGISTRY_USER and REGISTRY_PASSWORD")
     host = settings.image.partition("/")[0]
+    # First, since an engine says of a registry that is down that it does not let us in.
+    registry.require_answer(host)
     engine.find().login(host, user, password)
     typer.echo(f"logged in to {host} as {user}")
 
