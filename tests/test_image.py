@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from packageurl import PackageURL
 
 from ci.machine import BASE_NAME, NEWER_FILES, Machine, machine, registry
 from ci.shell import KEYS, ROOT, CommandError, free_port, run
@@ -251,6 +253,50 @@ def test_the_way_of_a_release_to_a_host_and_back(host: Host, image: str, tmp_pat
     assert f"has no image {repository}@{second['image']['digest']}" in failed[0]["sentence"]
 
 
+def components(folder: Path, stated: dict[str, Any]) -> dict[str, PackageURL]:
+    """What a bill of materials names, once it is one by CycloneDX's own schema."""
+    (folder / "stated.json").write_text(json.dumps(stated))
+    schema = files("cyclonedx.schema") / "_res" / "bom-1.5.SNAPSHOT.schema.json"
+    command = (str(ROOT / ".venv/bin/check-jsonschema"), "--schemafile", str(schema), "stated.json")
+    assert "ok -- validation done" in run(*command, cwd=folder)
+    return {each["name"]: PackageURL.from_string(each["purl"]) for each in stated["components"] if "purl" in each}
+
+
+def test_the_bill_of_materials_names_packages_and_base(host: Host, image: str, tmp_path: Path) -> None:
+    """What is attested beside an image names its Python packages, its Python, and the packages of its base."""
+    made = host.ci("release")["image"]
+    what = ("--type", "cyclonedx", "--key", "deploy/release.pub", f"{made['name']}@{made['digest']}")
+    told = next(line for line in cosign(host, "verify-attestation", *what).splitlines() if line.startswith("{"))
+    stated = json.loads(base64.b64decode(json.loads(told)["payload"]))["predicate"]
+    known = components(tmp_path, stated)
+    assert known["scikit-learn"].type == "pypi"
+    assert known["python"].version.startswith("3.11.")
+    assert (known["libc6"].type, known["libc6"].namespace) == ("deb", "debian")
+    assert known["libc6"].qualifiers | {"distro": "debian-12", "upstream": "glibc"} == known["libc6"].qualifiers
+    assert known["libstdc++6"].qualifiers["upstream"] == "gcc-12"
+
+
+def test_a_base_that_does_not_list_its_packages_is_said_to(host: Host, tmp_path: Path) -> None:
+    """Of a base without a list of packages the document says so; one of distroless' form is read as well."""
+    (tmp_path / "status").write_text("")
+    (tmp_path / "libc6").write_text("Package: libc6\nVersion: 2.36-9\nArchitecture: amd64\nSource: glibc\n")
+    bare = f"FROM {BASE_NAME}\nCOPY status /var/lib/dpkg/status\n"
+    for dockerfile, said in ((bare, "unknown"), (f"{bare}COPY libc6 /var/lib/dpkg/status.d/libc6\n", "incomplete")):
+        (tmp_path / "Dockerfile").write_text(dockerfile)
+        built = host.machine.docker("build", "--quiet", str(tmp_path)).splitlines()[-1]
+        stated = json.loads(tool(host.project, "python", "-c", MATERIALS, built, env=host.machine.env).stdout)
+        assert stated["compositions"][0]["aggregate"] == said
+        assert ("libc6" in components(tmp_path, stated)) == (said == "incomplete")
+
+
+MATERIALS = """
+import json, sys
+from pathlib import Path
+from ci import engine, materials
+from ci.image import Built
+from service.version import Version
+print(json.dumps(materials.materials(Path(), Built(engine.find(), "", sys.argv[1], Version.model_construct()))))
+"""
 REFUSED = """
 import sys
 from pathlib import Path

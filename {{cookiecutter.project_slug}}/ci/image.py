@@ -8,7 +8,6 @@ from __future__ import annotations
 import compileall
 import hashlib
 import io
-import json
 import os
 import platform
 import py_compile
@@ -81,13 +80,6 @@ def build(root: Path, version: Version) -> Built:
         time=time,
     )
     return Built(found, tag, identity, version)
-
-
-def materials(root: Path) -> dict[str, Any]:
-    """What the dependencies' layer is made of, as CycloneDX: every package with version, source and hashes."""
-    export = ("export", "--frozen", "--quiet", "--only-group", "serve", "--format", "cyclonedx1.5")
-    found: dict[str, Any] = json.loads(run(find_uv_bin(), *export, cwd=root))
-    return found
 
 
 def provenance(root: Path, built: Built) -> dict[str, Any]:

@@ -99,13 +99,13 @@ def _sealed(facts: dict[str, Any], archive: bytes, model_card: bytes) -> record.
 
 def _pushed(root: Path, version: Version, trusted: bytes) -> record.Image:
     """Build the image, try out the very one, push and sign it; nothing is built again after this."""
-    from ci import attach, image, trial  # noqa: PLC0415 - releases without an image need not wait for them
+    from ci import attach, image, materials, trial  # noqa: PLC0415 - releases without an image need not wait for them
 
     built = image.build(root, version)
     for _ in trial.tried(root, built):
         pass
     pushed = built.engine.push(built.tag)
-    stated = {attach.MATERIALS: image.materials(root), attach.PROVENANCE: image.provenance(root, built)}
+    stated = {attach.MATERIALS: materials.materials(root, built), attach.PROVENANCE: image.provenance(root, built)}
     attach.attach(pushed, stated, trusted)
     return pushed
 
