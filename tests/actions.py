@@ -23,6 +23,7 @@ from ci.shell import ROOT, environment, run
 from tests.forge import REPOSITORY, TOKEN, Event, GitHub
 
 STAND_INS = Path(__file__).parent / "stand_ins"
+OWNERS = {"actions", "sigstore"}
 PINNED = re.compile(r"(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)@(?P<commit>[0-9a-f]{40})")
 
 
@@ -159,7 +160,7 @@ def _used(content: dict[str, Any]) -> list[str]:
             pinned = PINNED.fullmatch(step["uses"])
             assert pinned, f"{step['uses']} is not pinned"
             stand_in = STAND_INS / pinned["name"]
-            assert pinned["owner"] == "actions", f"{step['uses']} has no stand-in"
+            assert pinned["owner"] in OWNERS, f"{step['uses']} has no stand-in"
             assert stand_in.is_dir(), f"{step['uses']} has no stand-in"
             found.append(f"{step['uses']}={stand_in}")
     return sorted(set(found))

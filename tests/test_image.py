@@ -23,6 +23,7 @@ from packageurl import PackageURL
 from ci.machine import BASE_NAME, NEWER_FILES, Machine, machine, registry
 from ci.shell import KEYS, ROOT, CommandError, free_port, run
 from tests.conftest import UV, make, tool
+from tests.sigstore import ISSUER, sigstore
 from tests.test_manifests import rendered
 
 pytestmark = pytest.mark.xdist_group("image")
@@ -393,6 +394,36 @@ def test_an_image_is_copied_into_another_registry(host: Host, tmp_path: Path) ->
         with pytest.raises(CommandError, match="no matching signatures"):
             cosign(host, "verify", "--key", str(strange_key(tmp_path)), copy)
         host.machine.docker("pull", "--quiet", copy)
+
+
+IDENTITY = "https://github.com/acme/late-flights/.github/workflows/release.yml@refs/heads/main"
+
+
+def test_a_workflow_signs_without_a_key_beside_ours(host: Host, image: str, tmp_path: Path) -> None:
+    """cosign signs a release's image as the workflow that runs, and both signatures verify, at a copy of the image too.
+
+    Where there is no workflow, or Sigstore does not answer, a sentence says so.
+    """
+    made = host.ci("release")["image"]
+    name, copy = made["name"], f"{host.machine.registry}/copies/late-flights"
+    with pytest.raises(CommandError, match="error: signing without a key needs a job on GitHub with `permissions"):
+        host.make("sign")
+    with sigstore(IDENTITY, tmp_path / "root.pem") as where:
+        path = f"{NEWER_FILES['cosign'].parent}:{os.environ['PATH']}"
+        job = {"ACTIONS_ID_TOKEN_REQUEST_URL": f"{where}/?v=2", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "none", "PATH": path}
+        elsewhere = f"OPTIONS=--fulcio-url={where} --tlog-upload=false --insecure-skip-verify"
+        assert f"signed {name}@{made['digest']} as this workflow" in host.make("sign", elsewhere, **job)
+    with pytest.raises(CommandError, match=r"error: cosign cannot sign without a key: .*connection refused"):
+        host.make("sign", elsewhere, **job)
+    key = str(host.project / "deploy" / "release.pub")
+    copied = tool(host.project, "python", "-c", COPIED, name, made["digest"], key, copy, env=host.machine.env)
+    assert copied.stdout == "signed\n"
+    roots = ("--certificate-oidc-issuer", ISSUER, "--ca-roots", str(tmp_path / "root.pem"), "--insecure-ignore-sct")
+    for each in (f"{name}@{made['digest']}", f"{copy}@{made['digest']}"):
+        cosign(host, "verify", "--key", key, each)
+        cosign(host, "verify", "--certificate-identity", IDENTITY, *roots, each)
+        with pytest.raises(CommandError, match="none of the expected identities matched"):
+            cosign(host, "verify", "--certificate-identity", IDENTITY.replace("acme", "mallory"), *roots, each)
 
 
 COPIED = """

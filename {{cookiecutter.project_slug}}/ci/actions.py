@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 from pathlib import Path
 
@@ -25,6 +26,22 @@ def repository() -> str | None:
 def token() -> str | None:
     """The token with which GitHub is asked, of a workflow or of a person."""
     return os.environ.get("GH_TOKEN") or os.environ.get("GITHUB_TOKEN") or None
+
+
+def identity() -> tuple[str, str] | None:
+    """Where this job asks GitHub for an OIDC token that says which workflow it is, and with which secret.
+
+    None if it may not, or is no job at all.
+    """
+    url, secret = (os.environ.get(f"ACTIONS_ID_TOKEN_REQUEST_{name}") for name in ("URL", "TOKEN"))
+    return (url, secret) if url and secret else None
+
+
+def is_public() -> bool:
+    """Whether GitHub says of the repository of this run that everybody may see it."""
+    path = os.environ.get("GITHUB_EVENT_PATH")
+    event = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    return bool(event.get("repository", {}).get("visibility") == "public")
 
 
 def api() -> str:

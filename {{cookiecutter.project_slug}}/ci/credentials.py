@@ -103,9 +103,10 @@ CLOUDS: dict[str, tuple[str, tuple[str, ...], Callable[[Mapping[str, str], Path,
 
 def _token(audience: str) -> str:
     """This job's OIDC token, from GitHub."""
-    url, secret = (os.environ.get(f"ACTIONS_ID_TOKEN_REQUEST_{name}") for name in ("URL", "TOKEN"))
-    if not url or not secret:
+    asked = actions.identity()
+    if asked is None:
         raise UserError("this job has no OIDC token; it needs `permissions: id-token: write`, or the secret DVC_CONFIG")
+    url, secret = asked
     try:
         answer = httpx.get(
             url, params={"audience": audience}, headers={"authorization": f"Bearer {secret}"}, timeout=SECONDS

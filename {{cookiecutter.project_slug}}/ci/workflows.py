@@ -118,6 +118,7 @@ def login_command() -> None:
     if not settings.needs_image:
         typer.echo("no environment runs images, so no registry is needed")
         return
+    actions.output("images", "true")
     user, password = (os.environ.get(f"REGISTRY_{what}", "") for what in ("USER", "PASSWORD"))
     if not user or not password:
         raise UserError("say as whom: set REGISTRY_USER and REGISTRY_PASSWORD")
@@ -126,6 +127,16 @@ def login_command() -> None:
     registry.require_answer(host)
     engine.find().login(host, user, password)
     typer.echo(f"logged in to {host} as {user}")
+
+
+@commands.command("sign", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def sign_command(context: typer.Context) -> None:
+    """Sign the image of this commit's release as the workflow that runs, without a key; other options are cosign's."""
+    from ci import keyless  # noqa: PLC0415
+
+    said = keyless.sign(Path.cwd(), context.args)
+    actions.summarise(said)
+    typer.echo(said)
 
 
 @commands.command("verify-lock")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ci import actions, credentials, plan, publish
+from ci import actions, credentials, keyless, plan, publish
 from ci.errors import UserError
 from ci.git import Git
 from tests.ci.world import PROJECT, World, git
@@ -262,6 +262,29 @@ def test_a_secret_becomes_local_settings(world: World, tmp_path: Path, monkeypat
     written = world.root / credentials.LOCAL
     assert "not a secret" in written.read_text()
     assert written.stat().st_mode & 0o777 == 0o600
+
+
+def test_only_images_of_public_repositories_are_signed_without_a_key(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no image is to be signed, or a private name would get into a public log, a sentence says so."""
+    path, event = world.root / "project.yaml", tmp_path / "event.json"
+    assert "no environment runs images" in keyless.sign(world.root)
+    settings = yaml.safe_load(path.read_text())
+    settings["environments"][0]["runner"] = "compose"
+    path.write_text(yaml.safe_dump(settings))
+    with pytest.raises(UserError, match="needs a job on GitHub with `permissions: id-token: write`"):
+        keyless.sign(world.root)
+    for name in ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_EVENT_PATH"):
+        monkeypatch.setenv(name, str(event))
+    event.write_text(json.dumps({"repository": {"visibility": "private"}}))
+    for options in ([], ["--fulcio-url=https://fulcio.example.com"], ["--rekor-url", "https://rekor.example.com"]):
+        assert "the repository is not public" in keyless.sign(world.root, options)
+    event.write_text(json.dumps({"repository": {"visibility": "public"}}))
+    with pytest.raises(UserError, match=r"there is no release of \w{12} to sign the image of"):
+        keyless.sign(world.root)
+    world.release("a")
+    assert "the release of this commit has no image" in keyless.sign(world.root)
 
 
 def test_a_workflows_token_stays_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
