@@ -217,6 +217,17 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
         assert (issue["title"], issue["state"]) == ("Alarm: the model in production", "open")
         assert "100.0% of the requests were refused" in html.unescape(issue["body"])
 
+    # Once few enough are refused, the issue is closed, and nothing is retrained.
+    example = httpx.get(f"{url.removesuffix('/predict')}/docs.json").json()["components"]["schemas"]["Row"]["example"]
+    for _ in range(120):
+        httpx.post(url, json={"row": example}).raise_for_status()
+    while json.loads(ask(team, "predictions", "--folder", str(written), "--json").stdout)["unfinished"]:
+        pass
+    github.dispatched("monitor.yml")
+    assert jobs(actions.answer()) == [("monitor", {"monitor": "success"})]
+    assert [each["state"] for each in github.issues] == ["closed"]
+    assert github.comments[-1]["body"].startswith("Over on ")
+
 
 def test_a_change_of_documents_trains_nothing(team: Team) -> None:
     """A pull request whose files are documents is checked, said to be ready, and nothing is trained or packaged."""
