@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 
+from ci import logins
 from ci.errors import UserError
 from ci.record import Image
 from ci.storage import digest_of
@@ -28,6 +26,8 @@ MANIFESTS = ", ".join(
 )
 BINARY = {"content-type": "application/octet-stream"}
 SECONDS = 20.0
+# Docker Hub's images are named after another host than the one that has them.
+SERVERS = {"docker.io": "registry-1.docker.io"}
 LOOPBACK = re.compile(r"^(localhost|127\.0\.0\.1)(:|/|$)")
 
 
@@ -168,7 +168,7 @@ def is_loopback(name: str) -> bool:
 
 
 def _api(host: str) -> str:
-    return f"{'http' if is_loopback(host) else 'https'}://{host}/v2/"
+    return f"{'http' if is_loopback(host) else 'https'}://{SERVERS.get(host, host)}/v2/"
 
 
 @contextmanager
@@ -183,7 +183,8 @@ def _reached(host: str, seconds: float) -> Iterator[None]:
 
 def _authorization(client: httpx.Client, challenge: str, host: str) -> dict[str, str]:
     """What `docker login` left for a registry, exchanged for a token where the registry asks for one."""
-    basic = _login(host)
+    known = logins.basic(host)
+    basic = {"authorization": f"Basic {known}"} if known else {}
     if challenge.lower().startswith("basic"):
         return basic
     asked = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
@@ -195,13 +196,3 @@ def _authorization(client: httpx.Client, challenge: str, host: str) -> dict[str,
         return basic
     given = answer.json()
     return {"authorization": f"Bearer {given.get('token') or given.get('access_token')}"}
-
-
-def _login(host: str) -> dict[str, str]:
-    path = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
-    try:
-        known = json.loads(path.read_text())["auths"][host]["auth"]
-        base64.b64decode(known, validate=True)
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return {"authorization": f"Basic {known}"}
