@@ -263,18 +263,33 @@ def components(folder: Path, stated: dict[str, Any]) -> dict[str, PackageURL]:
     return {each["name"]: PackageURL.from_string(each["purl"]) for each in stated["components"] if "purl" in each}
 
 
+def attested(host: Host, kind: str) -> dict[str, Any]:
+    """What cosign finds attested beside the image of the release."""
+    made = host.ci("release")["image"]
+    what = ("--type", kind, "--key", "deploy/release.pub", f"{made['name']}@{made['digest']}")
+    told = next(line for line in cosign(host, "verify-attestation", *what).splitlines() if line.startswith("{"))
+    found: dict[str, Any] = json.loads(base64.b64decode(json.loads(told)["payload"]))["predicate"]
+    return found
+
+
 def test_the_bill_of_materials_names_packages_and_base(host: Host, image: str, tmp_path: Path) -> None:
     """What is attested beside an image names its Python packages, its Python, and the packages of its base."""
-    made = host.ci("release")["image"]
-    what = ("--type", "cyclonedx", "--key", "deploy/release.pub", f"{made['name']}@{made['digest']}")
-    told = next(line for line in cosign(host, "verify-attestation", *what).splitlines() if line.startswith("{"))
-    stated = json.loads(base64.b64decode(json.loads(told)["payload"]))["predicate"]
-    known = components(tmp_path, stated)
+    known = components(tmp_path, attested(host, "cyclonedx"))
     assert known["scikit-learn"].type == "pypi"
     assert known["python"].version.startswith("3.11.")
     assert (known["libc6"].type, known["libc6"].namespace) == ("deb", "debian")
     assert known["libc6"].qualifiers | {"distro": "debian-12", "upstream": "glibc"} == known["libc6"].qualifiers
     assert known["libstdc++6"].qualifiers["upstream"] == "gcc-12"
+
+
+def test_provenance_names_source_model_and_base(host: Host, image: str) -> None:
+    """What an image was made from is attested: the commit, the model, the lock and the base by its name."""
+    definition = attested(host, "https://slsa.dev/provenance/v1")["buildDefinition"]
+    sources = {each["name"]: each for each in definition["resolvedDependencies"]}
+    assert sources["source"]["digest"]["gitCommit"] == host.ci("release")["commit"]
+    assert sources["models/model.skops"]["digest"]["sha256"] == host.ci("release")["model"]
+    # The tests' own base comes from no registry, so nobody knows it by a digest.
+    assert sources["base"] == {"name": "base", "uri": BASE_NAME}
 
 
 def test_a_base_that_does_not_list_its_packages_is_said_to(host: Host, tmp_path: Path) -> None:
@@ -296,7 +311,7 @@ from pathlib import Path
 from ci import engine, materials
 from ci.image import Built
 from service.version import Version
-print(json.dumps(materials.materials(Path(), Built(engine.find(), "", sys.argv[1], Version.model_construct()))))
+print(json.dumps(materials.materials(Path(), Built(engine.find(), "", sys.argv[1], Version.model_construct(), ""))))
 """
 REFUSED = """
 import sys

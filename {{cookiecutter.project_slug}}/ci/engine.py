@@ -77,6 +77,14 @@ class Engine:
             run(self.name, "push", secure, f"--digestfile={written}", tag, f"docker://{tag}", cwd=HERE)
             return Image(name=name, digest=written.read_text().strip())
 
+    def digest(self, name: str) -> str | None:
+        """The sha256 of an image in the registry that it came from; None if it came from none, or is not here."""
+        try:
+            known = run(self.name, "image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', name, cwd=HERE)
+        except UserError:
+            return None
+        return known.split("\n")[0].partition("@sha256:")[2] or None
+
     def login(self, host: str, user: str, password: str) -> None:
         """Log in to a registry.
 

@@ -49,12 +49,13 @@ File = tuple[str, bytes, int]
 
 @dataclass(frozen=True)
 class Built:
-    """An image that the engine of this machine holds."""
+    """An image that the engine of this machine holds, and the name of the base that it stands on."""
 
     engine: Engine
     tag: str
     id: str
     version: Version
+    base: str
 
 
 def build(root: Path, version: Version) -> Built:
@@ -79,13 +80,20 @@ def build(root: Path, version: Version) -> Built:
         labels=_labels(root, version, time),
         time=time,
     )
-    return Built(found, tag, identity, version)
+    return Built(found, tag, identity, version, base or _base(root, python))
+
+
+def _base(root: Path, python: str) -> str:
+    """The base that the Dockerfile names."""
+    named = re.search(rf"^ARG {BASE}=(\S+)", (root / DOCKERFILE).read_text(), flags=re.MULTILINE)
+    return named[1].replace("${PYTHON_VERSION}", python) if named else "unknown"
 
 
 def provenance(root: Path, built: Built) -> dict[str, Any]:
     """From what, and by what, an image was made, as SLSA's provenance 1.0 says it."""
     version = built.version
     lock = hashlib.sha256((root / "dvc.lock").read_bytes()).hexdigest()
+    digest = built.engine.digest(built.base)
     return {
         "buildDefinition": {
             "buildType": "urn:gitops-ml:image",
@@ -94,6 +102,7 @@ def provenance(root: Path, built: Built) -> dict[str, Any]:
                 {"name": "source", "digest": {"gitCommit": version.commit}},
                 {"name": "models/model.skops", "digest": {"sha256": version.model}},
                 {"name": "dvc.lock", "digest": {"sha256": lock}},
+                {"name": "base", "uri": built.base} | ({"digest": {"sha256": digest}} if digest else {}),
             ],
         },
         "runDetails": {
