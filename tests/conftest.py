@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -70,10 +71,28 @@ def baked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that was set up, committed, trained, committed again and pushed to its storage."""
+def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """What `make setup` installs: one environment for all workers, since all projects have the same lock.
+
+    That each variant installs its own is tested where that matters; it takes half a minute, first imports included.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = own if worker_id == "master" else own.parent
+    project, done = folder / "installed" / "late-flights", folder / "installed.done"
+    with (folder / "installed.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            make("setup", cwd=bake({}, project.parent))
+            done.touch()
+    return project / ".venv"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, installed: Path) -> Path:
+    """A project that was committed, trained, committed again and pushed to its storage."""
     project = bake({}, tmp_path_factory.mktemp("trained"))
-    for target in ("setup", "init", "repro"):
+    (project / ".venv").symlink_to(installed)
+    for target in ("init", "repro"):
         make(target, cwd=project)
     run("git", "commit", "--quiet", "--message", "Train", cwd=project)
     make("push", cwd=project)

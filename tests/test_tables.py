@@ -106,10 +106,11 @@ TABLES = {
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ready(tmp_path_factory: pytest.TempPathFactory, installed: Path) -> Path:
     """A project that was set up and committed."""
     project = bake({}, tmp_path_factory.mktemp("ready"))
-    make("setup", "init", cwd=project)
+    (project / ".venv").symlink_to(installed)
+    make("init", cwd=project)
     return project
 
 
