@@ -62,6 +62,9 @@ class Actions:
             for name, content in self._workflows(commit):
                 if _starts(name, content, event):
                     done.append(self._run(name, content, event, until))
+                    if "failure" in done[-1].jobs.values():
+                        # For whoever did not expect that.
+                        print(f"{name} failed; it said:\n{done[-1].said[-4000:]}")
         return done
 
     def _workflows(self, commit: str) -> Iterator[tuple[str, dict[str, Any]]]:
