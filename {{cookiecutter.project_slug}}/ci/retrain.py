@@ -128,7 +128,7 @@ def _arrived(place: str, into: Path) -> list[Path]:
         into.mkdir(parents=True)
         for name in names:
             system.get(name, str(into / Path(name).name))
-    except (ImportError, OSError, ValueError) as error:
+    except Exception as error:  # each cloud's client has errors of its own
         raise UserError(f"{place} cannot be read: {' '.join(str(error).split())[:300]}") from error
     return sorted(path for path in into.iterdir() if path.is_file())
 

@@ -7,9 +7,7 @@ from typing import TypeVar
 
 import dvc.api
 import yaml
-from dvc.exceptions import DvcException
 from pydantic import BaseModel, ValidationError
-from scmrepo.exceptions import SCMError
 
 from ci.errors import UserError
 from ci.git import Git
@@ -68,7 +66,7 @@ class Revision:
             return (self.root / path).read_bytes()
         try:
             content: bytes = dvc.api.read(path, repo=str(self.root), rev=self.commit, mode="rb")
-        except (DvcException, SCMError, OSError) as error:
+        except Exception as error:  # each cloud's client has errors of its own
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{path} of {self} cannot be had: {reason}") from error
         return content
