@@ -15,6 +15,7 @@ import httpx
 import pytest
 import yaml
 
+from ci.bake import bake, variants
 from ci.shell import ROOT, CommandError, free_port, run
 from tests.conftest import clone, make, tool
 
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.xdist_group("golden path")
 
 BUCKET = "s3://team/late-flights"
 START_SECONDS = 30
+# Of a server that is gone, Amazon's client asks five times, and waits longer each time.
+AT_ONCE = {"AWS_MAX_ATTEMPTS": "1"}
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class Store:
 
     @property
     def credentials(self) -> dict[str, str]:
-        """As the README says they come: from the environment."""
-        return {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_ENDPOINT_URL": self.url}
+        """As the README says they come: from the environment. Where the server is, .dvc/config says."""
+        return {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +98,21 @@ def other(moved: Path, tmp_path: Path) -> Path:
     return clone(moved, tmp_path / "other")
 
 
+def test_a_project_begins_in_s3(moved: Path, store: Store, tmp_path: Path) -> None:
+    """`make init` commits nothing while the bucket lets nobody in; afterwards a clone gets the data, byte by byte."""
+    project = bake(variants()["s3-mit"] | {"dvc_remote": "s3://team/churn"}, tmp_path)
+    (project / ".venv").symlink_to(moved / ".venv")
+    raw = {path.name: path.read_bytes() for path in (project / "data/raw").iterdir()}
+    tool(project, "dvc", "remote", "modify", "storage", "endpointurl", store.url)
+    with pytest.raises(CommandError, match="Unable to locate credentials"):
+        make("init", cwd=project)
+    assert run("git", "rev-list", "--all", cwd=project) == ""
+    make("init", cwd=project, env=store.credentials)
+    beginner = clone(project, tmp_path / "beginner")
+    make("pull", cwd=beginner, env=store.credentials)
+    assert {path.name: path.read_bytes() for path in (beginner / "data/raw").iterdir()} == raw
+
+
 def test_a_clone_gets_from_s3_what_was_pushed(moved: Path, other: Path, store: Store) -> None:
     """`make pull` brings what the lock names, and without a lock the run cache restores instead of training."""
     make("pull", cwd=other, env=store.credentials)
@@ -118,11 +136,28 @@ def test_a_storage_that_lets_nobody_in_is_no_empty_one(other: Path, store: Store
     wrong = store.credentials | {"AWS_SECRET_ACCESS_KEY": "guessed"}
     assert missing(other, {}).startswith("error: the storage cannot be asked: NoCredentialsError")
     assert "error: the storage cannot be asked: The request signature we calculated" in missing(other, wrong)
-    for env, reason in (({}, "Unable to locate credentials"), (wrong, "Forbidden")):
-        with pytest.raises(CommandError, match=reason):
-            make("pull", cwd=other, env=env)
+    for target, env, reason in (
+        ("pull", {}, "Unable to locate credentials"),
+        ("repro", {}, "Unable to locate credentials"),
+        ("pull", wrong, "Forbidden"),
+        ("push", wrong, "Forbidden"),
+    ):
+        with pytest.raises(CommandError, match=f"ERROR: .*{reason}"):
+            make(target, cwd=other, env=env)
+    assert "Unable to locate credentials" in refused(other, {}, "card")
     tool(other, "dvc", "remote", "modify", "--local", "storage", "endpointurl", f"http://127.0.0.1:{free_port()}")
-    assert "cannot be asked: EndpointConnectionError" in missing(other, store.credentials)
+    gone = store.credentials | AT_ONCE
+    assert "cannot be asked: EndpointConnectionError" in missing(other, gone)
+    with pytest.raises(CommandError, match=r"ERROR: .*Could not connect to the endpoint URL"):
+        make("pull", cwd=other, env=gone)
+    assert "Could not connect to the endpoint URL" in refused(other, gone, "card")
+
+
+def refused(project: Path, env: dict[str, str], *command: str) -> str:
+    """The one sentence with which a command of the project ends that cannot do what it should."""
+    done = tool(project, "python", "-m", "ci", *command, check=False, env=env)
+    assert (done.returncode, done.stderr.count("\n"), done.stderr[:7]) == (1, 1, "error: "), done.stderr
+    return done.stderr
 
 
 def missing(project: Path, env: dict[str, str]) -> str:
@@ -144,6 +179,7 @@ except UserError as error:
 
 def test_predictions_are_kept_in_s3(other: Path, store: Store) -> None:
     """`make predictions` puts what a service wrote down into a bucket, and what reads it finds it again."""
+    elsewhere = {"AWS_ENDPOINT_URL": store.url}
     settings = yaml.safe_load((other / "project.yaml").read_text())
     settings["monitor"]["store"] = "s3://team/predictions"
     (other / "project.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
@@ -151,15 +187,15 @@ def test_predictions_are_kept_in_s3(other: Path, store: Store) -> None:
     written = other / ".deploy/production/predictions"
     written.mkdir(parents=True)
     (written / "20260301T100000.000000Z-1.jsonl").write_text(json.dumps(line) + "\n")
-    said = make("predictions", cwd=other, env=store.credentials)
+    said = make("predictions", cwd=other, env=store.credentials | elsewhere)
     assert "2 answers and 0 requests of 1 files: s3://team/predictions/production" in said
     assert list(written.iterdir()) == []
-    found = tool(other, "python", "-c", READ, "s3://team/predictions/production", env=store.credentials)
+    found = tool(other, "python", "-c", READ, "s3://team/predictions/production", env=store.credentials | elsewhere)
     assert found.stdout == "[0.5, 0.25]\n"
     (written / "20260302T100000.000000Z-1.jsonl").write_text(json.dumps(line) + "\n")
-    refused = tool(other, "python", "-m", "ci", "predictions", check=False, env={"AWS_ENDPOINT_URL": store.url})
-    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert "error: s3://team/predictions/production cannot be written to: Unable to locate" in refused.stderr
+    assert "s3://team/predictions/production cannot be written to: Unable to locate" in refused(
+        other, elsewhere, "predictions"
+    )
     assert len(list(written.iterdir())) == 1
 
 
@@ -169,4 +205,32 @@ from datetime import UTC, datetime
 from ci import predictions
 found = predictions.read(sys.argv[1], "answers", datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
 print(found["score"].tolist())
+"""
+
+
+def test_new_tables_are_taken_from_s3(other: Path, store: Store) -> None:
+    """Retraining gets the tables that arrived in a bucket; where it cannot, there is a sentence."""
+    here, gone = ({"AWS_ENDPOINT_URL": url} for url in (store.url, f"http://127.0.0.1:{free_port()}"))
+    assert arrived(other, store.credentials | here) == "['april.csv']"
+    assert arrived(other, here) == "error: s3://team/batches cannot be read: Unable to locate credentials"
+    said = arrived(other, store.credentials | AT_ONCE | gone)
+    assert said.startswith("error: s3://team/batches cannot be read: Could not connect to the endpoint URL")
+
+
+def arrived(project: Path, env: dict[str, str]) -> str:
+    """What retraining finds in a bucket into which one table is put, if it can be."""
+    return tool(project, "python", "-c", ARRIVE, check=False, env=env).stdout.strip()
+
+
+ARRIVE = """
+import contextlib, pathlib, tempfile
+import fsspec
+from ci import retrain
+from ci.errors import UserError
+with contextlib.suppress(Exception):
+    fsspec.filesystem("s3").pipe_file("s3://team/batches/april.csv", b"a,b\\n1,2\\n")
+try:
+    print([path.name for path in retrain._arrived("s3://team/batches", pathlib.Path(tempfile.mkdtemp(), "into"))])
+except UserError as error:
+    print(f"error: {error}")
 """
