@@ -16,6 +16,8 @@ from dvc.repo import Repo
 from ci.errors import UserError
 
 FOLDER = "releases"
+# What is put there is there as a whole or not at all; and who may add objects may not always delete any.
+BUCKETS = {"s3", "gs", "azure", "abfs"}
 
 
 class Storage:
@@ -49,9 +51,11 @@ class Storage:
             with _asked("written to"):
                 self._files.makedirs(self._files.join(self._root, FOLDER), exist_ok=True)
                 # Nobody must ever see half of it under its name.
-                whole, part = self._path(digest), self._path(digest) + ".part"
+                whole = self._path(digest)
+                part = whole if self._files.protocol in BUCKETS else f"{whole}.part"
                 self._files.pipe_file(part, content)
-                self._files.move(part, whole)
+                if part != whole:
+                    self._files.move(part, whole)
         return digest
 
     def has(self, digest: str) -> bool:

@@ -149,8 +149,12 @@ class Sink:
             old.unlink(missing_ok=True)
         name = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S.%f}Z-{uuid.uuid4().hex[:8]}.jsonl"
         self.handle = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(self.handle, fcntl.LOCK_EX)
         self.size, self.since = 0, time.monotonic()
+        if not os.fstat(self.handle).st_nlink:
+            # Before it was locked, whoever collects took it for a finished file without a line.
+            self._end()
+            self._begin()
 
     def _end_old(self) -> None:
         if self.handle is not None and time.monotonic() - self.since > self.file_seconds:
