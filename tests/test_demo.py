@@ -53,7 +53,7 @@ def test_the_demo_trains_once_and_keeps_what_somebody_changed(workplace: Path) -
     """The first demo computes and shows scores beside the truth; the second restores, and loses nobody's work."""
     first = demo(workplace, "make", "demo")
     assert stages(first) == (4, 0)
-    assert re.search(r"4/1 .* JFK-\w+ at \d{4} +0\.\d{3} +(late|on time)", first)
+    assert re.search(r"4/1 .* JFK-\w+ at \d{4} +0\.\d{3} +(wait|rebook) +(late|on time)", first)
     (workplace / "build/demo/late-flights/data/raw/mine.parquet").write_text("precious")
     second = demo(workplace, ".venv/bin/python", "-c", BEGINNING)
     assert stages(second) == (1, 3)
