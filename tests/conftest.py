@@ -17,7 +17,7 @@ from ci.shell import KEYS, ROOT, environment, run
 
 SLUG = "{{cookiecutter.project_slug}}"
 # The uv that runs the tests serves the projects too; the demo shows that they can install their own.
-UV = {"UV": os.environ["UV"]} if "UV" in os.environ else {}
+UV = {"UV": os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".uv/bin/uv")}
 # What of a project's own tests its answers and its table can change. How models are compared, releases promoted and
 # told, and tables taken in, is the same in all; the default variant tries that, which takes minutes.
 ELSEWHERE = [
