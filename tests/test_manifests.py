@@ -94,10 +94,12 @@ def test_a_cluster_can_keep_what_is_answered(baked: Path, tmp_path: Path) -> Non
     (container,) = pod["containers"]
     volumes = {each["name"]: each for each in pod["volumes"]}
     mounted = {each["mountPath"]: volumes[each["name"]] for each in container["volumeMounts"]}
-    (variable,) = container["env"]
-    assert variable["name"] == "PREDICTIONS"
-    assert mounted[variable["value"]]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
-    assert set(mounted) == {"/tmp", variable["value"]}  # noqa: S108
+    pod_name, variable = container["env"]
+    assert pod_name["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+    # Replicas remove files of each other in a folder that they share.
+    assert (variable["name"], variable["value"]) == ("PREDICTIONS", f"/predictions/$({pod_name['name']})")
+    assert mounted["/predictions"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert set(mounted) == {"/tmp", "/predictions"}  # noqa: S108
 
 
 @pytest.mark.parametrize("name", ["agents/argo-cd.yaml", "agents/flux.yaml", "base/alerts.yaml", "base/monitor.yaml"])

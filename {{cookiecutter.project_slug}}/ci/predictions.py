@@ -42,21 +42,23 @@ def collect(folder: Path, store: str) -> Collected:
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist: no service has written anything there yet")
     done = Collected()
-    for path in sorted(folder.rglob("*.jsonl")):
-        with path.open("rb") as file:
+    for path in sorted(path for path in folder.rglob("*.jsonl") if path.is_file()):
+        # To write, too, since a network's file system locks for nobody else.
+        with path.open("r+b") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 done.unfinished += 1
                 continue
-            lines, torn = parsed(file.read())
-        done.torn += torn
+            found, torn = parsed(file.read())
+        lines = [line for line in found if _is_sound(line)]
+        done.torn += torn + len(found) - len(lines)
         answers = [row for line in lines if "columns" in line for row in rows(line)]
         requests = [line for line in lines if "columns" not in line]
-        for kind, found in ((ANSWERS, answers), (REQUESTS, requests)):
-            if found:
-                write(pd.DataFrame(found), store, kind, path.stem)
-                setattr(done, kind, getattr(done, kind) + len(found))
+        for kind, records in ((ANSWERS, answers), (REQUESTS, requests)):
+            if records:
+                write(pd.DataFrame(records), store, kind, path.stem)
+                setattr(done, kind, getattr(done, kind) + len(records))
         # Only now: the same file collected twice gives the same object once.
         path.unlink()
         done.files += 1
@@ -69,13 +71,27 @@ def parsed(content: bytes) -> tuple[list[dict[str, Any]], int]:
     for text in content.splitlines(keepends=True):
         try:
             line = json.loads(text) if text.endswith(b"\n") else None
-        except ValueError:
+        except (ValueError, RecursionError):
             line = None
         if isinstance(line, dict):
             lines.append(line)
         else:
             torn += 1
     return lines, torn
+
+
+def _is_sound(line: dict[str, Any]) -> bool:
+    """Whether a line is one that the service writes: of a request, or of the rows that were answered to one."""
+    try:
+        moment = datetime.fromisoformat(line["time"])
+        if "columns" in line:
+            lists = list(line["columns"].values())
+            known = all(isinstance(each, list) and len(each) == len(lists[0]) for each in lists)
+            return moment.tzinfo is not None and known and len(line["columns"]["score"]) > 0
+        numbers = isinstance(line["status"], int) and isinstance(line["ms"], int | float)
+        return moment.tzinfo is not None and numbers and abs(line["status"]) < 1000
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return False
 
 
 def rows(line: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -92,10 +108,10 @@ def write(table: pd.DataFrame, store: str, kind: str, name: str) -> None:
     Raises:
         UserError: the store cannot be written to.
     """
-    sink = io.BytesIO()
-    table.to_parquet(sink, index=False)
     system, root = _opened(store)
     try:
+        sink = io.BytesIO()
+        table.to_parquet(sink, index=False)
         system.makedirs(f"{root}/{kind}", exist_ok=True)
         # The file has its name once it is whole.
         with system.transaction, system.open(f"{root}/{kind}/{name}.parquet", "wb") as file:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,35 @@ def test_collecting_takes_finished_files_once(tmp_path: Path) -> None:
     assert predictions.read(str(store), "requests", since, until)["status"].tolist() == [200]
     assert predictions.collect(folder, str(store)).files == 0
     sink.close()
+
+
+DAMAGED: list[Any] = [
+    {},
+    {"time": "yesterday", "request": "a", "status": 200, "ms": 1},
+    {"time": "2026-03-01T10:00:00", "request": "a", "status": 200, "ms": 1},
+    {"time": 5, "request": "a", "status": 200, "ms": 1},
+    {"time": "2026-03-01T10:00:00+00:00", "request": "a", "status": {}, "ms": 1},
+    {"time": "2026-03-01T10:00:00+00:00", "request": "a", "status": 10**30, "ms": 1},
+    *(
+        {"time": "2026-03-01T10:00:00+00:00", "request": "a", "columns": columns}
+        for columns in (5, None, [1], {}, {"score": []}, {"score": 0.5}, {"score": [0.5], "decision": ["x", "y"]})
+    ),
+]
+
+
+def test_a_damaged_line_is_left_out_and_the_others_are_not(tmp_path: Path) -> None:
+    """Whatever stands in a file that is no line of the service's is counted as torn; the rest is collected."""
+    good = {"time": "2026-03-01T10:00:00+00:00", "request": "good", "columns": {"score": [0.5]}}
+    texts = [json.dumps(line) for line in [*DAMAGED, good]] + ["[" * 100_000, "null", "\x00"]
+    folder, store = tmp_path / "log", str(tmp_path / "store")
+    folder.mkdir()
+    (folder / "20260301T100000.000000Z-1.jsonl").write_text("\n".join(texts) + "\n")
+    (folder / "a folder.jsonl").mkdir()
+    (folder / "gone.jsonl").symlink_to(folder / "nowhere")
+    done = predictions.collect(folder, store)
+    assert (done.files, done.answers, done.requests, done.torn) == (1, 1, 0, len(texts) - 1)
+    day = datetime(2026, 3, 1, tzinfo=UTC)
+    assert predictions.read(store, "answers", day, day + timedelta(days=1))["request"].tolist() == ["good"]
 
 
 def wait_until_idle(sink: Sink) -> None:
