@@ -51,7 +51,11 @@ def sign(root: Path, options: Sequence[str] = ()) -> str:
 def _elsewhere(options: Sequence[str]) -> bool:
     """Whether nothing gets into the two public logs, that of certificates and that of signatures."""
     said = " ".join(options)
-    return "--fulcio-url" in said and ("--rekor-url" in said or "--tlog-upload=false" in said)
+    return (
+        "sigstore.dev" not in said
+        and "--fulcio-url" in said
+        and ("--rekor-url" in said or "--tlog-upload=false" in said)
+    )
 
 
 def _image(root: Path) -> Image | None:

@@ -10,17 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Docker Hub is known by another name than the one that images have.
+# A helper may ask a question that nobody answers.
+SECONDS = 20
+# docker knows Docker Hub by another name than the one that images have.
 NAMES = {"docker.io": "https://index.docker.io/v1/"}
 
 
 def basic(host: str) -> str | None:
     """User and password for a registry as HTTP's basic authentication has them; None if nobody has logged in."""
-    name = NAMES.get(host, host)
     for kept in _kept():
-        helper = kept.get("credHelpers", {}).get(name) or kept.get("credsStore")
-        if found := (helper and _asked(helper, name)) or _written(kept, name):
-            return found
+        helpers = kept.get("credHelpers")
+        for name in dict.fromkeys((NAMES.get(host, host), host)):
+            helper = (helpers.get(name) if isinstance(helpers, dict) else None) or kept.get("credsStore")
+            if found := (helper and _asked(str(helper), name)) or _written(kept, name):
+                return found
     return None
 
 
@@ -51,9 +54,16 @@ def _asked(helper: str, name: str) -> str | None:
     """What a helper keeps, by docker's protocol of credential helpers: a name to its input, JSON from its output."""
     try:
         done = subprocess.run(
-            [f"docker-credential-{helper}", "get"], input=name, capture_output=True, text=True, check=True
+            [f"docker-credential-{helper}", "get"],
+            input=name,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=SECONDS,
         )
         said = json.loads(done.stdout)
-        return base64.b64encode(f"{said['Username']}:{said['Secret']}".encode()).decode()
-    except (OSError, subprocess.CalledProcessError, ValueError, KeyError, TypeError):
+        user, secret = said["Username"], said["Secret"]
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError):
         return None
+    # This user's secret is no password, but a token that only its registry exchanges.
+    return None if user == "<token>" else base64.b64encode(f"{user}:{secret}".encode()).decode()

@@ -140,4 +140,5 @@ def _asked(how: str) -> Iterator[None]:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"the storage cannot be {how}: {reason}") from error
     except Exception as error:  # each cloud's client has errors of its own
-        raise UserError(f"the storage cannot be {how}: {type(error).__name__}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"the storage cannot be {how}: {type(error).__name__}: {reason}") from error

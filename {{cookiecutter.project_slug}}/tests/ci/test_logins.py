@@ -35,14 +35,18 @@ def keep(path: Path, **kept: Any) -> None:
 def test_a_login_in_a_file_is_found(tmp_path: Path) -> None:
     """docker's file comes first, podman's after it; Docker Hub has a name of its own there."""
     assert logins.basic("docker.io") is None
-    keep(tmp_path / "auth.json", auths={"a.example.com": {"auth": LOGIN}, "b.example.com": {"auth": LOGIN}})
+    keep(
+        tmp_path / "auth.json",
+        auths={name: {"auth": LOGIN} for name in ("a.example.com", "b.example.com", "docker.io")},
+    )
+    assert logins.basic("docker.io") == LOGIN
     keep(
         tmp_path / "config.json",
-        auths={"b.example.com": {"auth": ANOTHER}, "https://index.docker.io/v1/": {"auth": LOGIN}},
+        auths={"b.example.com": {"auth": ANOTHER}, "https://index.docker.io/v1/": {"auth": ANOTHER}},
     )
     assert logins.basic("a.example.com") == LOGIN
     assert logins.basic("b.example.com") == ANOTHER
-    assert logins.basic("docker.io") == LOGIN
+    assert logins.basic("docker.io") == ANOTHER
     assert logins.basic("c.example.com") is None
 
 
@@ -58,7 +62,10 @@ def test_a_login_that_a_helper_keeps_is_asked_for(tmp_path: Path) -> None:
     assert logins.basic("kept.example.com") == ANOTHER
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"auths": []}', '{"auths": {"a": {"auth": "%"}}}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"auths": []}', '{"credHelpers": null}', '{"credHelpers": []}', '{"auths": {"a": {"auth": "%"}}}'],
+)
 def test_a_damaged_file_holds_no_login(tmp_path: Path, text: str) -> None:
     """What cannot be read is no login, and no failure."""
     (tmp_path / "config.json").write_text(text)
