@@ -62,7 +62,8 @@ def compare(revision: Revision, champion: Revision | None, settings: project.Pro
         seed=params.evaluate.seed,
         task=schema.task,
         digest=hashlib.sha256(content).hexdigest(),
-        policy=project.policy(settings.decision, schema),
+        # By its own payoffs, which it would serve by, whatever main says by now.
+        policy=project.policy(revision.settings("project.yaml", project.Decided).decision, schema),
     )
     challenger = _candidate(revision, table, schema, "challenger", settings.trusted_types)
     serving = _candidate(champion, table, schema, "champion", settings.trusted_types) if champion else None

@@ -19,7 +19,7 @@ from ci.revision import Revision, resolve
 from ci.run import run
 from ci.signals import AT_ONCE, Kind, Reference, Signal
 from pipeline import profile
-from pipeline.decision import Decision, Policy
+from pipeline.decision import Policy
 from pipeline.params import Params
 from pipeline.persistence import ModelFacts
 from pipeline.schema import Schema, cast, problems
@@ -80,12 +80,6 @@ class Monitoring(BaseModel):
     def exit_code(self) -> int:
         """0 if all is well, 3 if there is an alarm."""
         return ALARM if self.alarms else 0
-
-
-class Decided(BaseModel):
-    """What project.yaml says is decided; the rest of it may have another form in an old release."""
-
-    decision: Decision | None = None
 
 
 def watch(root: Path, name: str, moment: datetime) -> Monitoring:
@@ -178,7 +172,7 @@ def _reference(root: Path, name: str) -> Reference:
 
 def _policy(revision: Revision, schema: Schema) -> Policy | None:
     """What the release decides by, whatever else the project.yaml of that time has."""
-    return project.policy(revision.settings("project.yaml", Decided).decision, schema)
+    return project.policy(revision.settings("project.yaml", project.Decided).decision, schema)
 
 
 def _between(table: pd.DataFrame, span: tuple[datetime, datetime]) -> pd.DataFrame:

@@ -154,6 +154,12 @@ class Project(_Block):
         return environments
 
 
+class Decided(BaseModel):
+    """What project.yaml says is decided; the rest of it may have another form in an old release."""
+
+    decision: Decision | None = None
+
+
 def policy(decision: Decision | None, schema: Schema) -> Policy | None:
     """What is decided about rows of a schema, and what that pays; None if nothing is.
 

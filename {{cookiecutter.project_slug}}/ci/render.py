@@ -13,7 +13,7 @@ from ci.card import Card
 from ci.ledger import Entry
 from ci.monitor import Monitoring
 from ci.report import Report
-from ci.result import Measured
+from ci.result import Measured, amount
 from ci.signals import AT_ONCE
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -80,9 +80,8 @@ def measured(value: object) -> str:
 
 
 def money(found: Measured) -> str:
-    """What decisions are worth, with its interval, to three digits or to whole units."""
-    places = 0 if max(abs(found.low), abs(found.high)) >= 100 else 2
-    return f"{found.value:,.{places}f} ({found.low:,.{places}f} to {found.high:,.{places}f})"
+    """What decisions are worth, with its interval."""
+    return f"{amount(found.value)} ({amount(found.low)} to {amount(found.high)})"
 
 
 def picture(svg: str) -> Markup:
@@ -112,5 +111,5 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"code": code, "measured": measured, "money": money, "picture": picture}
+    environment.filters |= {"code": code, "measured": measured, "money": money, "amount": amount, "picture": picture}
     return environment

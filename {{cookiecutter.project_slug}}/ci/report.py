@@ -135,7 +135,10 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
         base=base.commit or "",
         commit=run("git", "rev-parse", "HEAD", cwd=root),
         changed=any(stage.fate != UNCHANGED for stage in stages),
-        params=_changes(base.text("params.yaml"), here.text("params.yaml")),
+        params=[
+            *_changes(base.text("params.yaml"), here.text("params.yaml")),
+            *_changes(*(_decision(each.text("project.yaml")) for each in (base, here))),
+        ],
         schema_changes=_changes(base.text("schema.yaml"), here.text("schema.yaml")),
         stages=stages,
     )
@@ -189,6 +192,12 @@ def _changes(before: str | None, after: str | None) -> list[Change]:
     old, new = (flat(yaml.safe_load(text) if text else {}) for text in (before, after))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return [Change(name=name, before=old.get(name), after=new.get(name)) for name in names]
+
+
+def _decision(text: str | None) -> str:
+    """What project.yaml says is decided, as YAML by itself."""
+    settings = yaml.safe_load(text) if text else {}
+    return yaml.safe_dump({"decision": settings.get("decision")})
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, str]:

@@ -32,6 +32,11 @@ class Measured(BaseModel):
     high: float
 
 
+def amount(value: float, sign: str = "") -> str:
+    """What decisions are worth: whole units, or three digits of what is less than a hundred."""
+    return f"{value:{sign},.0f}" if abs(value) >= 100 else f"{value:{sign}.3g}"
+
+
 class Worth(BaseModel):
     """What decisions are worth, per 1,000 rows.
 
@@ -48,10 +53,10 @@ class Worth(BaseModel):
     @property
     def sentence(self) -> str:
         """For a person."""
-        found = self.gain
+        value, low, high = (amount(each, "+") for each in (self.gain.value, self.gain.low, self.gain.high))
         return (
-            f"1,000 decisions are worth {self.worth.value:,.0f} {self.unit}, which is {found.value:+,.0f} "
-            f"({found.low:+,.0f} to {found.high:+,.0f}) against always {self.always!r}"
+            f"1,000 decisions are worth {amount(self.worth.value)} {self.unit}, which is {value} ({low} to {high}) "
+            f"against always {self.always!r}"
         )
 
 

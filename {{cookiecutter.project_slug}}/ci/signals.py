@@ -115,12 +115,13 @@ def of_labels(joined: pd.DataFrame, reference: Reference, settings: project.Proj
 def worth_of(joined: pd.DataFrame, reference: Reference, least_rows: int) -> Worth | None:
     """What was decided about rows with labels, `joined`, is worth; None if nothing was, or about too few rows.
 
-    The same model may have served in an earlier release with other actions; what was decided then is left out.
+    The same model may have served in an earlier release that decided by other payoffs; its rows are left out.
     """
     policy = reference.policy
     if policy is None or "decision" not in joined:
         return None
-    rows = joined[joined["decision"].isin(policy.actions)]
+    own = True if reference.created is None else joined["release"] == reference.release
+    rows = joined[joined["decision"].isin(policy.actions) & own]
     labels = data.labels(rows, reference.schema).to_numpy()
     if len(rows) < least_rows or labels.min() == labels.max():
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,17 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
+# Beyond this, sums of them are no numbers any more.
+Payoff = Annotated[FiniteFloat, Field(ge=-1e12, le=1e12)]
+
+
 class Decision(BaseModel):
     """`decision` of project.yaml: what each action pays, by the label that turns out to be true. A cost is negative."""
 
     model_config = ConfigDict(extra="forbid")
 
     unit: str = Field(min_length=1, max_length=20)
-    payoffs: dict[str, dict[str, FiniteFloat]] = Field(min_length=2)
+    payoffs: dict[str, dict[str, Payoff]] = Field(min_length=2)
 
     @field_validator("payoffs", mode="before")
     @classmethod
@@ -30,6 +34,9 @@ class Decision(BaseModel):
         """In YAML, the labels 0 and 1 are numbers, and true and false are neither."""
         if not isinstance(payoffs, dict):
             return payoffs
+        for action, by_label in payoffs.items():
+            if isinstance(by_label, dict) and len(set(map(str, by_label))) < len(by_label):
+                raise ValueError(f"{action!r} has two payoffs for one label")
         return {
             action: {str(label): value for label, value in by_label.items()} if isinstance(by_label, dict) else by_label
             for action, by_label in payoffs.items()
@@ -99,7 +106,10 @@ def policy(decision: Decision | None, schema: Schema) -> Policy | None:
         raise ValueError("a regression has no labels to decide by; say `decision: null`")
     for action, by_label in decision.payoffs.items():
         if set(by_label) != set(classes):
-            hint = "; put quotes around yes and no" if {"True", "False"} & set(by_label) else ""
+            quotes = {"True", "False"} & set(by_label) and {"yes", "no", "on", "off"} & {
+                name.lower() for name in classes
+            }
+            hint = "; put quotes around it, since YAML has another use for it" if quotes else ""
             raise ValueError(
                 f"payoffs.{action} is about {', '.join(by_label) or 'nothing'}, "
                 f"and {schema.target!r} is one of {', '.join(classes)}{hint}"

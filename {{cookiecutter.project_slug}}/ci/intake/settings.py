@@ -28,6 +28,8 @@ RARE = 10
 BOOSTING: dict[str, Any] = {"max_iter": 300, "learning_rate": 0.06, "early_stopping": "true"}
 SEEDS = 20
 MOST_SLICES = 2
+# The rest of a block of YAML: lines that are indented, and comments and empty lines between them.
+BLOCK = r".*\n(?:  .*\n|(?:#.*\n|\n)+(?=  ))*"
 HEADER = re.compile(r"\A(?:#.*\n|\n)*")
 
 
@@ -133,9 +135,9 @@ def gate_text(table: Table, before: str) -> str:
     error = 0.05 + 0.8 * (_bins(table) / max(1, table.test_rows)) ** 0.5
     limits = {"error": round(error, 2), "overlap": round(min(1.0, 0.01 + table.division.duplicates), 2)}
     block = _render("gate.yaml.jinja", task=schema.task, metric=metric, margin=margin, floors=floors, **limits)
-    text = re.sub(r"^gate:\n(?:  .*\n|\n(?=  ))*", lambda _: block, before, flags=re.MULTILINE)
+    text = re.sub(rf"^gate:{BLOCK}", lambda _: block, before, flags=re.MULTILINE)
     # What was decided was about the labels of the table before.
-    return re.sub(r"^decision:.*\n(?:  .*\n|\n(?=  ))*", "decision: null\n", text, flags=re.MULTILINE)
+    return re.sub(rf"^decision:{BLOCK}", "decision: null\n", text, flags=re.MULTILINE)
 
 
 def plots_text(schema: Schema, before: str) -> str:

@@ -403,7 +403,9 @@ def test_nothing_is_decided_about_another_table(project: Path) -> None:
     """Payoffs are about the labels of the table before; a new table has none until somebody writes them down."""
     path = project / "project.yaml"
     text = re.sub(r"(?m)^decision:.*\n(  .*\n)*", "", path.read_text())
-    path.write_text(f"{text}decision: # mine\n  unit: USD\n  payoffs:\n    a: {{0: 0, 1: 1}}\n    b: {{0: 1, 1: 0}}\n")
+    path.write_text(
+        f"{text}decision: # mine\n  unit: USD\n# of mine\n\n  payoffs:\n    a: {{0: 0, 1: 1}}\n    b: {{0: 1, 1: 0}}\n"
+    )
     take(table())
     settings = yaml.safe_load(path.read_text())
     assert settings["decision"] is None

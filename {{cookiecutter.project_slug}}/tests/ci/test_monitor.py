@@ -16,13 +16,14 @@ import pytest
 import yaml
 from scipy import stats
 
-from ci import monitor, predictions, render
+from ci import monitor, predictions, render, signals
 from ci.errors import UserError
 from ci.project import policy, read
-from ci.signals import Kind, Signal
+from ci.signals import Kind, Reference, Signal
 from pipeline import data, model, persistence, profile
+from pipeline.decision import Policy
 from pipeline.params import Params
-from pipeline.schema import Schema, cast
+from pipeline.schema import Column, Schema, cast
 from pipeline.stages import evaluate, files, prepare, train, validate
 from service.contract import to_answers
 from tests.ci.monitor_study import MOVED, simulate
@@ -204,6 +205,23 @@ def test_decisions_are_watched_by_what_they_are_worth(project: Path, schema: Sch
     result = monitor.watch(project, "production", NOW)
     assert ("What the decisions are worth, per 1,000 rows" in render.monitor_markdown(result)) == decides
     assert ("What the decisions are worth" in render.monitor_html(result)) == decides
+
+
+def test_what_another_release_decided_does_not_count(schema: Schema, params: Params) -> None:
+    """The same model may have served before with other payoffs; only what the present release decided has its worth."""
+    labels = (np.arange(600) % 3 == 0).astype("int64")
+    target = Column(type="integer", role="target", minimum=0, maximum=1)
+    binary = Schema(columns={"x": Column(type="number"), "y": target})
+    act, wait = (np.where(labels == 1, *pair) for pair in (("act", "wait"), ("wait", "act")))
+    rows = pd.DataFrame({"time": NOW, "y": labels, "release": "new", "decision": act})
+    before = rows.assign(release="old", decision=wait)
+    policy = Policy("USD", ["wait", "act"], np.array([[0.0, 0.0], [-1.0, 1.0]]))
+    facts = {"model": "m", "schema": binary, "evaluate": params.evaluate, "metrics": {}, "profile": None}
+    reference = Reference(release="new", created=NOW, policy=policy, **facts)  # type: ignore[arg-type]
+    both = signals.worth_of(pd.concat([rows, before], ignore_index=True), reference, 100)
+    assert both == signals.worth_of(rows, reference, 100)
+    assert both
+    assert both.worth.value == pytest.approx(1000 / 3)
 
 
 @pytest.mark.parametrize(("status", "kind"), [(500, "errors"), (400, "refused")])

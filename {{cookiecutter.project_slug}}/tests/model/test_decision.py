@@ -19,6 +19,7 @@ THREE = Schema(
     task="multiclass",
     columns=FEATURE | {"y": Column(type="category", role="target", categories=["red", "amber", "green"])},
 )
+ANSWER = Schema(columns=FEATURE | {"y": Column(type="category", role="target", categories=["no", "yes"])})
 NUMBER = Schema(task="regression", columns=FEATURE | {"y": Column(type="number", role="target")})
 REBOOK: Payoffs = {"wait": {0: 0, 1: 0}, "rebook": {0: -30, 1: 60}}
 CALL: Payoffs = {"call": {0: -5, 1: 20}}
@@ -84,9 +85,9 @@ def test_labels_may_be_true_and_false() -> None:
         (REBOOK, THREE, "payoffs.wait is about 0, 1, and 'y' is one of red, amber, green"),
         (REBOOK | {"half": {1: 5}}, BINARY, "payoffs.half is about 1, and 'y' is one of 0, 1"),
         (
-            {"wait": {False: 0, True: 0}, "act": {0: 1, 1: 0}},
-            BINARY,
-            "False, True, and 'y' is one of 0, 1; put quotes around yes and no",
+            {"wait": {False: 0, True: 0}, "act": {"no": 1, "yes": 0}},
+            ANSWER,
+            "False, True, and 'y' is one of no, yes; put quotes around it",
         ),
         (REBOOK, NUMBER, "a regression has no labels to decide by"),
     ],
@@ -104,6 +105,8 @@ def test_payoffs_are_about_the_labels(payoffs: Payoffs, schema: Schema, sentence
         ({"wait": {0: 0, 1: 0}, "act": {0: 0, 1: 0}}, "'wait' and 'act' always pay the same"),
         ({"wait": {0: 0, 1: 0}, "act": {0: 0, 1: float("nan")}}, "finite number"),
         ({"wait": {0: 0, 1: 0}, "act": {0: 0, 1: "much"}}, "valid number"),
+        ({"wait": {0: 0, 1: 0}, "act": {0: 0, 1: 1e300}}, "less than or equal to"),
+        ({"wait": {0: 0, "0": 9, 1: 0}, "act": {0: 0, 1: 1}}, "'wait' has two payoffs for one label"),
         (["wait", "act"], "valid dictionary"),
     ],
 )
