@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/cache/python
 export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
 
-.PHONY: browser containers help setup demo demo-year bench bench-image test check bake example notes clean
+.PHONY: browser containers help setup demo demo-year bench bench-image test study check bake manifest example notes clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,9 +56,15 @@ check: setup ## Lint everything, the project in place too, and type-check the te
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+	cd '{{cookiecutter.project_slug}}/vendor/gitops-ml' && $(abspath .venv/bin/mypy)
+	cd '{{cookiecutter.project_slug}}' && $(abspath .venv/bin/lint-imports) --no-cache
+	@$(RUN) python -m ci.manifest --check
 
 bake: setup ## Bake the template into build/baked (VARIANT=name of ci/variants.yaml)
 	@$(RUN) python -m ci.bake --variant '$(or $(VARIANT),default)' build/baked
+
+manifest: setup ## Note the hashes of the vendored package after a change of it
+	@$(RUN) python -m ci.manifest
 
 example: setup ## What a change of the template changes in a new project, in build/example.diff (BASE=origin/main)
 	@$(RUN) python -m ci.example --base "$${BASE:-origin/main}"

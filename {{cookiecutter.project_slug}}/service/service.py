@@ -1,4 +1,4 @@
-"""The service. Started inside a Bento, where `python -m ci package` put the model, the schema and version.json."""
+"""The service. Started inside a Bento, where `gitops-ml model package` put the model, the schema and version.json."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from typing import Any
 import bentoml
 import yaml
 from bentoml.exceptions import BentoMLException
+from gitops_serving.contract import answers, plural, requests, to_answers, to_table
+from gitops_serving.limits import RequestLimits, TooLargeError, end_with_parent
+from gitops_serving.log import PredictionLog, RequestLog, Sink, opened
+from gitops_serving.version import Version
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -20,10 +24,6 @@ from starlette.routing import Route
 from pipeline import model, persistence
 from pipeline.decision import Decision, policy
 from pipeline.schema import Schema
-from service.contract import answers, plural, requests, to_answers, to_table
-from service.limits import RequestLimits, TooLargeError, end_with_parent
-from service.log import PredictionLog, RequestLog, Sink, opened
-from service.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = yaml.safe_load((ROOT / "project.yaml").read_text())

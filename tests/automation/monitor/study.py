@@ -1,0 +1,119 @@
+"""How often the monitor raises an alarm where the truth is known: `make monitor-study` prints the tables of the README.
+
+Simulated rows come in days whose rows share a part of their luck, as those of real days do. Windows are drawn like the
+reference, or with one column moved by a third of its spread. Beside that, months of whole days are drawn from the rows
+that trained the project's own model.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import yaml
+from gitops_ml.core import project
+from gitops_ml.monitor import drift, signals
+from gitops_ml.monitor import watch as monitor
+from pipeline import data, profile
+from pipeline.params import Params
+from pipeline.schema import Schema, cast
+
+from tests.automation.tables import PROJECT as ROOT
+
+DAYS, ROWS_A_DAY = 60, 100
+WINDOWS, DAYS_A_WINDOW = 4, 7
+SETTINGS = project.read(ROOT).monitor.model_copy(update={"windows": WINDOWS, "alarms": 2, "level": 0.01, "effect": 0.1})
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+# The share of a day in the variance of each number, and how much is moved where something is.
+SHARED = {"independent": 0.0, "a little alike": 0.05, "weather": 0.4, "season": 0.85}
+MOVED = 0.35
+
+
+def days_of(random: np.random.Generator, days: int, moved: float = 0.0) -> tuple[pd.DataFrame, pd.Series]:
+    """Rows of so many days, and the day of each."""
+    day = np.repeat(np.arange(days), ROWS_A_DAY)
+    columns: dict[str, object] = {}
+    for name, share in SHARED.items():
+        common = random.normal(0, np.sqrt(share), days)[day]
+        columns[name] = common + random.normal(0, np.sqrt(1 - share), len(day))
+    columns["independent"] = np.asarray(columns["independent"]) + moved
+    columns["category"] = random.choice(["a", "b", "c", "rare"], len(day), p=[0.5, 0.3, 0.19, 0.01])
+    return pd.DataFrame(columns), pd.Series(day)
+
+
+def rule(windows: list[list[drift.Moved]], settings: project.Monitor = SETTINGS) -> Counter[str]:
+    """Whether the newest window looks as if it had drifted, by significance alone and by effect too; and the alarm."""
+    found = [
+        monitor.Window(
+            since=EPOCH, until=EPOCH, rows=0, labelled=0, requests=0, enough=True,
+            signals=[signals.of_drift(each, settings) for each in window],
+        )
+        for window in windows
+    ]  # fmt: skip
+    return Counter(
+        significant=any(each.p < settings.level for each in windows[-1]),
+        window=any(signal.raised for signal in found[-1].signals),
+        alarm=bool(monitor.alarms(found, settings.alarms)),
+    )
+
+
+def simulate(times: int, moved: float = 0.0, *, aware: bool = True, seed: int = 0) -> Counter[str]:
+    """How many of so many stretches of windows look as if they had drifted; not `aware`: as if no rows were alike."""
+    random = np.random.default_rng(seed)
+    total: Counter[str] = Counter()
+    for _ in range(times):
+        table, day = days_of(random, DAYS)
+        clusters = day.to_numpy() if aware else np.arange(len(table))
+        reference = profile.sample(table, clusters, by_time=aware)
+        windows = []
+        for _ in range(WINDOWS):
+            now, days = days_of(random, DAYS_A_WINDOW, moved)
+            windows.append(drift.compare([(now, reference)], days))
+        total += rule(windows)
+    return total
+
+
+def redraw(times: int, seed: int = 0) -> Counter[str]:
+    """The same for months of whole days that are drawn from the rows that trained the project's model."""
+    schema = Schema.model_validate(yaml.safe_load((ROOT / "schema.yaml").read_text()))
+    params = Params.model_validate(yaml.safe_load((ROOT / "params.yaml").read_text())).evaluate
+    table = cast(pd.read_parquet(ROOT / "data/prepared/train.parquet"), schema.columns)
+    clusters = data.clusters(table, params.resample_by)
+    watched = profile.watched_inputs(table, schema)
+    reference = profile.sample(watched, clusters, data.are_times(params.resample_by, schema))
+    rows = {number: group.index.to_numpy() for number, group in pd.Series(clusters).groupby(clusters)}
+    random = np.random.default_rng(seed)
+    total: Counter[str] = Counter()
+    for _ in range(times):
+        windows = []
+        for _ in range(WINDOWS):
+            drawn = [rows[number] for number in random.choice(len(rows), DAYS_A_WINDOW)]
+            days = pd.Series(np.repeat(np.arange(DAYS_A_WINDOW), [len(each) for each in drawn]))
+            now = watched.iloc[np.concatenate(drawn)].reset_index(drop=True)
+            windows.append(drift.compare([(now, reference)], days))
+        total += rule(windows)
+    return total
+
+
+def line(name: str, found: Counter[str], times: int) -> str:
+    """One line of the table."""
+    rates = [f"{found[what] / times:.1%}" for what in ("significant", "window", "alarm")]
+    return f"| {name} | {' | '.join(rates)} |"
+
+
+def table(times: int) -> str:
+    """The rates as Markdown."""
+    lines = ["| what is drawn | a window is significant | and moved enough | alarm |", "|---|---|---|---|"]
+    lines.append(line("as the reference", simulate(times), times))
+    lines.append(line("as the reference, days not heeded", simulate(times, aware=False), times))
+    lines.append(line("one column moved", simulate(times, MOVED), times))
+    if (ROOT / "data/prepared/train.parquet").exists():
+        lines.append(line("whole days of the training data", redraw(times), times))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table(times=200) + "\n")

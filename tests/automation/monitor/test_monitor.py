@@ -1,0 +1,274 @@
+"""The monitor is silent where nothing has changed, and says so where something has."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.project import policy, read
+from gitops_ml.monitor import page, predictions, signals
+from gitops_ml.monitor import watch as monitor
+from gitops_ml.monitor.signals import Kind, Reference, Signal
+from gitops_serving.contract import to_answers
+from pipeline import data, model, persistence, profile
+from pipeline.decision import Policy
+from pipeline.params import Params
+from pipeline.schema import Column, Schema, cast
+from pipeline.stages import evaluate, files, prepare, train, validate
+from scipy import stats
+
+from tests.automation.cli.test_commands import gitops
+from tests.automation.monitor.study import MOVED, simulate
+from tests.automation.tables import PROJECT, TASK, make_table, numeric_feature
+
+NOW = datetime(2026, 5, 29, tzinfo=UTC)
+RULES = {"store": "store", "labels": "labels", "window_days": 7, "windows": 4, "alarms": 2, "least_rows": 100}
+
+
+def test_alarms_on_unchanged_days_are_as_rare_as_they_should_be() -> None:
+    """Windows drawn like the reference are significant at about the level that is set, and hardly ever an alarm."""
+    found = simulate(60)
+    assert found["significant"] <= stats.binom(60, 0.02).ppf(0.9999)
+    assert found["alarm"] <= 1
+
+
+def test_days_must_be_heeded() -> None:
+    """The same rows, taken for independent ones, would cry wolf in most windows: the study can fail."""
+    assert simulate(20, aware=False)["significant"] >= 12
+
+
+def test_a_shift_of_one_column_is_always_noticed() -> None:
+    """A column moved by a third of its spread raises an alarm within the rule's windows."""
+    assert simulate(20, MOVED)["alarm"] == 20
+
+
+def test_profile_counts_each_row_once(schema: Schema) -> None:
+    """The shares of each column's bins add up to 1, missing values and new categories included."""
+    watched = profile.watched_inputs(make_table(schema, rows=300), schema)
+    found = profile.sample(watched, np.arange(300), by_time=False)
+    for name, distribution in found.columns.items():
+        assert sum(distribution.shares) == pytest.approx(1, abs=1e-4)
+        assert distribution.alike == []
+        assert profile.counts(watched[name], distribution).sum() == 300
+
+
+def window(*raised: tuple[Kind, str]) -> monitor.Window:
+    """A window in which some things are beyond their limits."""
+    signals = [Signal(kind=kind, name=name, value=1, limit=0, raised=True, sentence="") for kind, name in raised]
+    return monitor.Window(since=NOW, until=NOW, rows=9, labelled=0, requests=9, enough=True, signals=signals)
+
+
+@pytest.mark.parametrize(
+    ("windows", "expected"),
+    [
+        ([(), (), (), (("drift", "a"),)], []),
+        ([(("drift", "a"),), (), (), (("drift", "a"),)], ["a"]),
+        ([(("drift", "b"),), (), (), (("drift", "a"),)], []),
+        ([(("drift", "a"),), (("drift", "a"),), (("drift", "a"),), ()], []),
+        ([(), (), (), (("schema", "a"),)], ["a"]),
+        ([(("schema", "a"),), (), (), ()], []),
+    ],
+    ids=["once", "twice", "another", "over", "at once", "mended"],
+)
+def test_an_alarm_takes_several_windows_and_the_newest(windows: list[Any], expected: list[str]) -> None:
+    """Drift must be in two of four windows and in the newest; a violation of the schema needs the newest alone."""
+    found = monitor.alarms([window(*each) for each in windows], 2)
+    assert [alarm.name for alarm in found] == expected
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory, schema: Schema, params: Params) -> Path:
+    """A trained project, without environments."""
+    root = tmp_path_factory.mktemp("watched") / "project"
+    (root / files.RAW).mkdir(parents=True)
+    settings = yaml.safe_load((PROJECT / "project.yaml").read_text())
+    settings["monitor"] |= RULES
+    # Whatever the project itself decides.
+    first, *others = schema.classes or [None]
+    pays = {"wait": dict.fromkeys(schema.classes, 0), "act": {first: -1} | dict.fromkeys(others, 1)}
+    settings["decision"] = {"unit": "USD", "payoffs": pays} if others else None
+    (root / "project.yaml").write_text(yaml.safe_dump(settings))
+    (root / "schema.yaml").write_text(yaml.safe_dump(schema.model_dump(exclude_defaults=True), sort_keys=False))
+    split = {"by": "random", "test_fraction": 0.25}
+    independent = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"resample_by": []})})
+    (root / "params.yaml").write_text(yaml.safe_dump(independent.model_dump() | {"prepare": {"split": split}}))
+    make_table(schema, rows=3000).to_parquet(root / files.RAW / "1.parquet", index=False)
+    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
+    with contextlib.chdir(root):
+        for stage in (validate, prepare, train, evaluate):
+            files.run(stage.main)
+    return root
+
+
+@pytest.fixture
+def project(watched: Path, tmp_path: Path) -> Path:
+    """A copy of it in which a test may change what it likes."""
+    return shutil.copytree(watched, tmp_path / "project")
+
+
+def traffic(root: Path, schema: Schema, change: Any = None, labels: Any = None, status: int = 200) -> None:
+    """Four weeks of answers to rows like those that trained, after `change` has changed them, and their labels."""
+    with contextlib.chdir(root):
+        content, facts = files.model_file()
+        fitted = persistence.load(content, facts, files.trusted_types())
+    made = make_table(schema, rows=2000, seed=5)
+    truth = labels(made[schema.target]) if labels else made[schema.target]
+    rows = cast(data.features(made, schema), schema.features)
+    rows = change(rows) if change else rows
+    ids = [str(number) for number in range(len(rows))]
+    times = [(NOW - timedelta(days=28) * (1 - share)).isoformat() for share in np.linspace(0.001, 0.999, len(rows))]
+    common = {"time": times, "request": ids}
+    texts = {name: profile.words(rows[name]) for name, column in schema.features.items() if column.type == "text"}
+    inputs = rows.assign(**texts).rename(columns=lambda name: f"input.{name}")
+    found = model.score(fitted, rows)
+    scores = pd.Series(found.tolist(), index=rows.index)
+    answers = to_answers(found, schema, policy(read(root).decision, schema))
+    actions = {"decision": answers["decisions"]} if "decisions" in answers else {}
+    predictions.write(
+        inputs.assign(**common, **actions, row=0, model=facts.sha256, score=scores),
+        str(root / "store/production"),
+        "answers",
+        "20260501",
+    )
+    requests = pd.DataFrame(common | {"status": status, "ms": 5.0})
+    predictions.write(requests, str(root / "store/production"), "requests", "20260501")
+    (root / "labels").mkdir(exist_ok=True)
+    pd.DataFrame({"request": ids, "row": 0, schema.target: truth.to_numpy()}).to_parquet(root / "labels/1.parquet")
+
+
+def found(root: Path) -> list[tuple[str, str]]:
+    """What raises an alarm."""
+    return [(alarm.kind, alarm.name) for alarm in monitor.watch(root, "production", NOW).alarms]
+
+
+def test_what_has_not_changed_is_no_alarm(project: Path, schema: Schema) -> None:
+    """Rows drawn like the training data, answered in time, raise nothing; the report says what was promised."""
+    traffic(project, schema)
+    result = monitor.watch(project, "production", NOW)
+    assert result.alarms == []
+    assert result.exit_code == 0
+    assert all(each.enough and each.labelled == each.rows for each in result.windows)
+    assert monitor.Monitoring.model_validate_json(result.model_dump_json()) == result
+    assert "all is well" in page.markdown(result)
+    assert "<svg" in page.html(result)
+
+
+def test_a_column_that_moves_is_an_alarm(project: Path, schema: Schema) -> None:
+    """Half of a column's rows at its upper limit are noticed, by name."""
+    name = numeric_feature(schema)
+
+    def change(rows: pd.DataFrame) -> pd.DataFrame:
+        high = schema.columns[name].maximum
+        return rows.assign(**{name: rows[name].where(np.arange(len(rows)) % 2 == 0, type(rows[name].iloc[0])(high))})
+
+    traffic(project, schema, change)
+    assert ("drift", name) in found(project)
+
+
+def test_a_value_that_the_schema_does_not_allow_is_an_alarm_at_once(project: Path, schema: Schema) -> None:
+    """One value beyond its range in the newest window is enough."""
+    name = numeric_feature(schema)
+    traffic(project, schema)
+    path = max((project / "store/production/answers").glob("*.parquet"))
+    table = pd.read_parquet(path)
+    table.loc[table.index[-1], f"input.{name}"] = (schema.columns[name].maximum or 0) + 1
+    table.to_parquet(path)
+    assert found(project) == [("schema", name)]
+
+
+def test_labels_that_contradict_the_model_are_an_alarm(project: Path, schema: Schema) -> None:
+    """Where labels came and have nothing to do with the answers, the gate's metric is not what was promised."""
+    traffic(project, schema, labels=lambda labels: labels.sample(frac=1, random_state=1).reset_index(drop=True))
+    metric = yaml.safe_load((project / "project.yaml").read_text())["gate"]["metric"]
+    assert ("performance", metric) in found(project)
+
+
+def test_decisions_are_watched_by_what_they_are_worth(project: Path, schema: Schema) -> None:
+    """Each window with labels tells what its decisions were worth; less than without a model is an alarm."""
+    decides = TASK != "regression"
+    traffic(project, schema)
+    windows = monitor.watch(project, "production", NOW).windows
+    assert [each.worth is not None for each in windows] == [decides] * len(windows)
+    assert all(each.worth.gain.low <= each.worth.gain.value <= each.worth.gain.high for each in windows if each.worth)
+    swapped = dict(zip(schema.classes, reversed(schema.classes), strict=True))
+    traffic(project, schema, labels=lambda labels: labels.map(swapped) if swapped else -labels)
+    assert (("worth", "decisions") in found(project)) == decides
+    result = monitor.watch(project, "production", NOW)
+    assert ("What the decisions are worth, per 1,000 rows" in page.markdown(result)) == decides
+    assert ("What the decisions are worth" in page.html(result)) == decides
+
+
+def test_what_another_release_decided_does_not_count(schema: Schema, params: Params) -> None:
+    """The same model may have served before with other payoffs; only what the present release decided has its worth."""
+    labels = (np.arange(600) % 3 == 0).astype("int64")
+    target = Column(type="integer", role="target", minimum=0, maximum=1)
+    binary = Schema(columns={"x": Column(type="number"), "y": target})
+    act, wait = (np.where(labels == 1, *pair) for pair in (("act", "wait"), ("wait", "act")))
+    rows = pd.DataFrame({"time": NOW, "y": labels, "release": "new", "decision": act})
+    before = rows.assign(release="old", decision=wait)
+    policy = Policy("USD", ["wait", "act"], np.array([[0.0, 0.0], [-1.0, 1.0]]))
+    facts = {"model": "m", "schema": binary, "evaluate": params.evaluate, "metrics": {}, "profile": None}
+    reference = Reference(release="new", created=NOW, policy=policy, **facts)  # type: ignore[arg-type]
+    both = signals.worth_of(pd.concat([rows, before], ignore_index=True), reference, 100)
+    assert both == signals.worth_of(rows, reference, 100)
+    assert both
+    assert both.worth.value == pytest.approx(1000 / 3)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(500, "errors"), (400, "refused")])
+def test_requests_without_an_answer_are_an_alarm(project: Path, schema: Schema, status: int, kind: str) -> None:
+    """So is a service that fails, and so are callers that do not keep to the schema."""
+    traffic(project, schema, status=status)
+    assert found(project) == [(kind, "requests")]
+
+
+def test_silence_is_an_alarm(project: Path, schema: Schema) -> None:
+    """If nobody asks any more, somebody should know."""
+    traffic(project, schema)
+    later = monitor.watch(project, "production", NOW + timedelta(days=3))
+    assert [alarm.kind for alarm in later.alarms] == ["silence"]
+
+
+def test_a_store_without_anything_is_an_error(project: Path) -> None:
+    """A monitor that finds nothing says so, instead of that all is well."""
+    with pytest.raises(
+        UserError, match=r"nothing is in .*store/production; `gitops-ml watch predictions production` brings"
+    ):
+        monitor.watch(project, "production", NOW)
+
+
+def test_labels_of_another_form_are_an_error(project: Path, schema: Schema) -> None:
+    """Labels without the columns that join them stop the monitor with their names."""
+    traffic(project, schema)
+    pd.DataFrame({"id": [1]}).to_parquet(project / "labels/1.parquet")
+    with pytest.raises(UserError, match="have no column 'request'; they need request, row, "):
+        monitor.watch(project, "production", NOW)
+
+
+def test_the_command_tells_by_its_exit_code(project: Path, schema: Schema) -> None:
+    """3 for an alarm, 1 for an error in one line; the files are there."""
+    refused = gitops("watch", "monitor", "--now", "2026-05-29", cwd=project)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    traffic(project, schema)
+    told = gitops("watch", "monitor", "--now", "2026-07-01", "--json", cwd=project)
+    assert told.returncode == 3, told.stderr
+    assert [alarm["kind"] for alarm in json.loads(told.stdout)["alarms"]] == ["silence"]
+    assert (project / "build/monitor/monitor.html").exists()
+
+
+def test_answers_of_each_task_are_watched(project: Path, schema: Schema) -> None:
+    """The profile has the score; of more classes the chosen one and how surely."""
+    wanted = {"label", "confidence"} if TASK == "multiclass" else {"score"}
+    reference = profile.Profile.model_validate_json((project / "reports/profile.json").read_bytes())
+    assert set(reference.answers.columns) == wanted
+    assert set(reference.inputs.columns) == set(schema.features)

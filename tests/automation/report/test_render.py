@@ -1,0 +1,125 @@
+"""The report's two renderings: complete, short enough, and proof against what strangers write into names."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from gitops_ml.report import render
+from gitops_ml.report.content import Change, Curve, Metric, Report, Shift, Stage, Table
+from gitops_ml.report.ledger import Entry
+
+from tests.automation.gate.test_verdict import EVALUATION, GOOD, MEDIUM, SETTINGS, gate
+
+RESULT = gate.judge(EVALUATION, GOOD, MEDIUM, SETTINGS)
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "a|b|c",
+    "](javascript:alert(1))",
+    "![x](https://example.org/track.png)",
+    "@everyone #1 https://example.org",
+    "```\n# heading",
+    "</code><b>bold</b>",
+    '"]\n  bar [9, 9]',
+    "{{ 7 * 7 }} {% raw %}",
+]
+
+
+def full_report(text: str, rows: int = 1) -> Report:
+    """A report in which every text that a stranger could have written is `text`."""
+    result = RESULT
+    slices = [each.model_copy(update={"column": text, "value": text}) for each in result.slices] * rows
+    measured = result.challenger_metrics["roc_auc"]
+    return Report(
+        title=text,
+        branch=text,
+        base="0" * 40,
+        commit="1" * 40,
+        changed=True,
+        gate=result.model_copy(update={"reasons": [text] * rows, "slices": slices}),
+        metrics=[Metric(name="roc_auc", base=None, here=measured, champion=measured)],
+        params=[Change(name=text, before=text, after=None)] * rows,
+        schema_changes=[Change(name=text, before=None, after=text)] * rows,
+        tables=[Table(file=text, rows_before=None, rows_after=7, new_values={text: {text: 1}})] * rows,
+        shifts=[Shift(column=text, measure="standard deviations", size=0.3)] * rows,
+        stages=[Stage(name=text, fate="new result")],
+        curves=[Curve(name="ROC", x="x", y="y", series={"this change": [(0, 0), (0.5, 0.8), (1, 1)]})],
+        importance=[(text, 0.1), ("other", 0.05)],
+        lineage={"Source commit": text},
+    )
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_markdown_shows_hostile_text_as_text(text: str) -> None:
+    """Outside of the charts, nothing of a hostile text is left that Markdown or HTML would act on."""
+    shown = render.markdown(full_report(text))
+    prose = re.sub(r"```mermaid\n.*?```", "", shown, flags=re.DOTALL)
+    tags = set(re.findall(r"<[^>]*>", prose))
+    assert tags <= {"<code>", "</code>", "<details>", "</details>", "<summary>", "</summary>"}
+    for inside in re.findall(r"<code>(.*?)</code>", prose):
+        assert re.fullmatch(r"(?:[0-9A-Za-z_ …]|&#\d+;)*", inside)
+    for line in prose.splitlines():
+        if line.startswith("| <code>roc"):
+            assert line.count("|") == 5
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_charts_keep_their_syntax(text: str) -> None:
+    """A feature's name cannot end a chart's line or fence."""
+    charts = re.findall(r"```mermaid\n(.*?)\n```", render.markdown(full_report(text)), flags=re.DOTALL)
+    assert len(charts) == 2
+    names = next(line for line in charts[1].splitlines() if line.startswith("  x-axis"))
+    assert re.fullmatch(r'  x-axis \["[0-9A-Za-z_ .?-]*", "other"\]', names)
+    assert len(charts[1].splitlines()) == 6
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_html_escapes_hostile_text(text: str) -> None:
+    """No element, attribute or script comes into the page from a name."""
+    page = render.html(full_report(text))
+    outside = re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
+    allowed = (
+        "!doctype html head meta title style body main h1 h2 div section strong ul li table tr th td p code figure"
+    )
+    found = {tag.lower() for tag in re.findall(r"</?([!a-zA-Z][a-zA-Z0-9]*)", outside)}
+    assert found <= {*allowed.split(), "figcaption"}
+    assert not re.search(r"<(script|img)", page)
+
+
+def test_html_needs_no_network() -> None:
+    """The page loads nothing: no address is in a place from which a browser would fetch."""
+    page = render.html(full_report("plain"))
+    assert not re.search(r'(src|href)="(?!#|data:)|url\(|@import|<link|<iframe', page)
+
+
+@pytest.mark.parametrize("rows", [1, 50, 5000])
+def test_a_comment_is_never_too_long(rows: int) -> None:
+    """However large the project, the comment stays below GitHub's limit and says what it left out."""
+    shown = render.markdown(full_report("<&|" * 40, rows))
+    assert len(shown) < 65_536
+    assert ("more are in the HTML report" in shown) == (rows > 20)
+
+
+def test_a_report_without_changes_says_so() -> None:
+    """Where nothing changed, both renderings say that and show no verdict."""
+    report = Report(title="T", branch="b", base="0" * 40, commit="1" * 40, changed=False)
+    for shown in (render.markdown(report), render.html(report)):
+        assert "nothing changed" in shown
+        assert "champion" not in shown
+
+
+def test_the_ledger_as_a_page_escapes_names() -> None:
+    """Whoever calls himself <b> stands in the ledger as <b>, not in bold."""
+    entry = Entry(
+        environment="production",
+        when=datetime(2026, 1, 1, tzinfo=UTC),
+        who="<b>x</b>",
+        action="promote",
+        release="r",
+        model="m" * 64,
+        verdict="promote",
+        commit="c",
+    )
+    assert "&lt;b&gt;x&lt;/b&gt;" in render.ledger_html([entry])

@@ -1,1 +1,0 @@
-"""`make data`: from somebody's file to typed raw data, a schema, and settings that fit the task."""

@@ -1,0 +1,53 @@
+"""`gitops-ml lock`: dvc.lock, and the exports of uv.lock that training and serving depend on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gitops_ml.cli.options import examples, group
+from gitops_ml.core import lock, packages
+
+commands = group()
+
+
+@commands.callback()
+def _lock() -> None:
+    """Hold dvc.lock and the packages' exports to what they are made of."""
+
+
+@commands.command("verify", epilog=examples("lock verify"))
+def verify() -> None:
+    """Hold dvc.lock to code, settings, packages and data: reproducing would change nothing.
+
+    Exit codes: 0 it would not; 1 it would, and what changed is named.
+    """
+    packages.require_current(Path.cwd())
+    lock.require_current(Path.cwd())
+    typer.echo("dvc.lock is what reproducing gives")
+
+
+@commands.command("resolve", epilog=examples("lock resolve"))
+def resolve() -> None:
+    """Settle a merge in which dvc.lock is in conflict, by reproducing.
+
+    Exit codes: 0 settled, and to be committed; 1 something else is in conflict too, or the pipeline fails.
+    """
+    typer.echo(f"settled {', '.join(lock.resolve(Path.cwd()))}; look at `make metrics`, then `git commit`, `make push`")
+
+
+@commands.command("export", epilog=examples("lock export", "lock export --check"))
+def export(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; only say whether they are in step.")] = False,
+) -> None:
+    """Write requirements/train.txt and serve.txt: what of uv.lock trains, and what serves.
+
+    Stages and the Bento depend on these, so that updating another package trains nothing. Exit codes: 0 they are in
+    step now; 1 with --check, they are not.
+    """
+    if check:
+        packages.require_current(Path.cwd())
+    elif written := packages.write(Path.cwd()):
+        typer.echo(f"wrote {', '.join(written)}")

@@ -1,0 +1,128 @@
+"""`gitops-ml model`: the model of the working tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gitops_ml.cli.options import AsJson, Champion, examples, group
+from gitops_ml.core.errors import UserError
+from gitops_ml.gate import judge
+from gitops_ml.host import trial
+from gitops_ml.image import build, package
+from gitops_ml.report import card, compare, render
+
+FOLDER = Path("build/report")
+JUDGED, PACKED = "What it is worth", "What serves it"
+
+commands = group()
+
+
+@commands.callback()
+def _model() -> None:
+    """Judge, explain, pack and serve the model of the working tree."""
+
+
+@commands.command("gate", rich_help_panel=JUDGED, epilog=examples("model gate", "model gate --json"))
+def gate(champion: Champion = None, as_json: AsJson = False) -> None:
+    """Judge the model of the working tree against the one that serves.
+
+    Exit codes: 0 it may replace the champion, or is the first and fit to serve; 3 keep the champion; 4 insufficient
+    evidence; 5 it is not fit to serve; 1 something cannot be read or trusted, and nothing was judged.
+    """
+    result = judge.judge(Path.cwd(), champion)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    written = FOLDER / "gate.json"
+    written.write_text(result.model_dump_json(indent=2) + "\n")
+    if as_json:
+        typer.echo(result.model_dump_json(indent=2))
+    else:
+        typer.echo(f"verdict: {result.verdict}{'' if result.passes else ' (blocked)'}")
+        for reason in result.reasons:
+            typer.echo(f"  {reason}")
+        typer.echo(f"  {len(result.rules)} rules, {sum(rule.holds for rule in result.rules)} hold; all in {written}")
+    raise typer.Exit(result.exit_code)
+
+
+@commands.command("report", rich_help_panel=JUDGED, epilog=examples("model report", "model report --base origin/main"))
+def report(
+    base: Annotated[str, typer.Option(help="The branch or commit that the change would be merged into.")] = "main",
+    champion: Champion = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report's content as JSON.")] = False,
+) -> None:
+    """Write what a reviewer needs: build/report/report.md for a comment, report.html to look at, report.json.
+
+    Exit codes: 0 written, whatever the gate says; 1 something cannot be read, and nothing was written.
+    """
+    content = compare.build(Path.cwd(), base, champion)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "report.json").write_text(content.model_dump_json(indent=2) + "\n")
+    (FOLDER / "report.md").write_text(render.markdown(content))
+    (FOLDER / "report.html").write_text(render.html(content))
+    if as_json:
+        typer.echo(content.model_dump_json(indent=2))
+        return
+    typer.echo(content.gate.verdict if content.gate else "nothing changed")
+    typer.echo(f"the report is {FOLDER / 'report.html'}")
+
+
+@commands.command("card", rich_help_panel=JUDGED, epilog=examples("model card"))
+def card_command() -> None:
+    """Write MODEL_CARD.md from the facts and from what project.yaml states. Exit codes: 0 written; 1 an error."""
+    Path("MODEL_CARD.md").write_text(render.model_card(card.build(Path.cwd())))
+    typer.echo("wrote MODEL_CARD.md")
+
+
+@commands.command("package", rich_help_panel=PACKED, epilog=examples("model package", "model package --test"))
+def package_command(
+    test: Annotated[
+        bool, typer.Option("--test", help="Serve it as the environments will, and hold it to the model.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the Bento says of itself as JSON.")] = False,
+) -> None:
+    """Build the Bento of the model that dvc.lock names, unless it is built already.
+
+    Exit codes: 0 it is built, and with --test answers as the model does; 1 not.
+    """
+    version = package.package(Path.cwd())
+    if test:
+        for sentence in trial.as_served(Path.cwd(), version):
+            typer.echo(f"  ok   {sentence}", err=as_json)
+    if as_json:
+        typer.echo(json.dumps(version.model_dump(), indent=2))
+    else:
+        short = {name: str(value)[:12] for name, value in version}
+        typer.echo(f"{version.release}: model {short['model']}, data {short['data']}, commit {short['commit']}")
+
+
+@commands.command("image", rich_help_panel=PACKED, epilog=examples("model image --test"))
+def image(
+    test: Annotated[bool, typer.Option("--test", help="Try it out too, as hardened as it will run.")] = False,
+) -> None:
+    """Build the Bento and its serving image with docker, podman or buildah. BASE_IMAGE names another base.
+
+    Exit codes: 0 it is built, and with --test answers as the model does; 1 not.
+    """
+    built = build.build(Path.cwd(), package.package(Path.cwd()))
+    typer.echo(f"{built.tag} built by {built.engine.name} {built.engine.version}: {built.id}")
+    if test:
+        for sentence in trial.tried(Path.cwd(), built):
+            typer.echo(f"  ok   {sentence}")
+
+
+@commands.command("serve", rich_help_panel=PACKED, epilog=examples("model serve --port 8080"))
+def serve(port: Annotated[int, typer.Option(help="The port of 127.0.0.1 to serve on.")] = 3000) -> None:
+    """Package, then serve the Bento until Ctrl-C. Exit codes: 1 the port is in use, or nothing can be packed."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise UserError(f"port {port} of 127.0.0.1 is in use; choose another one: make serve PORT={port + 1}")
+    release = package.package(Path.cwd()).release
+    where = ("--host", "127.0.0.1", "--port", str(port))
+    os.execv(sys.executable, [sys.executable, "-m", "bentoml", "serve", release, *where])  # noqa: S606

@@ -1,0 +1,110 @@
+"""`gitops-ml release`: releases, and what keeps one from being promoted."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from gitops_ml.cli.options import AsJson, DryRun, examples, folding, group
+from gitops_ml.core import signing
+from gitops_ml.promotion import holds, repository
+from gitops_ml.release import make as making
+from gitops_ml.release import tags
+
+Wanted = Annotated[str, typer.Argument(metavar="RELEASE", help="The release, or the beginning of its hash.")]
+
+commands = group()
+
+
+@commands.callback()
+def _release() -> None:
+    """Make releases, list them, hold them back."""
+
+
+@commands.command("make", epilog=examples("release make", "release make --dry-run"))
+def make(as_json: AsJson = False, dry_run: DryRun = False) -> None:
+    """Release the commit of main that is checked out: package, judge, store, sign, tag. Once; then it is found.
+
+    Exit codes: 0 it is released; 1 it is not, and nothing was tagged.
+    """
+    made, new = making.make(Path.cwd(), dry_run=dry_run)
+    if as_json:
+        typer.echo(made.model_dump_json(indent=2))
+        return
+    said = "would be released" if dry_run and new else "released" if new else "was released before"
+    typer.echo(f"{made.release} {said}: commit {made.commit[:12]}, model {made.model[:12]}, verdict: {made.verdict}")
+
+
+@commands.command("list", epilog=examples("release list --json"))
+def list_command(as_json: AsJson = False) -> None:
+    """List all releases, the newest first. Exit codes: 0 listed; 1 an error."""
+    git = repository.Repository.opened(Path.cwd()).git
+    found, held = tags.listed(git), holds.read(git)
+    if as_json:
+        typer.echo(json.dumps([each.model_dump(mode="json") for each in found], indent=2))
+    elif not found:
+        typer.echo("there is no release yet; `gitops-ml release make` makes one")
+    else:
+        table = folding("release", "created", "commit", "model", "verdict", "hold")
+        for each in found:
+            reason = held[each.release].reason if each.release in held else ""
+            created = each.created.strftime("%Y-%m-%d %H:%M")
+            table.add_row(each.release, created, each.commit[:12], each.model[:12], each.verdict, reason)
+        Console().print(table, markup=False)
+
+
+@commands.command("hold", epilog=examples('release hold 1a2b --reason "answers are late"'))
+def hold(
+    release: Wanted,
+    reason: Annotated[str, typer.Option(help="Why.")],
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Have a release promoted no more. Exit codes: 0 it is on hold; 1 there is no such release, or an error."""
+    _hold(release, reason, as_json, dry_run)
+
+
+@commands.command("unhold", epilog=examples("release unhold 1a2b"))
+def unhold(release: Wanted, as_json: AsJson = False, dry_run: DryRun = False) -> None:
+    """Let a release that was on hold be promoted again. Exit codes: 0 it is not on hold; 1 an error."""
+    _hold(release, None, as_json, dry_run)
+
+
+@commands.command("key", epilog=examples("release key"))
+def key() -> None:
+    """Make the key pair that signs releases, unless the project has one: deploy/release.pub, and a private half.
+
+    Exit codes: 0 there is one; 1 it cannot be written.
+    """
+    private = signing.create_key(Path.cwd())
+    if private is None:
+        typer.echo(f"{signing.PUBLIC} is there already")
+    else:
+        typer.echo(f"wrote {signing.PUBLIC}, to be committed, and {private}, to be kept secret")
+        typer.echo(f"CI gets the content of the private one as the secret {signing.VARIABLE}")
+
+
+def _hold(name: str, reason: str | None, as_json: bool, dry_run: bool) -> None:
+    git = repository.Repository.opened(Path.cwd()).git
+    wanted = tags.find(git, name).release
+    held = wanted.release in holds.read(git)
+    changed = held != (reason is not None)
+    if changed and not dry_run:
+        changed = holds.remove(git, wanted) if reason is None else holds.add(git, wanted, reason, datetime.now(UTC))
+    if as_json:
+        facts = {
+            "version": 1,
+            "release": wanted.release,
+            "held": reason is not None,
+            "changed": changed,
+            "dry_run": dry_run,
+        }
+        typer.echo(json.dumps(facts))
+        return
+    state = "not on hold" if reason is None else "on hold"
+    typer.echo(f"{wanted.release} {'would be' if dry_run and changed else 'is'} {state}{'' if changed else ' already'}")

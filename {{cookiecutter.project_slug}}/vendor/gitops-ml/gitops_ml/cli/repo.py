@@ -1,0 +1,82 @@
+"""`gitops-ml repo`: the repository as a whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gitops_ml.cli.options import BLOCKED, AsJson, examples, group
+from gitops_ml.core import forge, initialize, manifest, project
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.git import Git
+from gitops_ml.github import doctor as doctors
+from gitops_ml.github import rulesets
+
+commands = group()
+
+
+@commands.callback()
+def _repo() -> None:
+    """Set the repository up, and see what it lacks."""
+
+
+@commands.command("init", epilog=examples("repo init"))
+def init() -> None:
+    """Once, in a new project: put the data into the storage and make the first commit. Safe to repeat.
+
+    Exit codes: 0 done, or was done before; 1 something is missing, and nothing was committed.
+    """
+    initialize.initialize(Path.cwd())
+
+
+@commands.command("doctor", epilog=examples("repo doctor", "repo doctor --json"))
+def doctor(as_json: AsJson = False) -> None:
+    """Say what a repository lacks for its workflows, and how to set it.
+
+    Exit codes: 0 nothing is missing; 3 something is, or cannot be asked; 1 an error.
+    """
+    findings = []
+    for finding in doctors.examine(Path.cwd()):
+        findings.append(finding)
+        if not as_json:
+            mark = {"ok": "ok     ", "missing": "MISSING", "unknown": "unknown"}[finding.state]
+            typer.echo(f"  {mark} {finding.name}: {finding.sentence}")
+    if as_json:
+        typer.echo(json.dumps([finding.model_dump() for finding in findings], indent=2))
+    raise typer.Exit(0 if all(finding.state == "ok" for finding in findings) else BLOCKED)
+
+
+@commands.command("protect", epilog=examples("repo protect", "repo protect --apply"))
+def protect(
+    apply: Annotated[bool, typer.Option("--apply", help="Do it; otherwise only say what would be done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Have the repository's rulesets on GitHub be those that project.yaml asks for. Exit codes: 0 told; 1 an error."""
+    hub = forge.of(Git(Path.cwd()))
+    if not isinstance(hub, forge.GitHub):
+        raise UserError("rulesets are GitHub's, and origin is another place; protect main and env/* by its own means")
+    changes = rulesets.apply(hub, project.read(Path.cwd()), dry_run=not apply)
+    if as_json:
+        typer.echo(json.dumps([change.model_dump() for change in changes], indent=2))
+        return
+    for change in changes:
+        done = {"create": "created", "update": "updated", "none": "as it should be"}[change.action]
+        typer.echo(f"{change.name}: {done if apply or change.action == 'none' else f'would be {done}'}")
+    if not apply and any(change.action != "none" for change in changes):
+        typer.echo("nothing was changed; `gitops-ml repo protect --apply` does it")
+
+
+@commands.command("vendored", epilog=examples("repo vendored"))
+def vendored(as_json: AsJson = False) -> None:
+    """Name the files of vendor/ that differ from the template's version. Exit codes: 0 told; 1 there is no manifest."""
+    found = manifest.differing(Path.cwd())
+    if as_json:
+        typer.echo(json.dumps({"version": 1, "differing": found}, indent=2))
+        return
+    for path, what in found.items():
+        typer.echo(f"warning: {path} {what}; an update of the project will replace it")
+    if not found:
+        typer.echo("vendor/ is as the template made it")

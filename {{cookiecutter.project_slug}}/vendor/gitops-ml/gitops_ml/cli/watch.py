@@ -1,0 +1,90 @@
+"""`gitops-ml watch`: what production says of the model."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gitops_ml.cli.options import AsJson, LastByDefault, agents_folder, environment_or_last, examples, group
+from gitops_ml.core import project
+from gitops_ml.host import runner
+from gitops_ml.monitor import page, watch
+from gitops_ml.monitor import predictions as collector
+from gitops_ml.monitor import retrain as retraining
+
+FOLDER = Path("build/monitor")
+
+commands = group()
+
+
+@commands.callback()
+def _watch() -> None:
+    """Look at what production says of the model, and retrain."""
+
+
+@commands.command("predictions", epilog=examples("watch predictions production"))
+def predictions(
+    name: LastByDefault = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the service writes; .deploy/ENV/predictions by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move what the service of this host wrote down into the store that project.yaml names, as Parquet.
+
+    Exit codes: 0 moved, or there was nothing; 1 an error, and what was not moved is still there.
+    """
+    settings = project.read(Path.cwd())
+    wanted = environment_or_last(settings, name)
+    store = watch.place(Path.cwd(), settings.monitor.store, wanted)
+    done = collector.collect(folder or agents_folder(wanted) / runner.PREDICTIONS, store)
+    if as_json:
+        typer.echo(done.model_dump_json(indent=2))
+    else:
+        torn = f", {done.torn} torn lines left out" if done.torn else ""
+        typer.echo(f"{done.answers:,} answers and {done.requests:,} requests of {done.files} files{torn}: {store}")
+
+
+@commands.command("monitor", epilog=examples("watch monitor", "watch monitor production --now 2026-06-01"))
+def monitor(
+    name: LastByDefault = None,
+    now: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="When the newest window ends, in UTC."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at what the service answered: build/monitor/monitor.json, monitor.md for an issue, monitor.html to look at.
+
+    Exit codes: 0 all is well; 3 alarm; 1 something cannot be read, and nothing was judged.
+    """
+    moment = now.replace(tzinfo=UTC) if now else datetime.now(UTC)
+    found = watch.watch(Path.cwd(), environment_or_last(project.read(Path.cwd()), name), moment)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "monitor.json").write_text(found.model_dump_json(indent=2) + "\n")
+    (FOLDER / "monitor.md").write_text(page.markdown(found))
+    (FOLDER / "monitor.html").write_text(page.html(found))
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        typer.echo("alarm" if found.alarms else "all is well")
+        for alarm in found.alarms:
+            typer.echo(f"  {alarm.kind}: {alarm.sentence}")
+        typer.echo(f"  {sum(each.rows for each in found.windows):,} rows; all in {FOLDER / 'monitor.html'}")
+    raise typer.Exit(found.exit_code)
+
+
+@commands.command("retrain", epilog=examples("watch retrain april.csv", "watch retrain"))
+def retrain(
+    files: Annotated[list[Path] | None, typer.Argument(help="New batches, in any form that `data add` takes.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on new data and propose what came of it: the branch retrain/data, on GitHub a pull request. Never merges.
+
+    Exit codes: 0 there is a proposal, or nothing new to train on; 1 an error, and nothing is proposed.
+    """
+    done = retraining.retrain(Path.cwd(), files or [], lambda step: typer.echo(f"{step} ...", err=True))
+    typer.echo(done.model_dump_json(indent=2) if as_json else done.sentence)

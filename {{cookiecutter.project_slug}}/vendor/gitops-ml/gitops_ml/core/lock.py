@@ -1,0 +1,118 @@
+"""dvc.lock: which bytes the pipeline's results have."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.run import run, shown
+
+FILE = "dvc.lock"
+DVC = (sys.executable, "-m", "dvc")
+
+
+def locked(root: Path) -> dict[str, str]:
+    """The hash of each input and output of the pipeline, by path.
+
+    Raises:
+        UserError: nothing was trained yet.
+    """
+    try:
+        stages = _stages(root)
+    except FileNotFoundError as error:
+        raise UserError("there is no dvc.lock yet; `make repro` trains the first model") from error
+    return {
+        entry["path"]: entry["md5"]
+        for stage in stages.values()
+        for entry in stage.get("deps", []) + stage.get("outs", [])
+    }
+
+
+def require(root: Path, paths: Iterable[str]) -> None:
+    """Hold files of the working tree to dvc.lock, as far as it names them.
+
+    Raises:
+        UserError: one is missing, or is another one; the message says what to run.
+    """
+    named = locked(root)
+    for path in paths:
+        if path in named and (not (root / path).exists() or _md5(root / path) != named[path]):
+            raise UserError(
+                f"{path} is not the one that dvc.lock names; `make pull` gets what is missing, `make repro` computes "
+                "what was changed"
+            )
+
+
+def require_current(root: Path) -> None:
+    """Hold dvc.lock to the code, the settings and the data of the working tree: reproducing would change nothing.
+
+    Raises:
+        UserError: a stage would be computed anew; the message names what changed.
+    """
+    status: dict[str, list[Any]] = json.loads(run(*DVC, "status", "--json", cwd=root))
+    stages = [name for name in status if name in _stages(root)]
+    if not stages:
+        return
+    said = [entry for stage in stages for entry in status[stage]]
+    paths = {path for entry in said if isinstance(entry, dict) for found in entry.values() for path in found}
+    raise UserError(
+        f"dvc.lock is not of this commit: {', '.join(sorted(paths)) or 'a command'} changed since {stages[0]} was run; "
+        "run `make repro`, commit dvc.lock and `make push`"
+    )
+
+
+def resolve(root: Path) -> list[str]:
+    """Settle a merge in which dvc.lock is in conflict, by reproducing; returns what was settled.
+
+    Both sides' new files of data/raw are kept. What either side computed and still fits is restored by DVC's run cache.
+
+    Raises:
+        UserError: nothing is in conflict, something else is too, or the pipeline fails; the merge stays open then.
+    """
+    conflicts = run("git", "diff", "--name-only", "--diff-filter=U", cwd=root).splitlines()
+    if not conflicts:
+        raise UserError("nothing is in conflict here; begin with `git merge origin/main`")
+    if others := [path for path in conflicts if path != FILE and not path.endswith(".dvc")]:
+        raise UserError(f"{', '.join(others)} must be settled first: edit, `git add`, then this again")
+    for path in conflicts:
+        if path == FILE:
+            run("git", "checkout", "--theirs", "--", path, cwd=root)
+        else:
+            _unite(root, path)
+        run("git", "add", path, cwd=root)
+    shown(*DVC, "repro", "--allow-missing", "--pull", cwd=root)
+    run("git", "add", FILE, *(path for path in conflicts if path != FILE), cwd=root)
+    return conflicts
+
+
+def _unite(root: Path, path: str) -> None:
+    """Have DVC merge a folder that it tracks: files that either side added or removed are."""
+    with tempfile.TemporaryDirectory() as name:
+        sides = []
+        for number in (1, 2, 3):
+            side = Path(name) / str(number)
+            side.write_text(run("git", "show", f":{number}:{path}", cwd=root) + "\n")
+            sides.append(str(side))
+        run(*DVC, "fetch", "--all-branches", "--quiet", cwd=root)
+        base, ours, theirs = sides
+        run(*DVC, "git-hook", "merge-driver", "--ancestor", base, "--our", ours, "--their", theirs, cwd=root)
+        (root / path).write_text(Path(ours).read_text())
+    run(*DVC, "checkout", "--quiet", "--force", path, cwd=root)
+
+
+def _stages(root: Path) -> dict[str, Any]:
+    stages: dict[str, Any] = yaml.safe_load((root / FILE).read_text())["stages"]
+    return stages
+
+
+def _md5(path: Path) -> str:
+    # DVC's hash; it names the content, and is no protection. The service checks sha256.
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,151 @@
+"""Brings champion and challenger before the gate: reads both from Git and DVC and has them score the same rows."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pipeline import data, model, persistence
+from pipeline.params import Params
+from pipeline.schema import Schema, cast
+from sklearn.pipeline import Pipeline
+
+from gitops_ml.core import environment, lock, project
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.git import Git
+from gitops_ml.core.revision import Revision, resolve
+from gitops_ml.core.run import run
+from gitops_ml.gate import verdict
+from gitops_ml.gate.candidates import Candidate, Evaluation
+from gitops_ml.gate.result import Result
+
+TEST = "data/prepared/test.parquet"
+TRAIN = "data/prepared/train.parquet"
+MODEL = "models/model.skops"
+FACTS = "models/model.json"
+TIMED_ROWS = 50
+
+
+def judge(root: Path, champion_branch: str | None = None) -> Result:
+    """Judge the model in the working tree against the one that the champion's branch names: the last environment's.
+
+    Raises:
+        UserError: something that the judgement needs cannot be read or trusted; nothing was judged.
+    """
+    settings = project.read(root)
+    lock.require(root, [TEST, TRAIN, MODEL, FACTS, "schema.yaml"])
+    branch = champion_branch or environment.branch(settings.environments[-1].name)
+    return compare(Revision(root, None), _champion(root, branch), settings)
+
+
+def compare(revision: Revision, champion: Revision | None, settings: project.Project) -> Result:
+    """Judge a revision's model against the champion's, on the revision's evaluation set, by the given settings.
+
+    Raises:
+        UserError: something that the judgement needs cannot be read or trusted; nothing was judged.
+    """
+    schema, params = revision.settings("schema.yaml", Schema), revision.settings("params.yaml", Params)
+    content = revision.output(TEST)
+    table = pd.read_parquet(io.BytesIO(content))
+    facts = revision.facts(FACTS, persistence.ModelFacts)
+    rows = cast(table, schema.columns)
+    evaluation = Evaluation(
+        labels=data.labels(rows, schema).to_numpy(),
+        clusters=data.clusters(rows, params.evaluate.resample_by),
+        slices={name: _named(rows[name]) for name in params.evaluate.slices},
+        slice_minimum=params.evaluate.slice_minimum,
+        calibration_bins=params.evaluate.calibration_bins,
+        trivial=facts.trivial,
+        seed=params.evaluate.seed,
+        task=schema.task,
+        digest=hashlib.sha256(content).hexdigest(),
+        # By its own payoffs, which it would serve by, whatever main says by now.
+        policy=project.policy(revision.settings("project.yaml", project.Decided).decision, schema),
+    )
+    challenger = _candidate(revision, table, schema, "challenger", settings.trusted_types)
+    serving = _candidate(champion, table, schema, "champion", settings.trusted_types) if champion else None
+    return verdict.judge(evaluation, challenger, serving, settings.gate)
+
+
+def _champion(root: Path, branch: str) -> Revision | None:
+    """The source revision of the model that serves; None if the branch does not exist, or never had a release.
+
+    A branch that exists without a readable record is an error: silence would let anything pass as the first model.
+    """
+    tip = resolve(root, branch)
+    if tip is None:
+        _require_none_at_origin(root, branch)
+        return None
+    try:
+        release = environment.serving(Git(root), tip)
+    except UserError as error:
+        raise UserError(f"{error}, so nothing was judged against {branch}") from error
+    return Revision(root, release.commit) if release else None
+
+
+def _require_none_at_origin(root: Path, branch: str) -> None:
+    """A branch that was only not fetched, as in a shallow checkout, must not look like one that does not exist."""
+    if "origin" not in run("git", "remote", cwd=root).split():
+        return
+    try:
+        found = run("git", "ls-remote", "origin", f"refs/heads/{branch}", cwd=root)
+    except UserError as error:
+        raise UserError(f"whether {branch} exists at origin cannot be asked, so nothing was judged: {error}") from error
+    if found:
+        raise UserError(
+            f"{branch} exists at origin and was not fetched; "
+            "run `git fetch origin '+refs/heads/*:refs/remotes/origin/*'`, then this again"
+        )
+
+
+def _candidate(revision: Revision, table: pd.DataFrame, problem: Schema, role: str, trusted: list[str]) -> Candidate:
+    """Load a revision's model and have it score the evaluation's rows, by its own schema."""
+    schema, facts = revision.settings("schema.yaml", Schema), revision.facts(FACTS, persistence.ModelFacts)
+    if (schema.task, schema.target, schema.classes) != (problem.task, problem.target, problem.classes):
+        raise UserError(f"the {role} predicts {_problem(schema)}, not {_problem(problem)}: they cannot be compared")
+    content = revision.output(MODEL)
+    if missing := [name for name in schema.features if name not in table]:
+        raise UserError(f"the {role} needs columns that the evaluation set lacks: {', '.join(missing)}")
+    try:
+        fitted = persistence.load(content, facts, trusted)
+        rows = data.features(cast(table, schema.features), schema)
+        scores = model.score(fitted, rows)
+    except (persistence.ModelError, ValueError, TypeError) as error:
+        raise UserError(f"the {role} cannot be judged: {error}") from error
+    return Candidate(
+        model=facts.sha256,
+        scores=scores,
+        overlap=_overlap(table, pd.read_parquet(io.BytesIO(revision.output(TRAIN)))),
+        latency_ms=_latency(fitted, rows),
+        size=len(content),
+    )
+
+
+def _problem(schema: Schema) -> str:
+    classes = f" with the classes {', '.join(map(str, schema.classes))}" if schema.classes else ""
+    return f"{schema.target!r} ({schema.task}){classes}"
+
+
+def _overlap(test: pd.DataFrame, train: pd.DataFrame) -> float:
+    """The share of the test rows that stand in the training data, by the columns that both have."""
+    common = [name for name in test if name in train]
+    known = pd.util.hash_pandas_object(train[common].astype(str), index=False)
+    return float(pd.util.hash_pandas_object(test[common].astype(str), index=False).isin(known).mean())
+
+
+def _latency(fitted: Pipeline, rows: pd.DataFrame) -> float:
+    """The 95th percentile, in milliseconds, of scoring one row."""
+    times = []
+    for position in range(min(TIMED_ROWS, len(rows))):
+        start = time.perf_counter()
+        model.score(fitted, rows.iloc[[position]])
+        times.append((time.perf_counter() - start) * 1000)
+    return float(np.quantile(times, 0.95))
+
+
+def _named(values: pd.Series) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    return values.astype(object).where(values.notna(), "(missing)").astype(str).to_numpy(dtype=object)

@@ -1,0 +1,95 @@
+"""The gate's rules: a value, a limit, and whether it holds. What cannot be measured does not hold."""
+
+from __future__ import annotations
+
+import math
+
+from pipeline import metrics
+
+from gitops_ml.core.project import LOWER_IS_BETTER, Gate
+from gitops_ml.gate.candidates import Candidate, Evaluation
+from gitops_ml.gate.result import Rule, SliceDifference, Worth
+
+
+def absolute(evaluation: Evaluation, challenger: Candidate, gate: Gate) -> list[Rule]:
+    """What any model must keep to, whatever serves: floors, the trivial baseline, calibration, leakage and budgets."""
+    measures, labels, scores = evaluation.measures, evaluation.labels, challenger.scores
+    found = measures.measure(labels, scores)
+    trivial = metrics.baseline(measures, labels, evaluation.trivial)
+    decisive = measures.DECISIVE
+    facts = measures.facts(labels, scores, evaluation.calibration_bins)
+    return [
+        *(_floor(name, found[name], floor) for name, floor in gate.floors.items()),
+        _at_most(f"{decisive} against the trivial baseline", found[decisive], trivial[decisive]),
+        *(
+            _at_most("calibration error", value, gate.calibration_error)
+            for name, value in facts.items()
+            if name == "calibration_error"
+        ),
+        overlap("challenger", challenger, gate),
+        _at_most("latency in ms, 95th percentile", challenger.latency_ms, gate.latency_ms),
+        _at_most("model size in bytes", challenger.size, gate.model_bytes),
+    ]
+
+
+def _floor(name: str, value: float, floor: float) -> Rule:
+    if name in LOWER_IS_BETTER:
+        return _at_most(name, value, floor)
+    words = "reaches" if value >= floor else "does not reach"
+    # A comparison with NaN is false, so what cannot be measured does not hold.
+    return Rule(
+        name=name,
+        holds=value >= floor,
+        value=_finite(value),
+        limit=floor,
+        sentence=f"{name} {value:.4g} {words} the floor {floor:g}",
+    )
+
+
+def of_worth(found: Worth) -> Rule:
+    """Decisions must not be worth less, beyond chance, than what would be done without any model."""
+    return Rule(
+        name="worth of the decisions",
+        holds=found.gain.high >= 0,
+        value=_finite(found.gain.value),
+        limit=0,
+        sentence=found.sentence,
+    )
+
+
+def overlap(role: str, candidate: Candidate, gate: Gate) -> Rule:
+    """A model that was trained on the rows that judge it would be judged too well."""
+    return _at_most(f"share of the evaluation set that trained the {role}", candidate.overlap, gate.overlap)
+
+
+def of_slice(found: SliceDifference, gate: Gate) -> Rule:
+    """A slice fails if it is worse by more than the margin, and worse beyond chance."""
+    worse = found.difference < -gate.slice_margin and found.high < 0
+    change = f"{found.metric} {found.difference:+.4f} (at most {found.high:+.4f}) in {found.rows} rows"
+    return Rule(
+        name=f"slice {found.column} = {found.value}",
+        holds=not worse,
+        value=_finite(found.difference),
+        limit=-gate.slice_margin,
+        sentence=f"slice {found.column} = {found.value}: {change}",
+    )
+
+
+def _at_most(name: str, value: float, limit: float) -> Rule:
+    words = "is within" if value <= limit else "exceeds"
+    return Rule(
+        name=name,
+        holds=value <= limit,
+        value=_finite(value),
+        limit=limit,
+        sentence=f"{name}: {_shown(value)} {words} {_shown(limit)}",
+    )
+
+
+def _shown(value: float) -> str:
+    """Four digits, but no exponents: a size is read in whole bytes."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

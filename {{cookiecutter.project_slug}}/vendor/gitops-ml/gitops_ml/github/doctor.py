@@ -1,0 +1,208 @@
+"""Examines whether a repository is set up so that its workflows can work, and says how to mend what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from gitops_ml.core import forge, project, signing
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.git import MAIN, REMOTE, Git
+from gitops_ml.core.run import run
+from gitops_ml.core.storage import Storage
+from gitops_ml.github import credentials, rulesets
+from gitops_ml.promotion.repository import Repository
+
+ENVIRONMENT = "release"
+
+
+class Finding(BaseModel):
+    """One thing that was looked at: whether it is as it must be, and if not, what to do."""
+
+    name: str
+    state: Literal["ok", "missing", "unknown"]
+    sentence: str
+
+
+class FaultError(UserError):
+    """Something is not as it must be; the message says what to do."""
+
+
+def examine(root: Path) -> Iterator[Finding]:
+    """Look at everything, in the order in which it is set up; nothing is changed."""
+    settings = project.read(root)
+    yield _asked("origin", lambda: _origin(root))
+    yield _asked("main", lambda: _main(root))
+    yield _asked("signing key", lambda: _key(root))
+    yield _asked("storage", lambda: _storage(root))
+    yield _asked("environments", lambda: _environments(root))
+    try:
+        hub = forge.of(Git(root))
+    except UserError as error:
+        yield Finding(name="GitHub", state="unknown", sentence=str(error))
+        return
+    if not isinstance(hub, forge.GitHub):
+        yield Finding(name="GitHub", state="ok", sentence="origin is no GitHub; promotions are branches there")
+        return
+    kind = credentials.kind_of(root)
+    yield _asked("workflows' token", lambda: _token(hub))
+    yield _asked("pinned actions", lambda: _pinned(hub))
+    yield _asked("release environment", lambda: _release_environment(hub))
+    yield _asked("signing secret", lambda: _signing_secret(hub))
+    yield _asked("storage credentials", lambda: _credentials(hub, kind))
+    yield _asked("rulesets", lambda: _rulesets(hub, settings))
+    yield _asked("code owners", lambda: _owners(hub))
+
+
+def _asked(name: str, question: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name=name, state="ok", sentence=question())
+    except FaultError as error:
+        return Finding(name=name, state="missing", sentence=str(error))
+    except UserError as error:
+        return Finding(name=name, state="unknown", sentence=str(error))
+
+
+def _origin(root: Path) -> str:
+    if REMOTE not in run("git", "remote", cwd=root).split():
+        raise FaultError("this clone has no origin: `git remote add origin URL`, then `git push -u origin main`")
+    return f"origin is {run('git', 'remote', 'get-url', REMOTE, cwd=root)}"
+
+
+def _main(root: Path) -> str:
+    git = Git(root)
+    git.fetch()
+    if git.tip(MAIN) is None:
+        raise FaultError(f"origin has no branch {MAIN}: `git push -u origin {MAIN}`")
+    return f"origin has {MAIN}"
+
+
+def _key(root: Path) -> str:
+    git = Git(root)
+    main = git.tip(MAIN)
+    if main is None or git.read(main, signing.PUBLIC) is None:
+        raise FaultError(f"{signing.PUBLIC} is not on {MAIN}: `gitops-ml release key`, commit, push")
+    return f"{signing.PUBLIC} is on {MAIN}"
+
+
+def _storage(root: Path) -> str:
+    kind, url = credentials.kind_of(root), Storage.url(root)
+    if kind == "folder" and isinstance(_forge(root), forge.GitHub):
+        raise FaultError(
+            f"the storage is the folder {url}, which GitHub's machines lack: change it to s3://, gs://, azure:// "
+            "or ssh:// in .dvc/config and `make setup push`, or run the workflows on a machine of your own that has it"
+        )
+    return f"the storage is {url}"
+
+
+def _forge(root: Path) -> forge.Forge | None:
+    """None if it cannot be told, as without a token."""
+    try:
+        return forge.of(Git(root))
+    except UserError:
+        return None
+
+
+def _environments(root: Path) -> str:
+    repository = Repository.opened(root)
+    for each in repository.policy.environments:
+        if repository.git.tip(f"env/{each.name}") is None:
+            raise FaultError(f"env/{each.name} does not exist: `gitops-ml env bootstrap`")
+    return f"{', '.join(f'env/{each.name}' for each in repository.policy.environments)} exist"
+
+
+def _token(hub: forge.GitHub) -> str:
+    found = hub.ask("GET", "actions/permissions/workflow")
+    if not found["can_approve_pull_request_reviews"]:
+        raise FaultError(
+            "workflows may not open pull requests: Settings, Actions, General, "
+            "allow GitHub Actions to create and approve pull requests"
+        )
+    if found["default_workflow_permissions"] != "read":
+        raise FaultError(
+            "a workflow's token may write by default: Settings, Actions, General, read repository contents"
+        )
+    return "a workflow's token reads by default, and jobs that say so may open pull requests"
+
+
+def _pinned(hub: forge.GitHub) -> str:
+    if not hub.ask("GET", "actions/permissions").get("sha_pinning_required"):
+        raise FaultError(
+            "actions need not be pinned to a commit: Settings, Actions, General, require actions to be pinned to a "
+            "full-length commit SHA"
+        )
+    return "every action must be pinned to a commit"
+
+
+def _release_environment(hub: forge.GitHub) -> str:
+    where = "Settings, Environments"
+    try:
+        found = hub.ask("GET", f"environments/{ENVIRONMENT}")
+    except forge.RefusedError as error:
+        if error.status == 404:
+            raise FaultError(
+                f"there is no environment {ENVIRONMENT!r} to keep the signing key in: {where}, New environment, and "
+                f"limit it to the branch {MAIN}"
+            ) from error
+        raise
+    policy = found.get("deployment_branch_policy")
+    if not policy:
+        raise FaultError(
+            f"any branch may use the environment {ENVIRONMENT!r}, and so its key: {where}, limit it to {MAIN}"
+        )
+    return f"the environment {ENVIRONMENT!r} is limited to certain branches"
+
+
+def _signing_secret(hub: forge.GitHub) -> str:
+    if signing.VARIABLE in _names(hub, "actions/secrets"):
+        raise FaultError(
+            f"the secret {signing.VARIABLE} is the whole repository's, so any branch can sign releases: remove it and "
+            f"set it in the environment {ENVIRONMENT!r}"
+        )
+    if signing.VARIABLE not in _names(hub, f"environments/{ENVIRONMENT}/secrets"):
+        raise FaultError(
+            f"releases cannot be signed: `gh secret set {signing.VARIABLE} --env {ENVIRONMENT} < KEY.pem`; "
+            "`gitops-ml release key` told where the private half lies"
+        )
+    return f"{signing.VARIABLE} is a secret of the environment {ENVIRONMENT!r}"
+
+
+def _credentials(hub: forge.GitHub, kind: str) -> str:
+    if kind == "folder":
+        return "the storage is a folder and needs none"
+    if credentials.SECRET in _names(hub, "actions/secrets"):
+        return f"the secret {credentials.SECRET} is set"
+    needed = credentials.needs(kind)
+    missing = sorted(set(needed) - set(_names(hub, "actions/variables")))
+    if not needed:
+        raise FaultError(
+            f"workflows cannot reach {kind}://: `gh secret set {credentials.SECRET} < .dvc/config.local`, with an "
+            "account that reads and adds, and deletes nothing"
+        )
+    if missing:
+        raise FaultError(
+            f"workflows cannot reach {kind}://: `gh variable set` {', '.join(missing)}, of a role that trusts this "
+            "repository's OIDC tokens, reads and adds, and deletes nothing; the README says which"
+        )
+    return f"{', '.join(needed)} are set: workflows reach the storage by OIDC"
+
+
+def _rulesets(hub: forge.GitHub, settings: project.Project) -> str:
+    changes = rulesets.apply(hub, settings, dry_run=True)
+    if differing := [change.name for change in changes if change.action != "none"]:
+        raise FaultError(f"{', '.join(differing)} are not as project.yaml asks: `gitops-ml repo protect --apply`")
+    return f"{len(changes)} rulesets are as project.yaml asks"
+
+
+def _owners(hub: forge.GitHub) -> str:
+    if errors := hub.ask("GET", "codeowners/errors")["errors"]:
+        raise FaultError(f"CODEOWNERS, line {errors[0]['line']}: {errors[0]['kind']}; name people or teams that exist")
+    return "CODEOWNERS names people or teams that exist"
+
+
+def _names(hub: forge.GitHub, path: str) -> list[str]:
+    found: dict[str, Any] = hub.ask("GET", path, params={"per_page": "30"})
+    return [each["name"] for each in found[path.rpartition("/")[2]]]

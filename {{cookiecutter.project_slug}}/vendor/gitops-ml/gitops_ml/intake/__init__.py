@@ -1,0 +1,5 @@
+"""Taking in a table: its types, roles, leaks and task are recognised and written down.
+
+Comes in: a CSV, Parquet or JSON Lines file and a target column. Goes out: `data/raw`, schema.yaml, params.yaml, the
+gate's rules. Used by `gitops-ml data add`; a column's type is decided in `columns.py`, its role in `infer.py`.
+"""

@@ -1,0 +1,123 @@
+"""The target: which task its values ask for, and its classes in the order of their codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.schema import Column, Task
+
+from gitops_ml.core.errors import UserError
+from gitops_ml.intake.facts import Facts
+
+# Fewer labelled rows can neither train nor judge.
+FEWEST_ROWS = 20
+# A number with more different values is no class, unless the person says so.
+MOST_NUMBERED_CLASSES = 10
+MOST_CLASSES = 100
+# As long as a request's category may be.
+LONGEST_CLASS = 200
+# Integers beyond are no quantities, and JSON cannot carry them.
+EXACT = 2**53
+POSITIVE = (
+    "1",
+    "yes",
+    "true",
+    "y",
+    "t",
+    "positive",
+    "pos",
+    "present",
+    "+",
+    "churn",
+    "churned",
+    "default",
+    "spam",
+    "malignant",
+)
+
+
+def task_of(target: Facts, wanted: Task | None) -> Task:
+    """The task that the labels ask for, if the person has not said it."""
+    if target.present < FEWEST_ROWS:
+        empty = f", and {target.missing} without one" if target.missing else ""
+        raise UserError(
+            f"the target {target.name!r} has {target.present} rows with a label{empty}; a model needs {FEWEST_ROWS}"
+        )
+    if target.distinct < 2:
+        raise UserError(f"the target {target.name!r} has the same value in every row; there is nothing to predict")
+    number = target.kind in ("integer", "number")
+    if target.kind == "datetime":
+        raise UserError(
+            f"the target {target.name!r} holds dates; predict a number of days instead, in a column of its own"
+        )
+    if wanted == "regression" and not number:
+        raise UserError(f"the target {target.name!r} holds {target.kind}, and a regression predicts numbers")
+    if wanted == "binary" and target.distinct != 2:
+        raise UserError(f"the target {target.name!r} has {target.distinct} different values, and a binary task has two")
+    if wanted == "multiclass" and target.distinct < 3:
+        raise UserError(f"the target {target.name!r} has two different values: TASK=binary")
+    if wanted is not None:
+        return wanted
+    if target.distinct == 2:
+        return "binary"
+    if number and not (target.whole and target.distinct <= MOST_NUMBERED_CLASSES):
+        return "regression"
+    return "multiclass"
+
+
+def column_of(target: Facts, task: Task) -> tuple[Column, str]:
+    """The target's column, and the sentence that says what it is taken for."""
+    nullable = target.missing > 0
+    name = target.name
+    if task == "regression":
+        kind: Any = "integer" if target.kind == "integer" else "number"
+        column = Column(type=kind, role="target", nullable=nullable)
+        return (
+            column,
+            f"a regression: {name!r} is a number from {target.minimum:g} to {target.maximum:g} (TASK= changes it)",
+        )
+    if target.kind == "boolean":
+        return Column(type="boolean", role="target", nullable=nullable), f"a binary task: is {name!r} true?"
+    classes = _classes(target, task)
+    numbered = target.kind != "text"
+    share = ", ".join(f"{value} {(target.counts or {})[value] / target.present:.0%}" for value in classes[:8])
+    share += f" and {len(classes) - 8} more" if len(classes) > 8 else ""
+    if task == "binary" and classes == [0, 1]:
+        column = Column(type="integer", role="target", nullable=nullable, minimum=0, maximum=1)
+    else:
+        column = Column(
+            type="integer" if numbered else "category", role="target", nullable=nullable, categories=classes
+        )
+    turn = "; exchange the two in schema.yaml to turn it round" if column.categories else ""
+    if task == "binary":
+        return (
+            column,
+            f"a binary task: is {name!r} {classes[1]!r}? ({share}{turn})",
+        )
+    other = "; TASK=regression takes them for quantities" if numbered else ""
+    return column, f"a multiclass task: which of {len(classes)} classes is {name!r}? ({share}{other})"
+
+
+def _classes(target: Facts, task: Task) -> list[Any]:
+    """The values of the label in the order of their codes."""
+    counts = target.counts
+    if counts is None or len(counts) > MOST_CLASSES:
+        raise UserError(
+            f"the target {target.name!r} has {target.distinct} different values, and {MOST_CLASSES} classes are the "
+            "most; join the rare ones, or choose another target"
+        )
+    if target.kind in ("integer", "number"):
+        if not target.whole or max(abs(target.minimum or 0), abs(target.maximum or 0)) > EXACT:
+            raise UserError(
+                f"the target {target.name!r} holds numbers that are no classes; write them as text or whole numbers"
+            )
+        return sorted(int(value) for value in counts)
+    longest = max(counts, key=len)
+    if len(longest) > LONGEST_CLASS:
+        raise UserError(f"the target {target.name!r} holds whole texts, such as {longest[:60]!r}, which are no classes")
+    if task == "binary":
+        known = [value for value in counts if str(value).strip().lower() in POSITIVE]
+        # The rarer of two is what one looks for; of equals, the last by name.
+        positive = known[0] if len(known) == 1 else min(sorted(counts, reverse=True), key=lambda value: counts[value])
+        return sorted(counts, key=lambda value: value == positive)
+    return sorted(counts)

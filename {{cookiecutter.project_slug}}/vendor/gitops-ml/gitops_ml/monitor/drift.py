@@ -1,0 +1,95 @@
+"""Whether rows are distributed as the reference profile says: a test and an effect size for each column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from pipeline.profile import Distribution, Floats, Sample, counts
+from scipy import stats
+
+# What must be expected in each bin, in rows that count (Cochran 1954 asks for 1 to 5). With 5, the few days of a window
+# would leave so few bins that a summer is hardly told from a winter; with 2, the study finds the level held as well.
+EXPECTED = 2.0
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How far one column is from its reference.
+
+    `p` is corrected for the number of columns; `effect` is the share of the rows that would have to change their value
+    for the two to be the same (total variation); `before` and `now` are the shares of the bins.
+    """
+
+    name: str
+    p: float
+    effect: float
+    before: list[float]
+    now: list[float]
+
+
+def compare(watched: list[tuple[pd.DataFrame, Sample]], days: pd.Series) -> list[Moved]:
+    """Compare tables of the same rows, each with its reference, column by column.
+
+    Args:
+        watched: tables as the profile's `watched_...` give them, with the reference of each.
+        days: shape (rows,), the day of each row: what stands for its cluster where clusters are stretches of time.
+    """
+    found = list[Moved]()
+    for table, reference in watched:
+        together = _together(days) if reference.by_time else reference.together
+        for name, distribution in reference.columns.items():
+            if name in table:
+                found.append(_compared(name, table[name], distribution, reference, together))
+    if not found:
+        return []
+    # Where nothing has moved, one alarm is as bad as many: then the false discovery rate is the rate of any.
+    corrected = stats.false_discovery_control([each.p for each in found], method="bh")
+    return [replace(each, p=float(p)) for each, p in zip(found, corrected, strict=True)]
+
+
+def _compared(name: str, values: pd.Series, distribution: Distribution, reference: Sample, together: float) -> Moved:
+    """A test of homogeneity that heeds how much alike rows of one cluster are (Rao and Scott 1981).
+
+    In a direction in which they are alike by r, rows tell as much as their number divided by 1 + (m - 1) r, with m rows
+    in a cluster (Kish 1965). The statistic is held against a chi-squared distribution of the same mean and variance
+    (Satterthwaite 1946).
+    """
+    before = np.array(distribution.shares)
+    now = counts(values, distribution) / max(len(values), 1)
+    effect = float(np.abs(now - before).sum() / 2)
+    sizes = [(reference.rows, reference.together), (max(len(values), 1), together)]
+    pooled = np.average([before, now], axis=0, weights=[rows for rows, _ in sizes])
+
+    def variances(directions: int) -> Floats:
+        alike = np.resize(np.append(distribution.alike, np.zeros(directions)), directions)
+        return np.asarray(np.sum([(1 + (max(m, 1) - 1) * alike) / rows for rows, m in sizes], axis=0))
+
+    groups = _groups(pooled / variances(max(len(before) - 1, 1)).mean())
+    old, new, both = (np.bincount(groups, weights=shares) for shares in (before, now, pooled))
+    if len(both) < 2:
+        return Moved(name, 1.0, effect, before.tolist(), now.tolist())
+    variance = variances(len(both) - 1)
+    spread = float((variance**2).mean() / variance.mean() ** 2)
+    statistic = float(((new - old) ** 2 / both).sum() / (variance.mean() * spread))
+    p = float(stats.chi2.sf(statistic, (len(both) - 1) / spread))
+    return Moved(name, p, effect, before.tolist(), now.tolist())
+
+
+def _groups(expected: Floats) -> list[int]:
+    """The group of each bin: neighbours together, as many as it takes for enough to be expected in each."""
+    groups, group, held = [], 0, 0.0
+    for value in expected:
+        groups.append(group)
+        held += value
+        if held >= EXPECTED:
+            group, held = group + 1, 0.0
+    # What is left over at the end is too little for a group of its own.
+    return [min(each, max(group - 1, 0)) for each in groups]
+
+
+def _together(days: pd.Series) -> float:
+    """How many rows share a day with an average row, itself included."""
+    sizes = days.value_counts().to_numpy(dtype="float64")
+    return float((sizes**2).sum() / sizes.sum()) if len(sizes) else 1.0

@@ -1,0 +1,196 @@
+"""Collects what services wrote down, as Parquet in a folder or a bucket, and reads it again."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+from pydantic import BaseModel
+
+from gitops_ml.core.errors import UserError
+
+# Rows with what was answered, and requests with what became of them.
+ANSWERS, REQUESTS = "answers", "requests"
+# A file is begun at most so long before its newest line; see `log.file_seconds`.
+LONGEST = timedelta(days=1)
+
+
+class Collected(BaseModel):
+    """What was collected; the JSON that other programs read."""
+
+    version: int = 1
+    files: int = 0
+    answers: int = 0
+    requests: int = 0
+    torn: int = 0
+    unfinished: int = 0
+
+
+def collect(folder: Path, store: str) -> Collected:
+    """Move the finished files of a folder, and of those in it, into the store. Killed anywhere, it can be repeated.
+
+    Raises:
+        UserError: the folder does not exist, or the store cannot be written to; what was not moved stays.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist: no service has written anything there yet")
+    done = Collected()
+    for path in sorted(path for path in folder.rglob("*.jsonl") if path.is_file()):
+        # To write, too, since a network's file system locks for nobody else.
+        with path.open("r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                done.unfinished += 1
+                continue
+            found, torn = parsed(file.read())
+        lines = [line for line in found if _is_sound(line)]
+        done.torn += torn + len(found) - len(lines)
+        answers = [row for line in lines if "columns" in line for row in rows(line)]
+        requests = [line for line in lines if "columns" not in line]
+        for kind, records in ((ANSWERS, answers), (REQUESTS, requests)):
+            if records:
+                write(pd.DataFrame(records), store, kind, path.stem)
+                setattr(done, kind, getattr(done, kind) + len(records))
+        # Only now: the same file collected twice gives the same object once.
+        path.unlink()
+        done.files += 1
+    return done
+
+
+def parsed(content: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The lines of a file, and how many are none: a process that was killed may leave the last one without its end."""
+    lines, torn = [], 0
+    for text in content.splitlines(keepends=True):
+        try:
+            line = json.loads(text) if text.endswith(b"\n") else None
+        except (ValueError, RecursionError):
+            line = None
+        if isinstance(line, dict):
+            lines.append(line)
+        else:
+            torn += 1
+    return lines, torn
+
+
+def _is_sound(line: dict[str, Any]) -> bool:
+    """Whether a line is one that the service writes: of a request, or of the rows that were answered to one."""
+    try:
+        moment = datetime.fromisoformat(line["time"])
+        if "columns" in line:
+            lists = list(line["columns"].values())
+            known = all(isinstance(each, list) and len(each) == len(lists[0]) for each in lists)
+            return moment.tzinfo is not None and known and len(line["columns"]["score"]) > 0
+        numbers = isinstance(line["status"], int) and isinstance(line["ms"], int | float)
+        return moment.tzinfo is not None and numbers and abs(line["status"]) < 1000
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return False
+
+
+def rows(line: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of a line that holds what was answered to one request, each with what the line says of all of them."""
+    common = {name: value for name, value in line.items() if name != "columns"}
+    columns = line["columns"]
+    for row, values in enumerate(zip(*columns.values(), strict=True)):
+        yield common | {"row": row} | dict(zip(columns, values, strict=True))
+
+
+def write(table: pd.DataFrame, store: str, kind: str, name: str) -> None:
+    """Put one table into the store; `name` begins with its first day, as in 20260131.
+
+    Raises:
+        UserError: the store cannot be written to.
+    """
+    system, root = _opened(store)
+    try:
+        sink = io.BytesIO()
+        table.to_parquet(sink, index=False)
+        system.makedirs(f"{root}/{kind}", exist_ok=True)
+        # The file has its name once it is whole.
+        with system.transaction, system.open(f"{root}/{kind}/{name}.parquet", "wb") as file:
+            file.write(sink.getvalue())
+    except Exception as error:  # each cloud's client has errors of its own, here and below
+        raise UserError(f"{store} cannot be written to: {_reason(error)}") from error
+
+
+def read(store: str, kind: str, since: datetime, until: datetime) -> pd.DataFrame:
+    """What is in the store of a stretch of time, its end not included, in the order of time.
+
+    Raises:
+        UserError: the store cannot be read.
+    """
+    first, last = (f"{moment:%Y%m%d}" for moment in (since - LONGEST, until))
+    table = _tables(f"{store.rstrip('/')}/{kind}", lambda name: first <= name[:8] <= last)
+    if table.empty:
+        return table
+    table["time"] = pd.to_datetime(table["time"], utc=True, format="ISO8601")
+    inside = (table["time"] >= since) & (table["time"] < until)
+    return table[inside].sort_values("time", kind="stable", ignore_index=True)
+
+
+def is_empty(store: str) -> bool:
+    """Whether nothing was ever collected there.
+
+    Raises:
+        UserError: the store cannot be read.
+    """
+    return not any(_names(store, kind) for kind in (ANSWERS, REQUESTS))
+
+
+def labels(place: str, target: str) -> pd.DataFrame:
+    """The labels that arrived, the last one of each row: columns `request`, `row` and the target.
+
+    Raises:
+        UserError: the place cannot be read, or has other columns.
+    """
+    table = _tables(place, lambda name: True)
+    wanted = ["request", "row", target]
+    if table.empty:
+        return pd.DataFrame(columns=wanted)
+    if missing := [name for name in wanted if name not in table]:
+        raise UserError(f"the labels in {place} have no column {missing[0]!r}; they need {', '.join(wanted)}")
+    return table[wanted].drop_duplicates(["request", "row"], keep="last")
+
+
+def _tables(place: str, chosen: Any) -> pd.DataFrame:
+    """All chosen Parquet files of a place, one below the other; an empty table if there are none."""
+    system, _ = _opened(place)
+    try:
+        tables = []
+        for path in _names(place):
+            if chosen(Path(path).name):
+                with system.open(path, "rb") as file:
+                    tables.append(pd.read_parquet(file))
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{place} cannot be read: {_reason(error)}") from error
+    # A column that is empty in a whole file has no type there.
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _names(place: str, *below: str) -> list[str]:
+    system, root = _opened(place)
+    try:
+        return sorted(system.glob("/".join((root, *below, "*.parquet"))))
+    except Exception as error:
+        raise UserError(f"{place} cannot be read: {_reason(error)}") from error
+
+
+def _opened(place: str) -> tuple[Any, str]:
+    try:
+        system, root = fsspec.core.url_to_fs(place)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"{place} cannot be opened: {_reason(error)}") from error
+    return system, root.rstrip("/")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,90 @@
+"""What follows by itself: the next environment's promotion, the verdict on what waits, and the agent's word."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gitops_ml.core import environment
+from gitops_ml.core.errors import UserError
+from gitops_ml.promotion import deploy, health, promote
+from gitops_ml.promotion.outcome import Outcome
+from gitops_ml.promotion.repository import Repository
+
+# How often to look again at what an agent says.
+LOOK_SECONDS = 5.0
+
+
+def advance(repository: Repository, after: str | None = None, dry_run: bool = False) -> Outcome | None:
+    """Propose for the environment that comes after one, or for the first one, what is to go there next.
+
+    None if no environment comes after.
+
+    Raises:
+        UserError: there is no such environment, or nothing to promote.
+    """
+    names = [each.name for each in repository.policy.environments]
+    position = 0
+    if after is not None:
+        repository.settings(after)
+        position = names.index(after) + 1
+    return promote.promote(repository, names[position], dry_run=dry_run) if position < len(names) else None
+
+
+def settle(repository: Repository) -> list[Outcome]:
+    """Look again at everything that is proposed: say what holds now, and merge what needs nobody's approval.
+
+    Raises:
+        UserError: two things are proposed for one environment, or something cannot be read.
+    """
+    return [
+        promote.merge(repository, each.name, settling=True)
+        for each in repository.policy.environments
+        if promote.proposals(repository, each.name)
+    ]
+
+
+def await_agent(root: Path, name: str, minutes: float, tell: Callable[[str], None]) -> deploy.Deployment:
+    """Wait until an environment's agent has dealt with the tip of its branch; `tell` gets each new thing it says.
+
+    Argo CD and Flux say nothing themselves, so what a cluster serves is asked and reported here.
+
+    Raises:
+        UserError: there is no such environment, or its agent says nothing about the tip in time.
+    """
+    give_up = time.monotonic() + minutes * 60
+    said = ""
+    while True:
+        repository = Repository.opened(root)
+        tip = repository.tip(name)
+        if environment.is_empty(repository.git, tip):
+            return deploy.Deployment(environment=name, state="empty", commit=tip)
+        if repository.settings(name).runner == "cluster":
+            done = deploy.deploy(root, name, root / ".deploy" / name)
+            if done.state == "healthy" or time.monotonic() > give_up:
+                return done
+        else:
+            report = health.latest(repository.git, name)
+            if report is not None and report.commit == tip:
+                return _of(name, report)
+        if (now := f"waiting for the agent of {name} to deal with {tip[:12]}") != said:
+            tell(now)
+            said = now
+        if time.monotonic() > give_up:
+            raise UserError(
+                f"the agent of {name} says nothing about {tip[:12]} after {minutes:g} minutes; is it running there? "
+                f"`gitops-ml host deploy {name}` on its host is one step of it"
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def _of(name: str, report: health.Report) -> deploy.Deployment:
+    return deploy.Deployment(
+        environment=name,
+        state=report.state,
+        commit=report.commit,
+        release=report.release,
+        serving=report.serving,
+        reason=report.reason,
+    )

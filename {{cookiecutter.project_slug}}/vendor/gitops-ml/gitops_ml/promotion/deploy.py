@@ -1,0 +1,178 @@
+"""The agent's one step: have an environment serve what its branch says, or keep what serves and say why not.
+
+Fetch, check that the branch's history goes on from what was applied, verify, start the new release beside the old one,
+wait until it is ready and says that it is the right one, switch, let the old one finish, report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+
+from gitops_ml.core import environment
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.git import Git
+from gitops_ml.core.project import Environment
+from gitops_ml.host.host import Host, await_ready
+from gitops_ml.host.runner import Runner
+from gitops_ml.promotion import health, holds, verify
+from gitops_ml.promotion.repository import Repository
+
+FAILED = 3
+
+
+class Deployment(BaseModel):
+    """What a step found and did; the JSON that other programs read."""
+
+    version: Literal[1] = 1
+    environment: str
+    state: Literal["healthy", "failed", "empty"]
+    commit: str
+    release: str | None = None
+    serving: str | None = None
+    changed: bool = False
+    dry_run: bool = False
+    reason: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """0 if what the branch says serves; 3 if it cannot, and the last good release, if there is one, goes on."""
+        return FAILED if self.state == "failed" else 0
+
+    @property
+    def sentence(self) -> str:
+        """For the person at the command line."""
+        serves = f"{self.environment} serves {self.serving or 'nothing'}"
+        if self.state == "empty":
+            return f"nothing was promoted to {self.environment} yet"
+        if self.state == "failed":
+            return f"{serves}; {self.release or 'what its branch says'} cannot serve: {self.reason}"
+        if self.dry_run and self.changed:
+            return f"{serves}, and would serve {self.release}"
+        return f"{serves}{' now' if self.changed else ' already'}"
+
+
+def deploy(
+    root: Path,
+    name: str,
+    folder: Path,
+    *,
+    accept_rewritten: bool = False,
+    dry_run: bool = False,
+    runners: Mapping[str, Runner] | None = None,
+) -> Deployment:
+    """Go one step. `runners` are ways to run releases other than those of this project.
+
+    Raises:
+        UserError: Git does not answer, or another agent works on the same folder; what serves goes on serving.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        with lock.acquire(timeout=0):
+            host = Host(root, folder, runners)
+            if not dry_run:
+                # Before anything that may fail: what served before the host was restarted serves again. If it cannot,
+                # what the branch says now may mend it.
+                with suppress(UserError):
+                    host.revive()
+            return _step(Repository.opened(root), name, host, accept_rewritten, dry_run)
+    except Timeout as error:
+        raise UserError(f"another agent is at work in {folder}") from error
+
+
+def stop(root: Path, folder: Path) -> list[str]:
+    """End all that an agent started in a folder; returns what. The next step starts it again."""
+    folder = folder.resolve()
+    if not folder.exists():
+        return []
+    with FileLock(folder / "lock"):
+        return Host(root, folder).stop_all()
+
+
+def _step(repository: Repository, name: str, host: Host, accept_rewritten: bool, dry_run: bool) -> Deployment:
+    settings, tip = repository.settings(name), repository.tip(name)
+    active = host.active
+    found = Deployment(
+        environment=name,
+        state="failed",
+        commit=tip,
+        serving=active.release.release if active else None,
+        dry_run=dry_run,
+    )
+    try:
+        done = _applied(repository, settings, host, found, None if accept_rewritten or not active else active.commit)
+    except UserError as error:
+        named = _named(repository, tip)
+        done = found.model_copy(update={"release": named, "reason": str(error)})
+    if not dry_run:
+        _report(repository.git, done)
+    return done
+
+
+def _applied(
+    repository: Repository, settings: Environment, host: Host, found: Deployment, applied: str | None
+) -> Deployment:
+    """Apply the branch's tip, which must follow what was applied.
+
+    Raises:
+        UserError: it must not be applied, or cannot; nothing has changed then.
+    """
+    git, name, tip = repository.git, settings.name, found.commit
+    if applied and not git.is_ancestor(applied, tip):
+        raise UserError(
+            f"the history of {environment.branch(name)} was rewritten: it does not hold {applied[:12]}, which was "
+            "applied last; find out by whom, then deploy with --accept-rewritten"
+        )
+    named = environment.serving(git, tip)
+    if named is None:
+        return found.model_copy(update={"state": "empty", "reason": "nothing was promoted yet"})
+    candidate = verify.require_applicable(repository, name, tip)
+    release, changed = named.release, named.release != found.serving
+    hold = holds.read(git).get(release)
+    if hold and changed and settings.runner != "cluster":
+        raise UserError(f"{release} is on hold: {hold.reason}")
+    if found.dry_run:
+        return found.model_copy(update={"state": "healthy", "release": release, "changed": changed})
+    if settings.runner == "cluster":
+        # Argo CD or Flux apply the branch; what is to be done here is to wait for it.
+        await_ready(settings.url or "", candidate.release, lambda: None, settings.ready_seconds)
+    else:
+        host.serve(candidate.release, tip, settings, environment.render(git, candidate, name))
+    return found.model_copy(update={"state": "healthy", "release": release, "serving": release, "changed": changed})
+
+
+def _named(repository: Repository, tip: str) -> str | None:
+    try:
+        named = environment.serving(repository.git, tip)
+    except UserError:
+        return None
+    return named.release if named else None
+
+
+def _report(git: Git, done: Deployment) -> None:
+    if done.state == "empty":
+        return
+    now = datetime.now(UTC).replace(microsecond=0)
+    report = health.Report(
+        state=done.state,
+        commit=done.commit,
+        release=done.release,
+        serving=done.serving,
+        since=now,
+        checked=now,
+        reason=done.reason,
+    )
+    try:
+        health.write(git, done.environment, report)
+    except UserError as error:
+        raise UserError(
+            f"{done.serving or 'nothing'} serves in {done.environment}, but this cannot be reported: {error}"
+        ) from error

@@ -1,0 +1,134 @@
+"""The model card: facts read from Git and DVC, and what project.yaml states; what is not stated shows as missing."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pipeline.params import Params, Split
+from pipeline.persistence import ModelFacts
+from pipeline.schema import Column, Schema
+from pydantic import BaseModel
+
+from gitops_ml.core import project
+from gitops_ml.core.revision import Revision
+from gitops_ml.gate import judge
+from gitops_ml.gate.result import Measured
+from gitops_ml.report import compare
+
+SHOWN_CATEGORIES = 8
+SHOWN_METRICS = 2
+
+
+class ColumnFacts(BaseModel):
+    """What the schema says of a feature."""
+
+    name: str
+    type: str
+    values: str
+    nullable: bool
+
+
+class MetricFacts(BaseModel):
+    """A metric beside that of the trivial baseline."""
+
+    name: str
+    value: Measured
+    baseline: float
+
+
+class TableFacts(BaseModel):
+    """A raw file."""
+
+    file: str
+    rows: int
+    unlabelled: int
+    labels: str
+
+
+class Card(BaseModel):
+    """The content of MODEL_CARD.md."""
+
+    title: str
+    description: str
+    statements: dict[str, str]
+    model: dict[str, str]
+    tables: list[TableFacts]
+    rows: int
+    period: str
+    columns: list[ColumnFacts]
+    metrics: list[MetricFacts]
+    shown_metrics: list[str]
+    slices: list[dict[str, Any]]
+    params: dict[str, str]
+
+
+def build(root: Path) -> Card:
+    """The card of the model in the working tree.
+
+    Raises:
+        UserError: an output of the pipeline is missing; `make repro` makes it.
+    """
+    here, settings = Revision(root, None), project.read(root)
+    schema, params = here.settings("schema.yaml", Schema), here.settings("params.yaml", Params)
+    facts = here.facts(judge.FACTS, ModelFacts)
+    metrics = json.loads(here.output(compare.METRICS))
+    data = json.loads(here.output(compare.DATA))
+    return Card(
+        title=settings.title,
+        description=settings.description,
+        statements={name.replace("_", " "): text for name, text in settings.card.model_dump().items()},
+        model={
+            "estimator": facts.estimator,
+            "sha256": facts.sha256,
+            "scikit-learn": facts.scikit_learn,
+            "rows that trained it": str(facts.rows),
+            "label": schema.target,
+        },
+        tables=[
+            TableFacts(file=name, rows=each["rows"], unlabelled=each["unlabelled"], labels=_labels(each))
+            for name, each in data.items()
+        ],
+        rows=metrics["rows"],
+        period=_period(here, params.prepare.split),
+        columns=[_column(name, column) for name, column in schema.features.items()],
+        metrics=[
+            MetricFacts(name=name, value=metrics[name], baseline=metrics["baseline"][name])
+            for name in metrics["baseline"]
+        ],
+        shown_metrics=list(metrics["baseline"])[:SHOWN_METRICS],
+        slices=json.loads(here.output("reports/slices.json")),
+        params=compare.flat(params.model_dump()),
+    )
+
+
+def _labels(facts: dict[str, Any]) -> str:
+    """What the labels of a file look like, in the words of its task."""
+    if "positive_rate" in facts:
+        return f"{facts['positive_rate']:.3f} positive"
+    if "classes" in facts:
+        return ", ".join(f"{name}: {rows}" for name, rows in facts["classes"].items())
+    return f"mean {facts['mean_label']:.4g}"
+
+
+def _period(here: Revision, split: Split) -> str:
+    """From when to when the evaluation's rows are, by the columns that order them; how they were chosen otherwise."""
+    if split.by != "time":
+        return "drawn at random" if split.by == "random" else f"whole groups of {', '.join(split.columns)}"
+    moments = pd.read_parquet(io.BytesIO(here.output(judge.TEST)), columns=split.columns).sort_values(split.columns)
+    first, last = ("-".join(str(value) for value in moments.iloc[place]) for place in (0, -1))
+    return f"from {first} to {last}"
+
+
+def _column(name: str, column: Column) -> ColumnFacts:
+    if column.categories:
+        more = len(column.categories) - SHOWN_CATEGORIES
+        values = ", ".join(map(str, column.categories[:SHOWN_CATEGORIES])) + (f" and {more} more" if more > 0 else "")
+        values += ", new ones may come" if column.open else ""
+    else:
+        bounds = [f"{bound:g}" if bound is not None else "any" for bound in (column.minimum, column.maximum)]
+        values = " to ".join(bounds) if column.type in ("integer", "number") else "any"
+    return ColumnFacts(name=name, type=column.type, values=values, nullable=column.nullable)

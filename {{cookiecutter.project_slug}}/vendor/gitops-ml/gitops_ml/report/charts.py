@@ -1,0 +1,188 @@
+"""Pictures: SVG for HTML, legible on light and on dark ground; Mermaid for Markdown, which GitHub draws by itself."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import vl_convert
+
+from gitops_ml.report.content import Curve
+
+GREY = "#8a8f98"
+COLOURS = {"base": GREY, "this change": "#3b82f6"}
+BARS = 12
+CLASSES = 12
+GRID = 21
+CONFIG = {
+    "background": None,
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {"labelColor": GREY, "titleColor": GREY, "gridColor": GREY, "gridOpacity": 0.25, "domainColor": GREY},
+    "legend": {"labelColor": GREY, "titleColor": GREY, "orient": "bottom", "title": None},
+}
+
+
+def curve_svg(curve: Curve) -> str:
+    """A line per series, over the unit square where it holds them."""
+    xs, ys = _values(curve)
+    points = [{"x": x, "y": y, "of": label} for label, series in curve.series.items() for x, y in series]
+    labels = list(curve.series)
+    return _svg(
+        {
+            "width": 280,
+            "height": 240,
+            "data": {"values": points},
+            "mark": {"type": "line", "strokeWidth": 2},
+            "encoding": {
+                "x": {"field": "x", "type": "quantitative", "title": curve.x, "scale": {"domain": _domain(xs)}},
+                "y": {"field": "y", "type": "quantitative", "title": curve.y, "scale": {"domain": _domain(ys)}},
+                "order": {"field": "x"},
+                "color": {"field": "of", "scale": {"domain": labels, "range": [COLOURS[label] for label in labels]}},
+            },
+        }
+    )
+
+
+def confusion_svg(confusion: list[tuple[str, str, int]]) -> str:
+    """A field per pair of classes, the fuller the darker; the most frequent classes only."""
+    rows = Counter[str]()
+    for actual, _, count in confusion:
+        rows[actual] += count
+    shown = sorted(name for name, _ in rows.most_common(CLASSES))
+    values = [
+        {"actual": actual[:20], "predicted": predicted[:20], "share": count / rows[actual], "rows": count}
+        for actual, predicted, count in confusion
+        if actual in shown and predicted in shown
+    ]
+    scale = {"domain": [0, 1], "range": ["transparent", COLOURS["this change"]]}
+    place = {
+        "x": {"field": "predicted", "type": "nominal", "title": "predicted"},
+        "y": {"field": "actual", "type": "nominal", "title": "actual"},
+    }
+    share = {"field": "share", "type": "quantitative", "scale": scale, "legend": None}
+    number = {"field": "rows", "type": "quantitative"}
+    return _svg(
+        {
+            "width": 280,
+            "height": 240,
+            "data": {"values": values},
+            "encoding": place,
+            "layer": [
+                {"mark": "rect", "encoding": {"color": share}},
+                {"mark": {"type": "text", "color": GREY}, "encoding": {"text": number}},
+            ],
+        }
+    )
+
+
+def importance_svg(importance: list[tuple[str, float]], measure: str) -> str:
+    """A bar per feature, the most important ones only."""
+    bars = [{"feature": name[:40], "importance": value} for name, value in importance[:BARS]]
+    return _svg(
+        {
+            "width": 280,
+            "height": {"step": 20},
+            "data": {"values": bars},
+            "mark": {"type": "bar", "color": COLOURS["this change"]},
+            "encoding": {
+                "y": {"field": "feature", "type": "nominal", "sort": None, "title": None},
+                "x": {"field": "importance", "type": "quantitative", "title": f"{measure} when shuffled"},
+            },
+        }
+    )
+
+
+def curve_mermaid(curve: Curve) -> str:
+    """The curve on an even grid, since Mermaid's line charts space their points evenly."""
+    positions, values = _values(curve)
+    low, high = min(positions), max(positions)
+    bottom, top = _domain(values)
+    grid = np.linspace(low, high, GRID)
+    lines = []
+    colours = ", ".join(COLOURS[label] for label in curve.series)
+    for series in curve.series.values():
+        xs, ys = np.array(sorted(series)).T
+        lines.append(f"  line [{', '.join(_short(y) for y in np.interp(grid, xs, ys))}]")
+    head = [
+        _palette(colours),
+        "xychart-beta",
+        f'  title "{curve.name}"',
+        f'  x-axis "{curve.x}" {_short(low)} --> {_short(high)}',
+        f'  y-axis "{curve.y}" {_short(bottom)} --> {_short(top)}',
+    ]
+    return "\n".join([*head, *lines])
+
+
+def importance_mermaid(importance: list[tuple[str, float]], measure: str) -> str:
+    """A bar per feature. Whatever could end the chart's syntax is taken out of the names."""
+    names = ", ".join(f'"{re.sub(r"[^0-9A-Za-z_ .-]", "?", name)[:24]}"' for name, _ in importance[:BARS])
+    found = [value for _, value in importance[:BARS]]
+    values = ", ".join(f"{value:.4f}" for value in found)
+    scale = f'  y-axis "{measure} when shuffled" {min(0, *found):.4f} --> {max(*found, 0.001):.4f}'
+    head = [_palette(COLOURS["this change"]), "xychart-beta horizontal", '  title "Importance"']
+    return "\n".join([*head, f"  x-axis [{names}]", scale, f"  bar [{values}]"])
+
+
+def _values(curve: Curve) -> tuple[list[float], list[float]]:
+    points = [point for series in curve.series.values() for point in series]
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _domain(values: list[float]) -> list[float]:
+    """From 0 to 1 for shares and probabilities, else from the lowest to the highest value."""
+    low, high = min(values), max(values)
+    return [0, 1] if low >= 0 and high <= 1 else [low, high if high > low else low + 1]
+
+
+def _short(value: float) -> str:
+    """Three digits behind the point, or as many as a small or large value needs; Mermaid knows no exponents."""
+    return f"{value:.3f}" if abs(value) <= 1 else np.format_float_positional(value, precision=4, fractional=False)
+
+
+def _palette(colours: str) -> str:
+    # Mermaid's own colours are hardly to be seen on white.
+    return f"%%{{init: {{'themeVariables': {{'xyChart': {{'plotColorPalette': '{colours}'}}}}}}}}%%"
+
+
+def _svg(spec: dict[str, Any]) -> str:
+    svg: str = vl_convert.vegalite_to_svg({"config": CONFIG, **spec})
+    return svg
+
+
+def trend_svg(title: str, points: list[tuple[str, float]], limit: float | None) -> str:
+    """A value window by window, with a line at its limit."""
+    values = [{"window": window, "value": value} for window, value in points]
+    x = {"field": "window", "type": "ordinal", "title": None, "axis": {"labelAngle": -40}}
+    y = {"field": "value", "type": "quantitative", "title": title, "scale": {"zero": False}}
+    line = {"mark": {"type": "line", "point": True, "color": COLOURS["this change"]}, "encoding": {"x": x, "y": y}}
+    rule = {"mark": {"type": "rule", "strokeDash": [4, 4], "color": GREY}, "encoding": {"y": {"datum": limit}}}
+    layers = [line] if limit is None else [line, rule]
+    return _svg({"width": 280, "height": 200, "data": {"values": values}, "layer": layers})
+
+
+def bins_svg(labels: list[str], before: list[float], now: list[float]) -> str:
+    """The shares of a column's bins, the reference's beside those of now; the largest ones only."""
+    chosen = sorted(sorted(range(len(labels)), key=lambda place: -max(before[place], now[place]))[:BARS])
+    values = [
+        {"bin": labels[place][:24], "share": shares[place], "of": name}
+        for place in chosen
+        for name, shares in (("reference", before), ("newest window", now))
+    ]
+    names = ["reference", "newest window"]
+    return _svg(
+        {
+            "width": 280,
+            "height": 200,
+            "data": {"values": values},
+            "mark": "bar",
+            "encoding": {
+                "x": {"field": "bin", "type": "nominal", "sort": None, "title": None, "axis": {"labelAngle": -40}},
+                "xOffset": {"field": "of", "sort": names},
+                "y": {"field": "share", "type": "quantitative", "title": "share of rows"},
+                "color": {"field": "of", "scale": {"domain": names, "range": list(COLOURS.values())}},
+            },
+        }
+    )
