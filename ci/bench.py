@@ -25,7 +25,7 @@ from rich.table import Table
 from ci.bake import bake
 from ci.demo import publish
 from ci.serving import APRIL, feature_names, served
-from ci.shell import ROOT, CommandError, free_port, make, run
+from ci.shell import ROOT, CommandError, free_port, gitops, make, run
 from ci.steps import Steps
 
 BENCH = ROOT / "build" / "bench"
@@ -43,7 +43,7 @@ def main() -> int:
         try:
             show(project, releases)
         finally:
-            make("stop", "ENV=production", cwd=project)
+            gitops("host", "stop", "production", cwd=project)
     except (CommandError, httpx.HTTPError) as error:
         console.print(f"The benchmark stopped: {error}", markup=False)
         return 1
@@ -69,21 +69,21 @@ def prepare() -> tuple[Path, list[str]]:
         (project / "project.yaml").write_text(yaml.safe_dump(settings | {"environments": [production]}))
         run("git", "commit", "--quiet", "--no-verify", "--all", "--message", f"{rows} rows", cwd=project)
         run("git", "push", "--quiet", "origin", "main", cwd=project)
-        console.print("make release")
-        said = make("--silent", "release", "OPTIONS=--json", cwd=project)
+        console.print("gitops-ml release make")
+        said = gitops("release", "make", "--json", cwd=project)
         releases.append(json.loads(said)["release"])
-    make("bootstrap", cwd=project)
+    gitops("env", "bootstrap", cwd=project)
     return project, releases
 
 
 def show(project: Path, releases: list[str]) -> None:
     """Print one table of what was measured."""
-    first = [until_it_serves(project, "promote", f"RELEASE={release}", wanted=release) for release in releases]
+    first = [until_it_serves(project, "promote", "--release", release, wanted=release) for release in releases]
     promoted, rolled_back = [], []
     for _ in range(TURNS):
         rolled_back.append(until_it_serves(project, "rollback", wanted=releases[0]))
-        make("release-hold", f"RELEASE={releases[1].partition(':')[2]}", cwd=project)
-        promoted.append(until_it_serves(project, "promote", f"RELEASE={releases[1]}", wanted=releases[1]))
+        gitops("release", "unhold", releases[1].partition(":")[2], cwd=project)
+        promoted.append(until_it_serves(project, "promote", "--release", releases[1], wanted=releases[1]))
     direct, through = latency(project)
     single, batch = log_costs(project)
     table = Table(title=machine(), title_justify="left")
@@ -106,8 +106,8 @@ def until_it_serves(project: Path, *command: str, wanted: str) -> float:
     """Seconds from the start of a promotion or rollback until its release answers, the agent's step included."""
     url = f"http://127.0.0.1:{port(project)}"
     start = time.monotonic()
-    make(command[0], "ENV=production", *command[1:], cwd=project)
-    make("deploy", "ENV=production", cwd=project)
+    gitops("env", command[0], "production", *command[1:], cwd=project)
+    gitops("host", "deploy", "production", cwd=project)
     answered = httpx.get(f"{url}/version").json()["release"]
     if answered != wanted:
         raise CommandError(f"production serves {answered}, not {wanted}")

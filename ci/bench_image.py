@@ -21,7 +21,7 @@ from rich.table import Table
 from ci.bake import bake
 from ci.bench import machine as hardware
 from ci.machine import BASE_NAME, TOOLS, Machine, install, machine
-from ci.shell import ROOT, CommandError, free_port, make, run
+from ci.shell import ROOT, CommandError, free_port, gitops, make, run
 
 BENCH = ROOT / "build" / "bench-image"
 # BentoML's Dockerfile runs apt and pip in its base.
@@ -47,7 +47,7 @@ def main() -> int:
         console.print(f"The benchmark stopped: {error}", markup=False)
         return 1
     table = Table(title=hardware(), title_justify="left")
-    for name in ("", "make image", "bentoml containerize"):
+    for name in ("", "gitops-ml model image", "bentoml containerize"):
         table.add_column(name, justify="right" if name else "left")
     for name, value in ours.items():
         table.add_row(name, value, theirs[name])
@@ -70,15 +70,15 @@ def prepare(own: Machine) -> Path:
 
 
 def measure(own: Machine, project: Path) -> dict[str, str]:
-    """The figures of `make image`."""
+    """The figures of `gitops-ml model image`."""
 
     def build() -> tuple[str, float]:
-        console.print("make image")
+        console.print("gitops-ml model image")
         start = time.monotonic()
-        said = run("make", "--silent", "image", cwd=project, env=own.env).split()
+        said = gitops("model", "image", cwd=project, env=own.env).split()
         return said[0], time.monotonic() - start
 
-    make("package", cwd=project)
+    gitops("model", "package", cwd=project)
     return of_builds(own, project, build)
 
 
@@ -98,7 +98,7 @@ def measure_bentoml(own: Machine, project: Path) -> dict[str, str]:
 
     def build() -> tuple[str, float]:
         console.print("bentoml containerize")
-        release = make("--silent", "package", cwd=project).split(": ")[0].split()[-1]
+        release = gitops("model", "package", cwd=project).split(": ")[0].split()[-1]
         tag = f"{own.registry}/team/theirs:{release.partition(':')[2]}"
         start = time.monotonic()
         options = ("--opt", "network=host", "--image-tag", tag)
@@ -174,7 +174,7 @@ def change_model(project: Path) -> None:
         raise CommandError(f"{params} has no max_iter to change")
     params.write_text(params.read_text().replace(found[0], f"max_iter: {int(found[1]) - 10}"))
     make("repro", "PULL=", cwd=project)
-    make("package", cwd=project)
+    gitops("model", "package", cwd=project)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from rich.markup import escape
 
 from ci.bake import bake
 from ci.serving import APRIL, ROWS, ask, served
-from ci.shell import KEYS, ROOT, CommandError, free_port, make, run
+from ci.shell import KEYS, ROOT, CommandError, free_port, gitops, make, run
 from ci.steps import Steps, console
 
 DEMO = ROOT / "build" / "demo"
@@ -40,10 +40,12 @@ def main() -> int:
     LEFT.write_text(fingerprint(project))
     steps.summary()
     console.print(f"\nThe project is yours to look at: [bold]{project.relative_to(Path.cwd())}[/]")
-    console.print("  make deploy ENV=production    serves it again (make stop ENV=production ends it)")
+    console.print("  source .venv/bin/activate          lets you say gitops-ml there")
+    console.print("  gitops-ml host deploy production   serves it again (gitops-ml host stop production ends it)")
     key = "RELEASE_KEY_FOLDER"
-    console.print(f"  {key}={KEYS[key]} make release    releases what you change there and push")
-    console.print("  make help                     lists what else it can do")
+    console.print(f"  {key}={KEYS[key]} gitops-ml release make")
+    console.print("                                     releases what you change there and push")
+    console.print("  make help, gitops-ml --help        list what else it can do")
     console.print("  Change train.estimator in params.yaml, then: make repro metrics")
     return 0
 
@@ -54,15 +56,15 @@ def play(steps: Steps) -> Path:
     with steps.step("Get the data (make pull)"):
         make("pull", cwd=project, echo=steps.echo)
     train(project, "Train on January to March", steps)
-    with steps.step("Build the Bento (make package)"):
-        make("package", cwd=project, echo=steps.echo)
+    with steps.step("Build the Bento (gitops-ml model package)"):
+        gitops("model", "package", cwd=project, echo=steps.echo)
     with served(project, DEMO / "serve.log", steps) as url, steps.step(f"Ask it about {ROWS} flights of April"):
         steps.remark(ask(url, steps.echo))
     try:
         roll_out_and_back(project, steps)
     finally:
         for name in ("staging", "production"):
-            make("stop", f"ENV={name}", cwd=project)
+            gitops("host", "stop", name, cwd=project)
     return project
 
 
@@ -97,29 +99,30 @@ def train(project: Path, message: str, steps: Steps) -> None:
 
 def roll_out_and_back(project: Path, steps: Steps) -> None:
     """Release and promote twice, then roll back."""
-    with steps.step("Release it (make release)"):
-        steps.remark(last_line(make("release", cwd=project, echo=steps.echo)))
-    with steps.step("Create the environments (make bootstrap)"):
-        make("bootstrap", cwd=project, echo=steps.echo)
+    with steps.step("Release it (gitops-ml release make)"):
+        steps.remark(last_line(gitops("release", "make", cwd=project, echo=steps.echo)))
+    with steps.step("Create the environments (gitops-ml env bootstrap)"):
+        gitops("env", "bootstrap", cwd=project, echo=steps.echo)
     first = promote(project, steps)
     with steps.step("April's flights arrive as a second batch (dvc add, a longer test period in params.yaml)"):
         shutil.copy(APRIL, project / "data" / "raw")
         judge_by_more(project / "params.yaml", steps)
         run(str(project / ".venv" / "bin" / "dvc"), "add", "--quiet", "data/raw", cwd=project, echo=steps.echo)
     train(project, "Train on January to April", steps)
-    with steps.step("Release that too (make release)"):
-        steps.remark(last_line(make("release", cwd=project, echo=steps.echo)))
+    with steps.step("Release that too (gitops-ml release make)"):
+        steps.remark(last_line(gitops("release", "make", cwd=project, echo=steps.echo)))
     second = promote(project, steps)
     with steps.step("It turns out to be bad: go back (make rollback ENV=production)"):
         make("rollback", "ENV=production", "REASON=the demo says so", cwd=project, echo=steps.echo)
-        make("merge", "ENV=production", cwd=project, echo=steps.echo)
-        make("deploy", "ENV=production", cwd=project, echo=steps.echo)
+        gitops("env", "merge", "production", cwd=project, echo=steps.echo)
+        gitops("host", "deploy", "production", cwd=project, echo=steps.echo)
         third = httpx.get(f"{production(project)}/version").json()["release"]
         if third != first or first == second:
             raise CommandError(f"production serves {third}; before {second} it was {first}")
         steps.remark(f"production serves {third} again")
-    with steps.step("Who put what where (make status ledger)"):
-        make("status", "ledger", cwd=project, echo=steps.echo)
+    with steps.step("Who put what where (env status, env ledger)"):
+        gitops("env", "status", cwd=project, echo=steps.echo)
+        gitops("env", "ledger", cwd=project, echo=steps.echo)
 
 
 def judge_by_more(params: Path, steps: Steps) -> None:
@@ -137,13 +140,13 @@ def judge_by_more(params: Path, steps: Steps) -> None:
 
 def promote(project: Path, steps: Steps) -> str:
     """Bring the newest release through staging to production; returns what then serves there."""
-    with steps.step("Promote it to staging, and have staging's agent apply it (make promote deploy ENV=staging)"):
-        make("promote", "ENV=staging", cwd=project, echo=steps.echo)
-        make("deploy", "ENV=staging", cwd=project, echo=steps.echo)
-    with steps.step("Promote it to production, approve, apply (make promote merge deploy ENV=production)"):
-        make("promote", "ENV=production", cwd=project, echo=steps.echo)
-        make("merge", "ENV=production", cwd=project, echo=steps.echo)
-        make("deploy", "ENV=production", cwd=project, echo=steps.echo)
+    with steps.step("Promote it to staging, and have staging's agent apply it (env promote, host deploy)"):
+        gitops("env", "promote", "staging", cwd=project, echo=steps.echo)
+        gitops("host", "deploy", "staging", cwd=project, echo=steps.echo)
+    with steps.step("Promote it to production, approve, apply (env promote, env merge, host deploy)"):
+        gitops("env", "promote", "production", cwd=project, echo=steps.echo)
+        gitops("env", "merge", "production", cwd=project, echo=steps.echo)
+        gitops("host", "deploy", "production", cwd=project, echo=steps.echo)
         url = production(project)
         release = str(httpx.get(f"{url}/version").json()["release"])
         steps.remark(f"{release} serves at {url}")
@@ -185,7 +188,8 @@ def keep_aside(project: Path, echo: Callable[[str], object]) -> None:
     if not project.exists():
         return
     for name in ("staging", "production"):
-        make("stop", f"ENV={name}", cwd=project)
+        # As projects of version 0.1 say it, too.
+        run(str(project / ".venv" / "bin" / "python"), "-m", "ci", "stop", name, cwd=project)
     if LEFT.exists() and LEFT.read_text() == fingerprint(project):
         shutil.rmtree(project)
         return

@@ -1,9 +1,9 @@
 """A year in production, month by month: answers, labels, drift, retraining, the gate, promotion; and its worth.
 
 The project is released with a model of January to March. Each month from April on is traffic for the service that runs
-and, at its end, labels and a batch; whenever the monitor raises an alarm, `make retrain` proposes a model of all data
-so far. What the gate lets pass is merged and promoted. The service's clock is today's, so what it wrote down is moved
-to the flights' own days before the monitor looks at it.
+and, at its end, labels and a batch; whenever the monitor raises an alarm, `gitops-ml watch retrain` proposes a model of
+all data so far. What the gate lets pass is merged and promoted. The service's clock is today's, so what it wrote down
+is moved to the flights' own days before the monitor looks at it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rich.table import Table
 from sklearn.metrics import log_loss, roc_auc_score
 
 from ci.bake import bake
-from ci.shell import KEYS, ROOT, CommandError, environment, free_port, make, run
+from ci.shell import KEYS, ROOT, CommandError, environment, free_port, gitops, make, run
 from ci.steps import Steps, console
 
 YEAR = ROOT / "build" / "demo-year"
@@ -72,7 +72,7 @@ def production(steps: Steps) -> Iterator[tuple[Path, str]]:
     project, port = YEAR / "late-flights", free_port()
     with steps.step("A project, trained on January to March, released and serving"):
         if (project / ".deploy").exists():
-            make("stop", "ENV=production", cwd=project)
+            gitops("host", "stop", "production", cwd=project)
         shutil.rmtree(YEAR, ignore_errors=True)
         bake({}, YEAR)
         settings = yaml.safe_load((project / "project.yaml").read_text())
@@ -91,12 +91,12 @@ def production(steps: Steps) -> Iterator[tuple[Path, str]]:
         run("git", "commit", "--quiet", "--all", "--message", "Train on January to March", cwd=project)
         make("push", cwd=project)
         run("git", "push", "--quiet", "origin", "main", cwd=project)
-        make("bootstrap", cwd=project)
+        gitops("env", "bootstrap", cwd=project)
         try:
             steps.remark(roll_out(project))
             yield project, f"http://127.0.0.1:{port}"
         finally:
-            make("stop", "ENV=production", cwd=project)
+            gitops("host", "stop", "production", cwd=project)
 
 
 def month(project: Path, url: str, number: int, steps: Steps) -> dict[str, Any]:
@@ -124,11 +124,11 @@ def month(project: Path, url: str, number: int, steps: Steps) -> dict[str, Any]:
             facts[f"{name}_worth"] = 1000 * sum(paid) / len(paid)
         steps.remark(f"ROC AUC {facts['with']:.3f}, of the first model {facts['without']:.3f}")
     after = pd.Timestamp(2013, number, 1) + pd.DateOffset(months=1)
-    code, said = ci(project, "monitor", "--now", f"{after:%Y-%m-%d}", "--json")
+    code, said = asked(project, "watch", "monitor", "--now", f"{after:%Y-%m-%d}", "--json")
     facts["alarms"] = [f"{alarm['kind']}: {alarm['name']}" for alarm in json.loads(said)["alarms"]]
     if code == ALARM and number < MONTHS[-1]:
-        with steps.step(f"{facts['month']}: alarm ({', '.join(facts['alarms'])}), so make retrain"):
-            code, said = ci(project, "retrain", "--json")
+        with steps.step(f"{facts['month']}: alarm ({', '.join(facts['alarms'])}), so retrain"):
+            code, said = asked(project, "watch", "retrain", "--json")
             done = json.loads(said)
             facts["verdict"] = f"{done['verdict']}{'' if done['passes'] else ', blocked'}"
             steps.remark(f"the gate says: {facts['verdict']}")
@@ -158,10 +158,10 @@ def traffic(url: str, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def collect(project: Path) -> None:
-    """`make predictions`, until the file that was written last is finished; then each answer is moved to its day."""
+    """Collect until the file that was written last is finished; then each answer is moved to its day."""
     log, store = project / ".deploy/production/predictions", project / ".deploy/predictions/production"
     for _ in range(100):
-        make("predictions", cwd=project)
+        gitops("watch", "predictions", cwd=project)
         if not list(log.glob("*.jsonl")):
             break
     for path in [path for kind in ("answers", "requests") for path in (store / kind).glob("*.parquet")]:
@@ -187,18 +187,18 @@ def merge(project: Path) -> None:
 
 def roll_out(project: Path) -> str:
     """Release main and bring it to production; what came of it."""
-    for arguments in (["release"], ["promote", "ENV=production"], ["deploy", "ENV=production"]):
-        said = make(*arguments, cwd=project).strip().splitlines()[-1]
+    for arguments in (["release", "make"], ["env", "promote", "production"], ["host", "deploy", "production"]):
+        said = gitops(*arguments, cwd=project).strip().splitlines()[-1]
     return said
 
 
-def ci(project: Path, *arguments: str) -> tuple[int, str]:
+def asked(project: Path, *arguments: str) -> tuple[int, str]:
     """Run the project's automation; a verdict is an exit code.
 
     Raises:
         CommandError: it could not judge.
     """
-    command = [str(project / ".venv/bin/python"), "-m", "ci", *arguments]
+    command = [str(project / ".venv/bin/gitops-ml"), *arguments]
     done = subprocess.run(
         command, cwd=project, env={**environment(), **KEYS}, capture_output=True, text=True, check=False
     )

@@ -89,6 +89,17 @@ def make(
     return run("make", "--no-print-directory", *arguments, cwd=cwd, env=KEYS | dict(env or {}), echo=echo)
 
 
+def gitops(
+    *arguments: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    echo: Callable[[str], object] = lambda line: None,
+) -> str:
+    """Run the automation's command in a generated project; see `run`."""
+    command = str(cwd / ".venv" / "bin" / "gitops-ml")
+    return run(command, *arguments, cwd=cwd, env=KEYS | dict(env or {}), echo=echo)
+
+
 def free_port() -> int:
     """A port that nobody listens on now."""
     with socket.socket() as probe:

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from ci.shell import KEYS, ROOT, environment, free_port, run
-from tests.conftest import make, tool
+from tests.conftest import gitops, make, tool
 from tests.forge import GitHub
 
 pytestmark = pytest.mark.xdist_group("deploy")
@@ -52,16 +52,16 @@ class Host:
                 found.append(Path(words[4]).parent.name)
         return found
 
-    def ci(self, *arguments: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def asked(self, *arguments: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Run a command of the project's automation and return the JSON that it prints; exit code 3 is an answer."""
-        done = tool(self.project, "python", "-m", "ci", *arguments, "--json", env=env, check=False)
+        done = tool(self.project, "gitops-ml", *arguments, "--json", env=env, check=False)
         assert done.returncode in (0, 3), done.stderr
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
     def other(self) -> str:
         """The release that does not serve."""
-        serving = self.ci("status")["environments"][0]["release"]
+        serving = self.asked("env", "status")["environments"][0]["release"]
         return next(each for each in self.releases if each != serving)
 
     def change_main(self, **production: Any) -> None:
@@ -75,7 +75,7 @@ class Host:
 
     def agent(self) -> subprocess.Popen[bytes]:
         """Start the agent's step."""
-        command = [str(self.project / ".venv" / "bin" / "python"), "-m", "ci", "deploy", "production"]
+        command = [str(self.project / ".venv" / "bin" / "python"), "-m", "gitops_ml", "host", "deploy", "production"]
         return subprocess.Popen(command, cwd=self.project, env={**environment(), **KEYS}, stdout=subprocess.DEVNULL)
 
 
@@ -121,13 +121,13 @@ def host(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
         (project / "project.yaml").write_text(yaml.safe_dump(settings | {"environments": [production]}))
         run("git", "commit", "--quiet", "--no-verify", "--all", "--message", f"{rows} rows", cwd=project)
         run("git", "push", "--quiet", "origin", "main", cwd=project)
-        releases.append(json.loads(tool(project, "python", "-m", "ci", "release", "--json").stdout)["release"])
+        releases.append(json.loads(tool(project, "gitops-ml", "release", "make", "--json").stdout)["release"])
     made = Host(project, port, releases)
-    made.ci("bootstrap")
+    made.asked("env", "bootstrap")
     try:
         yield made
     finally:
-        make("stop", "ENV=production", cwd=project)
+        gitops("host", "stop", "production", cwd=project)
 
 
 def test_an_agent_that_is_killed_loses_no_request(host: Host, trained: Path) -> None:
@@ -136,8 +136,8 @@ def test_an_agent_that_is_killed_loses_no_request(host: Host, trained: Path) -> 
     columns = yaml.safe_load((host.project / "schema.yaml").read_text())["columns"]
     features = [name for name, column in columns.items() if column.get("role", "feature") == "feature"]
     row = pq.read_table(ROOT / "ci/batches/2013-04.parquet", columns=features).slice(0, 1).to_pylist()[0]
-    host.ci("promote", "production", "--release", host.releases[0])
-    assert host.ci("deploy", "production")["serving"] == host.releases[0]
+    host.asked("env", "promote", "production", "--release", host.releases[0])
+    assert host.asked("host", "deploy", "production")["serving"] == host.releases[0]
     load = Load(host.url, row)
     asking = [threading.Thread(target=load.run) for _ in range(2)]
     for thread in asking:
@@ -146,13 +146,13 @@ def test_an_agent_that_is_killed_loses_no_request(host: Host, trained: Path) -> 
     try:
         for turn in range(1, KILLS + 1):
             wanted = host.releases[turn % 2]
-            host.ci("promote", "production", "--release", wanted)
+            host.asked("env", "promote", "production", "--release", wanted)
             agent = host.agent()
             time.sleep(random.uniform(0.5, STEP_SECONDS))  # noqa: S311 - not for secrets
             killed += agent.poll() is None
             agent.send_signal(signal.SIGKILL)
             agent.wait()
-            assert host.ci("deploy", "production")["serving"] == wanted
+            assert host.asked("host", "deploy", "production")["serving"] == wanted
             assert host.instances() == [wanted.partition(":")[2]]
             assert httpx.get(f"{host.url}/version").json()["release"] == wanted
     finally:
@@ -176,33 +176,34 @@ def github(host: Host) -> Iterator[GitHub]:
 
 def test_on_github_a_promotion_is_a_pull_request(host: Host, github: GitHub) -> None:
     """A promotion, or a rollback, is one pull request with every check and a status, and GitHub merges it."""
-    if host.ci("status")["environments"][0]["release"] is None:
-        host.ci("promote", "production", "--release", host.releases[0])
-        host.ci("deploy", "production")
+    if host.asked("env", "status")["environments"][0]["release"] is None:
+        host.asked("env", "promote", "production", "--release", host.releases[0])
+        host.asked("host", "deploy", "production")
     host.change_main(approvals=1)
     wanted = host.other()
-    first = host.ci("promote", "production", "--release", wanted, env=github.environment)
+    first = host.asked("env", "promote", "production", "--release", wanted, env=github.environment)
     assert (first["state"], first["where"]) == ("open", "https://github.com/acme/late-flights/pull/1")
-    assert host.ci("promote", "production", "--release", wanted, env=github.environment)["where"] == first["where"]
+    promote = ("env", "promote", "production", "--release", wanted)
+    assert host.asked(*promote, env=github.environment)["where"] == first["where"]
     assert [pull["state"] for pull in github.pulls] == ["open"]
     assert "| yes | signature | signed by a key in deploy/release.pub |" in github.pulls[0]["body"]
     told = github.statuses[-1]
     assert (told["sha"], told["state"], told["context"]) == (first["commit"], "success", "promotion")
-    assert host.ci("merge", "production", env=github.environment)["state"] == "merged"
-    assert host.ci("promote", "production", "--release", wanted, env=github.environment)["state"] == "nothing to do"
-    assert host.ci("deploy", "production")["serving"] == wanted
-    back = host.ci("rollback", "production", env=github.environment)
+    assert host.asked("env", "merge", "production", env=github.environment)["state"] == "merged"
+    assert host.asked(*promote, env=github.environment)["state"] == "nothing to do"
+    assert host.asked("host", "deploy", "production")["serving"] == wanted
+    back = host.asked("env", "rollback", "production", env=github.environment)
     assert back["state"] == "open"
     assert github.pulls[-1]["title"] == f"Roll back to {back['release']} on production"
-    assert host.ci("merge", "production", env=github.environment)["state"] == "merged"
-    assert host.ci("deploy", "production")["serving"] == back["release"]
+    assert host.asked("env", "merge", "production", env=github.environment)["state"] == "merged"
+    assert host.asked("host", "deploy", "production")["serving"] == back["release"]
 
 
 def test_a_github_that_does_not_work_is_told_in_a_sentence(host: Host, github: GitHub) -> None:
     """Without a token, with a wrong one, and with GitHub down, a promotion ends with one sentence and exit code 1."""
     wanted = host.other()
-    host.ci("release-hold", wanted)
-    command = ("python", "-m", "ci", "promote", "production", "--release", wanted)
+    host.asked("release", "unhold", wanted)
+    command = ("gitops-ml", "env", "promote", "production", "--release", wanted)
     for change, why in (
         ({"GH_TOKEN": ""}, "set GH_TOKEN"),
         ({"GH_TOKEN": "wrong"}, "401: Bad credentials"),

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ci.shell import run
-from tests.conftest import clone, make, tool
+from tests.conftest import clone, gitops, make, tool
 
 pytestmark = pytest.mark.xdist_group("golden path")
 WIDTHS = {"phone": 390, "tablet": 820, "desktop": 1400}
@@ -27,8 +27,8 @@ PUT_ON_PRODUCTION = """
 import hashlib, json
 from datetime import UTC, datetime
 from pathlib import Path
-from ci import record
-from ci.git import Git
+from gitops_ml.core import record
+from gitops_ml.core.git import Git
 git = Git(Path.cwd())
 model = json.loads(Path("models/model.json").read_text())["sha256"]
 made = record.seal(
@@ -49,7 +49,7 @@ def serve_in_production(project: Path) -> None:
 
 def gate(project: Path) -> tuple[int, dict[str, Any]]:
     """The gate's exit code and its result."""
-    done = tool(project, "python", "-m", "ci", "gate", "--json", check=False)
+    done = tool(project, "gitops-ml", "model", "gate", "--json", check=False)
     return done.returncode, json.loads(done.stdout) if done.stdout else {"error": done.stderr}
 
 
@@ -178,12 +178,12 @@ def test_a_better_model_passes_and_is_reported(trained: Path, tmp_path: Path) ->
     make("repro", cwd=project)
     code, result = gate(project)
     assert (code, result["verdict"]) == (0, "promote")
-    make("report", cwd=project)
+    gitops("model", "report", cwd=project)
     shown = (project / "build/report/report.md").read_text()
     assert "promote" in shown.splitlines()[0]
     for part in ("max_iter", "roc_auc", "origin &#61; EWR", "```mermaid", "Champion (sha256)"):
         assert part in shown, part
-    make("card", cwd=project)
+    gitops("model", "card", cwd=project)
     card = (project / "MODEL_CARD.md").read_text()
     assert "**missing**" in card
     assert "2013&#45;03&#46;parquet" in card
@@ -220,7 +220,7 @@ def test_a_docs_only_branch_trains_and_judges_nothing(challenger: Path) -> None:
     (challenger / "README.md").write_text("Better words.\n")
     for name in ("models", "reports"):
         run("rm", "-r", name, cwd=challenger)
-    said = make("report", cwd=challenger)
+    said = gitops("model", "report", cwd=challenger)
     assert "nothing changed" in said
     assert not (challenger / "models").exists()
 

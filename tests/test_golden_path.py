@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ci.shell import CommandError, run
-from tests.conftest import SLUG, april, clone, make, tool
+from tests.conftest import SLUG, april, clone, gitops, make, tool
 
 pytestmark = pytest.mark.xdist_group("golden path")
 
@@ -71,7 +71,7 @@ def test_a_clone_without_outputs_has_nothing_to_run(trained: Path, tmp_path: Pat
     project = clone(trained, tmp_path / "clone")
     assert ran(make("repro", cwd=project)) == []
     with pytest.raises(CommandError, match="`make pull` gets what is missing"):
-        make("package", cwd=project)
+        gitops("model", "package", cwd=project)
 
 
 def test_a_lost_storage_is_an_error(trained: Path, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_schema_that_the_model_does_not_know_is_not_packaged(colleague: Path) 
     schema = colleague / "schema.yaml"
     schema.write_text(schema.read_text().replace("maximum: 900", "maximum: 901"))
     with pytest.raises(CommandError, match=r"schema\.yaml is not the one that dvc\.lock names"):
-        make("package", cwd=colleague)
+        gitops("model", "package", cwd=colleague)
 
 
 def test_a_lost_lock_restores_and_does_not_retrain(trained: Path, tmp_path: Path) -> None:

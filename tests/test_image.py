@@ -22,7 +22,7 @@ from packageurl import PackageURL
 
 from ci.machine import BASE_NAME, NEWER_FILES, Machine, machine, registry
 from ci.shell import KEYS, ROOT, CommandError, free_port, run
-from tests.conftest import UV, make, tool
+from tests.conftest import UV, gitops, make, tool
 from tests.sigstore import ISSUER, sigstore
 from tests.test_manifests import rendered
 
@@ -46,9 +46,13 @@ class Host:
         """Run make in the project, with the engine of the tests."""
         return run("make", "--silent", *arguments, cwd=self.project, env=UV | KEYS | self.machine.env | variables)
 
-    def ci(self, *arguments: str) -> dict[str, Any]:
+    def gitops(self, *arguments: str, **variables: str) -> str:
+        """Run the automation's command in the project, with the engine of the tests."""
+        return gitops(*arguments, cwd=self.project, env=self.machine.env | variables)
+
+    def asked(self, *arguments: str) -> dict[str, Any]:
         """Run a command of the project's automation and return the JSON that it prints; exit code 3 is an answer."""
-        done = tool(self.project, "python", "-m", "ci", *arguments, "--json", check=False, env=self.machine.env)
+        done = tool(self.project, "gitops-ml", *arguments, "--json", check=False, env=self.machine.env)
         assert done.returncode in (0, 3), done.stderr
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
@@ -61,13 +65,13 @@ class Host:
     def release(self, message: str) -> dict[str, Any]:
         """Commit what was changed, and release it."""
         self.commit(message)
-        return self.ci("release")
+        return self.asked("release", "make")
 
     def deploy(self, *options: str) -> dict[str, Any]:
         """Promote the newest release, or another one, and have the agent apply it."""
-        outcome = self.ci("promote", "production", *options)
+        outcome = self.asked("env", "promote", "production", *options)
         assert outcome["state"] == "merged", outcome["checks"]
-        return self.ci("deploy", "production")
+        return self.asked("host", "deploy", "production")
 
     def containers(self) -> list[str]:
         """The images that run, by digest."""
@@ -104,17 +108,17 @@ def host(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
         path.write_text(yaml.safe_dump(settings | {"image": image, "environments": [production]}))
         made = Host(project, own, port)
         made.commit("Containers")
-        made.ci("bootstrap")
+        made.asked("env", "bootstrap")
         try:
             yield made
         finally:
-            made.make("stop", "ENV=production")
+            made.gitops("host", "stop", "production")
 
 
 @pytest.fixture(scope="module")
 def image(host: Host) -> str:
     """The id of the project's image, built and tried out."""
-    said = host.make("image-test").splitlines()
+    said = host.gitops("model", "image", "--test").splitlines()
     assert len([line for line in said if line.startswith("  ok ")]) == 6, said
     return said[0].split()[-1]
 
@@ -128,7 +132,7 @@ def inspected(host: Host, image: str) -> dict[str, Any]:
 def test_the_image_says_what_it_is(host: Host, image: str) -> None:
     """Labels name commit, release, model and data; the user is a number; nothing but the service is started."""
     config = inspected(host, image)["Config"]
-    version = json.loads(tool(host.project, "python", "-m", "ci", "package", "--json").stdout)
+    version = json.loads(tool(host.project, "gitops-ml", "model", "package", "--json").stdout)
     labels = config["Labels"]
     assert labels["org.opencontainers.image.revision"] == version["commit"]
     assert labels["gitops-ml.release"] == version["release"]
@@ -154,7 +158,7 @@ def test_building_again_gives_the_same_layers(host: Host, image: str) -> None:
     before = inspected(host, image)["RootFS"]["Layers"]
     shutil.rmtree(host.project / "build" / "image")
     host.machine.docker("image", "rm", "--force", image)
-    again = host.make("image").split()[-1]
+    again = host.gitops("model", "image").split()[-1]
     assert inspected(host, again)["RootFS"]["Layers"] == before
     assert len(before) == 4
 
@@ -171,12 +175,12 @@ def test_another_engine_gives_the_same_image_twice(host: Host, image: str, tmp_p
         run("buildah", "rmi", "--all", "--force", cwd=tmp_path, env=host.machine.env)
         archive = f"docker-archive:{tmp_path / 'base.tar'}"
         run("buildah", "pull", "--quiet", archive, cwd=tmp_path, env=host.machine.env)
-        said = host.make("image", **variables, BASE_IMAGE=f"localhost/{BASE_NAME}")
+        said = host.gitops("model", "image", **variables, BASE_IMAGE=f"localhost/{BASE_NAME}")
         assert " built by buildah 1." in said
         identities.add(said.split()[-1])
     assert len(identities) == 1
     with pytest.raises(CommandError, match="error: buildah builds images and runs none; install docker or podman"):
-        host.make("image-test", **variables, BASE_IMAGE=f"localhost/{BASE_NAME}")
+        host.gitops("model", "image", "--test", **variables, BASE_IMAGE=f"localhost/{BASE_NAME}")
 
 
 def test_without_an_engine_the_sentence_says_what_to_install(host: Host, tmp_path: Path) -> None:
@@ -187,12 +191,12 @@ def test_without_an_engine_the_sentence_says_what_to_install(host: Host, tmp_pat
     with pytest.raises(
         CommandError, match=r"error: .* needs docker, podman or buildah; .*`apt-get install docker\.io`"
     ):
-        host.make("image", PATH=str(tmp_path), UV=uv)
+        host.gitops("model", "image", PATH=str(tmp_path), UV=uv)
     (tmp_path / "docker").symlink_to(shutil.which("docker") or "docker")
     with pytest.raises(
         CommandError, match=r"error: no container engine can be used: docker does not answer \(.*nowhere"
     ):
-        host.make("image", PATH=str(tmp_path), UV=uv, DOCKER_HOST=f"unix://{tmp_path}/nowhere.sock")
+        host.gitops("model", "image", PATH=str(tmp_path), UV=uv, DOCKER_HOST=f"unix://{tmp_path}/nowhere.sock")
 
 
 def test_the_way_of_a_release_to_a_host_and_back(host: Host, image: str, tmp_path: Path) -> None:
@@ -200,13 +204,13 @@ def test_the_way_of_a_release_to_a_host_and_back(host: Host, image: str, tmp_pat
 
     A new model pushes little. Production goes back to what its own repository alone still has, not to what none has.
     """
-    first = host.ci("release")
+    first = host.asked("release", "make")
     digest = first["image"]["digest"]
     assert first["image"]["name"] == f"{host.machine.registry}/team/late-flights"
-    tried = host.ci("promote", "production", "--dry-run")
+    tried = host.asked("env", "promote", "production", "--dry-run")
     waiting = [check["sentence"] for check in tried["checks"] if not check["holds"]]
     name = f"{host.machine.registry}/production/late-flights"
-    assert waiting == [f"{name} has no copy of it yet; `make promote ENV=production` makes one"]
+    assert waiting == [f"{name} has no copy of it yet; `gitops-ml env promote production` makes one"]
     stored = host.pushed_bytes()
     assert host.deploy()["state"] == "healthy"
     assert host.pushed_bytes() - stored < 100_000
@@ -237,8 +241,8 @@ def test_the_way_of_a_release_to_a_host_and_back(host: Host, image: str, tmp_pat
     assert len(host.containers()) == 1
 
     host.lose("team/late-flights", digest)
-    host.ci("rollback", "production", "--to", first["release"])
-    assert host.ci("deploy", "production")["serving"] == first["release"]
+    host.asked("env", "rollback", "production", "--to", first["release"])
+    assert host.asked("host", "deploy", "production")["serving"] == first["release"]
     assert httpx.post(f"{host.url}/predict", json={"row": row}, timeout=30).json() == answer
     assert host.containers() == [f"{name}@{digest}"]
 
@@ -250,7 +254,7 @@ def test_the_way_of_a_release_to_a_host_and_back(host: Host, image: str, tmp_pat
 
     for repository in ("production/late-flights", "team/late-flights"):
         host.lose(repository, second["image"]["digest"])
-    outcome = host.ci("promote", "production", "--release", second["release"])
+    outcome = host.asked("env", "promote", "production", "--release", second["release"])
     failed = [check for check in outcome["checks"] if not check["holds"]]
     assert (outcome["state"], [check["name"] for check in failed]) == ("blocked", ["image"])
     assert f"has no image {repository}@{second['image']['digest']}" in failed[0]["sentence"]
@@ -267,7 +271,7 @@ def components(folder: Path, stated: dict[str, Any]) -> dict[str, PackageURL]:
 
 def attested(host: Host, kind: str) -> dict[str, Any]:
     """What cosign finds attested beside the image of the release."""
-    made = host.ci("release")["image"]
+    made = host.asked("release", "make")["image"]
     what = ("--type", kind, "--key", "deploy/release.pub", f"{made['name']}@{made['digest']}")
     told = next(line for line in cosign(host, "verify-attestation", *what).splitlines() if line.startswith("{"))
     found: dict[str, Any] = json.loads(base64.b64decode(json.loads(told)["payload"]))["predicate"]
@@ -288,8 +292,8 @@ def test_provenance_names_source_model_and_base(host: Host, image: str) -> None:
     """What an image was made from is attested: the commit, the model, the lock and the base by its name."""
     definition = attested(host, "https://slsa.dev/provenance/v1")["buildDefinition"]
     sources = {each["name"]: each for each in definition["resolvedDependencies"]}
-    assert sources["source"]["digest"]["gitCommit"] == host.ci("release")["commit"]
-    assert sources["models/model.skops"]["digest"]["sha256"] == host.ci("release")["model"]
+    assert sources["source"]["digest"]["gitCommit"] == host.asked("release", "make")["commit"]
+    assert sources["models/model.skops"]["digest"]["sha256"] == host.asked("release", "make")["model"]
     # The tests' own base comes from no registry, so nobody knows it by a digest.
     assert sources["base"] == {"name": "base", "uri": BASE_NAME}
 
@@ -310,17 +314,19 @@ def test_a_base_that_does_not_list_its_packages_is_said_to(host: Host, tmp_path:
 MATERIALS = """
 import json, sys
 from pathlib import Path
-from ci import engine, materials
-from ci.image import Built
+from gitops_ml.image import engine
+from gitops_ml.image import materials
+from gitops_ml.image.build import Built
 from service.version import Version
 print(json.dumps(materials.materials(Path(), Built(engine.find(), "", sys.argv[1], Version.model_construct(), ""))))
 """
 REFUSED = """
 import sys
 from pathlib import Path
-from ci import attach, registry
-from ci.errors import UserError
-from ci.record import Image
+from gitops_ml.image import attach
+from gitops_ml.image import registry
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.record import Image
 try:
     image, trusted = Image(name=sys.argv[1], digest=sys.argv[2]), Path(sys.argv[3]).read_bytes()
     print(registry.require(image, seconds=1), attach.require_signed(image, trusted))
@@ -351,7 +357,7 @@ def strange_key(folder: Path) -> Path:
 def test_an_image_that_is_not_ours_is_refused(host: Host, image: str, tmp_path: Path) -> None:
     """Unsigned, signed by somebody else, or under another one's signature: each is another sentence."""
     name = f"{host.machine.registry}/team/late-flights"
-    ours = host.ci("release")["image"]["digest"]
+    ours = host.asked("release", "make")["image"]["digest"]
     assert "signed" in said(host, name, ours)
     assert "it is signed by none of the keys" in said(host, name, ours, strange_key(tmp_path))
 
@@ -395,7 +401,7 @@ def test_an_image_is_copied_into_another_registry(host: Host, tmp_path: Path) ->
 
     A new digest it is not: what the release's record names is what is there.
     """
-    made = host.ci("release")["image"]
+    made = host.asked("release", "make")["image"]
     trusted = str(host.project / "deploy" / "release.pub")
     arguments = (made["name"], made["digest"], trusted)
     with guarded(host, tmp_path, login=False) as where:
@@ -421,17 +427,17 @@ def test_a_workflow_signs_without_a_key_beside_ours(host: Host, image: str, tmp_
 
     Where there is no workflow, or Sigstore does not answer, a sentence says so.
     """
-    made = host.ci("release")["image"]
+    made = host.asked("release", "make")["image"]
     name, copy = made["name"], f"{host.machine.registry}/copies/late-flights"
     with pytest.raises(CommandError, match="error: signing without a key needs a job on GitHub with `permissions"):
-        host.make("sign")
+        host.gitops("workflow", "sign")
     with sigstore(IDENTITY, tmp_path / "root.pem") as where:
         path = f"{NEWER_FILES['cosign'].parent}:{os.environ['PATH']}"
         job = {"ACTIONS_ID_TOKEN_REQUEST_URL": f"{where}/?v=2", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "none", "PATH": path}
         elsewhere = f"OPTIONS=--fulcio-url={where} --tlog-upload=false --insecure-skip-verify"
-        assert f"signed {name}@{made['digest']} as this workflow" in host.make("sign", elsewhere, **job)
+        assert f"signed {name}@{made['digest']} as this workflow" in host.gitops("workflow", "sign", elsewhere, **job)
     with pytest.raises(CommandError, match=r"error: cosign cannot sign without a key: .*connection refused"):
-        host.make("sign", elsewhere, **job)
+        host.gitops("workflow", "sign", elsewhere, **job)
     key = str(host.project / "deploy" / "release.pub")
     copied = tool(host.project, "python", "-c", COPIED, name, made["digest"], key, copy, env=host.machine.env)
     assert copied.stdout == "signed\n"
@@ -446,9 +452,9 @@ def test_a_workflow_signs_without_a_key_beside_ours(host: Host, image: str, tmp_
 COPIED = """
 import sys
 from pathlib import Path
-from ci import attach
-from ci.errors import UserError
-from ci.record import Image
+from gitops_ml.image import attach
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.record import Image
 try:
     image, trusted = Image(name=sys.argv[1], digest=sys.argv[2]), Path(sys.argv[3]).read_bytes()
     attach.copy(image, sys.argv[4], trusted)

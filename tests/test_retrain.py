@@ -44,7 +44,7 @@ def github(project: Path) -> Iterator[GitHub]:
 
 def retrain(project: Path, github: GitHub, *files: str) -> subprocess.CompletedProcess[str]:
     """`python -m ci retrain`, as a workflow of GitHub runs it."""
-    command = ("python", "-m", "ci", "retrain", "--json", *files)
+    command = ("gitops-ml", "watch", "retrain", "--json", *files)
     return tool(project, *command, check=False, env=github.environment)
 
 
@@ -92,6 +92,6 @@ def test_data_that_does_not_fit_is_not_proposed(project: Path, github: GitHub, t
 
 SETTINGS = """
 from pathlib import Path
-from ci import project
+from gitops_ml.core import project
 print(project.read(Path.cwd()).monitor.model_dump_json())
 """

@@ -25,7 +25,7 @@ import pytest
 import yaml
 
 from ci.shell import ROOT, CommandError, environment, run
-from tests.conftest import UV, clone, make, tool
+from tests.conftest import UV, clone, gitops, make, tool
 
 pytestmark = pytest.mark.xdist_group("golden path")
 
@@ -233,7 +233,7 @@ def test_a_full_disk_does_not_stop_answers(
     with serving(trained, small_disk.with_name("log")) as server:
         ask_until(lambda: counted("lost") > 3)
         host = clone(trained, tmp_path / "host")
-        collector = ("python", "-m", "ci", "predictions", "--json", "--folder", str(small_disk))
+        collector = ("gitops-ml", "watch", "predictions", "--json", "--folder", str(small_disk))
         collected = json.loads(tool(host, *collector).stdout)
         assert (collected["files"], collected["unfinished"], collected["torn"]) == (1, 1, 0)
         assert collected["answers"] + collected["requests"] >= written > 0
@@ -384,8 +384,8 @@ def test_the_bento_holds_its_model_and_no_training_stack(server: Server, trained
 def test_packaging_twice_gives_the_same_release(server: Server, trained: Path) -> None:
     """The same inputs give the same tag, and nothing is built again."""
     release = server.client.get("/version").json()["release"]
-    assert make("package", cwd=trained).splitlines()[-1].startswith(f"{release}: ")
-    told = json.loads(tool(trained, "python", "-m", "ci", "package", "--json").stdout)
+    assert gitops("model", "package", cwd=trained).splitlines()[-1].startswith(f"{release}: ")
+    told = json.loads(tool(trained, "gitops-ml", "model", "package", "--json").stdout)
     assert told == server.client.get("/version").json()
 
 

@@ -17,7 +17,7 @@ import yaml
 
 from ci.bake import bake, variants
 from ci.shell import ROOT, CommandError, free_port, run
-from tests.conftest import clone, make, tool
+from tests.conftest import clone, gitops, make, tool
 
 pytestmark = pytest.mark.xdist_group("golden path")
 
@@ -155,7 +155,7 @@ def test_a_storage_that_lets_nobody_in_is_no_empty_one(other: Path, store: Store
 
 def refused(project: Path, env: dict[str, str], *command: str) -> str:
     """The one sentence with which a command of the project ends that cannot do what it should."""
-    done = tool(project, "python", "-m", "ci", *command, check=False, env=env)
+    done = tool(project, "gitops-ml", *command, check=False, env=env)
     assert (done.returncode, done.stderr.count("\n"), done.stderr[:7]) == (1, 1, "error: "), done.stderr
     return done.stderr
 
@@ -168,8 +168,8 @@ def missing(project: Path, env: dict[str, str]) -> str:
 
 ASK = """
 from pathlib import Path
-from ci.errors import UserError
-from ci.storage import Storage
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.storage import Storage
 try:
     print(Storage(Path.cwd()).missing(Path("dvc.lock").read_bytes()))
 except UserError as error:
@@ -178,7 +178,7 @@ except UserError as error:
 
 
 def test_predictions_are_kept_in_s3(other: Path, store: Store) -> None:
-    """`make predictions` puts what a service wrote down into a bucket, and what reads it finds it again."""
+    """`gitops-ml watch predictions` puts what a service wrote down into a bucket, and what reads it finds it again."""
     elsewhere = {"AWS_ENDPOINT_URL": store.url}
     settings = yaml.safe_load((other / "project.yaml").read_text())
     settings["monitor"]["store"] = "s3://team/predictions"
@@ -187,7 +187,7 @@ def test_predictions_are_kept_in_s3(other: Path, store: Store) -> None:
     written = other / ".deploy/production/predictions"
     written.mkdir(parents=True)
     (written / "20260301T100000.000000Z-1.jsonl").write_text(json.dumps(line) + "\n")
-    said = make("predictions", cwd=other, env=store.credentials | elsewhere)
+    said = gitops("watch", "predictions", cwd=other, env=store.credentials | elsewhere)
     assert "2 answers and 0 requests of 1 files: s3://team/predictions/production" in said
     assert list(written.iterdir()) == []
     found = tool(other, "python", "-c", READ, "s3://team/predictions/production", env=store.credentials | elsewhere)
@@ -202,7 +202,7 @@ def test_predictions_are_kept_in_s3(other: Path, store: Store) -> None:
 READ = """
 import sys
 from datetime import UTC, datetime
-from ci import predictions
+from gitops_ml.monitor import predictions
 found = predictions.read(sys.argv[1], "answers", datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
 print(found["score"].tolist())
 """
@@ -225,8 +225,8 @@ def arrived(project: Path, env: dict[str, str]) -> str:
 ARRIVE = """
 import contextlib, pathlib, tempfile
 import fsspec
-from ci import retrain
-from ci.errors import UserError
+from gitops_ml.monitor import retrain
+from gitops_ml.core.errors import UserError
 with contextlib.suppress(Exception):
     fsspec.filesystem("s3").pipe_file("s3://team/batches/april.csv", b"a,b\\n1,2\\n")
 try:

@@ -18,7 +18,7 @@ from sklearn import datasets
 
 from ci.bake import bake
 from ci.shell import CommandError, run
-from tests.conftest import OF_THIS_TABLE, clone, make, tool
+from tests.conftest import clone, gitops, make, tool
 from tests.test_service import serving
 
 SCORE = """
@@ -138,7 +138,7 @@ def test_a_table_goes_from_file_to_served_prediction(ready: Path, tmp_path: Path
         assert scores(answer, table.task) == told["scores"]
         example = server.client.get("/docs.json").json()["components"]["schemas"]["Row"]["example"]
         assert server.client.post("/predict", json={"row": example}).is_success
-    judged = tool(project, "python", "-m", "ci", "gate", check=False)
+    judged = tool(project, "gitops-ml", "model", "gate", check=False)
     assert "verdict: no champion" in judged.stdout
 
 
@@ -156,7 +156,7 @@ def test_the_projects_checks_and_tests_fit_the_table(ready: Path, tmp_path: Path
     make("repro", cwd=project)
     run("git", "add", "--all", cwd=project)
     make("check", cwd=project)
-    assert " passed" in make("test", OF_THIS_TABLE, cwd=project).splitlines()[-1]
+    assert " passed" in make("test", cwd=project).splitlines()[-1]
     make("report", "card", cwd=project)
     assert "rmse" in (project / "build/report/report.md").read_text()
 
@@ -192,8 +192,8 @@ def test_a_large_file_is_read_in_pieces(ready: Path, tmp_path: Path) -> None:
         for _ in range(20):
             file.write(lines)
     script = (
-        "import resource, sys; from ci.__main__ import app\n"
-        "try: app(['data', sys.argv[1], 'y', '--dry-run'])\n"
+        "import resource, sys; from gitops_ml.cli.main import tree\n"
+        "try: tree()(['data', 'add', sys.argv[1], 'y', '--dry-run'])\n"
         "except SystemExit: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )
     said = tool(project, "python", "-c", script, str(tmp_path / "large.csv")).stdout
@@ -201,6 +201,8 @@ def test_a_large_file_is_read_in_pieces(ready: Path, tmp_path: Path) -> None:
     assert int(said.splitlines()[-1]) < 900
 
 
+# With the packages that train and those that serve.
+CHANGED = ["dvc.lock", "params.yaml", "requirements/serve.txt", "requirements/train.txt"]
 PACKAGES = {"xgboost": "xgboost-cpu", "lightgbm": "lightgbm", "catboost": "catboost"}
 PATHS = {
     "xgboost": "xgboost.XGBClassifier",
@@ -223,7 +225,7 @@ def test_another_librarys_estimator_brings_its_package(tmp_path: Path) -> None:
             make("repro", cwd=project)
         make("setup", "repro", cwd=project)
         run("git", "commit", "--quiet", "--all", "--message", library, cwd=project)
-        tag = make("package", cwd=project).splitlines()[-1].split(": ")[0].replace(":", "/")
+        tag = gitops("model", "package", cwd=project).splitlines()[-1].split(": ")[0].replace(":", "/")
         required = (project / ".bentoml" / "bentos" / tag / "src" / "requirements.txt").read_text()
         assert [name for name in PACKAGES.values() if f"\n{name}==" in f"\n{required}"] == [package]
-        assert run("git", "diff", "--name-only", "HEAD~1", cwd=project).split() == ["dvc.lock", "params.yaml"]
+        assert run("git", "diff", "--name-only", "HEAD~1", cwd=project).split() == CHANGED

@@ -6,18 +6,61 @@ The whole lock names every tool of the project, and an update of one of them is 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, get_args
 
 import yaml
+from pydantic import BaseModel
 from uv import find_uv_bin
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.run import run
 
+LOCK = "uv.lock"
 TRAIN = "requirements/train.txt"
 SERVE = "requirements/serve.txt"
 # Versions decide what is trained; what is installed into an image is held to its bytes.
 OPTIONS = {TRAIN: ("--no-hashes", "--only-group", "train"), SERVE: ("--only-group", "serve")}
+
+
+Use = Literal["trains and serves", "trains", "serves", "a tool"]
+
+
+class PackageChange(BaseModel):
+    """A package that came, went or has another version; what it is used for says whether that asks for training."""
+
+    name: str
+    before: str | None
+    after: str | None
+    use: Use
+
+
+def changes(before: Mapping[str, str | None], after: Mapping[str, str | None]) -> list[PackageChange]:
+    """The packages that differ between two commits, those that train first.
+
+    Args:
+        before: the texts of uv.lock and of both exports; None for what the commit does not have.
+        after: the same of the other commit.
+    """
+    old, new = (_versions(texts.get(LOCK)) for texts in (before, after))
+    trains, serves = (
+        {name for texts in (before, after) for name in _names(texts.get(path))} for path in (TRAIN, SERVE)
+    )
+    uses: dict[tuple[bool, bool], Use] = {
+        (True, True): "trains and serves",
+        (True, False): "trains",
+        (False, True): "serves",
+        (False, False): "a tool",
+    }
+    found = [
+        PackageChange(
+            name=name, before=old.get(name), after=new.get(name), use=uses[name in trains, name in serves]
+        )
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    return sorted(found, key=lambda change: get_args(Use).index(change.use))
 
 
 def write(root: Path) -> list[str]:
@@ -63,6 +106,19 @@ def estimators_group(root: Path) -> list[str]:
 def groups(root: Path) -> set[str]:
     """The names of the dependency groups of pyproject.toml."""
     return set(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"])
+
+
+def _versions(lock: str | None) -> dict[str, str]:
+    """The packages of a uv.lock; where Pythons need different ones, all versions."""
+    versions: dict[str, set[str]] = {}
+    for package in tomllib.loads(lock or "").get("package", []):
+        versions.setdefault(package["name"], set()).add(package.get("version", ""))
+    return {name: ", ".join(sorted(found)) for name, found in versions.items()}
+
+
+def _names(export: str | None) -> set[str]:
+    """The packages of an export; the lines with their hashes are indented."""
+    return {line.partition("==")[0] for line in (export or "").splitlines() if line[:1].isalnum()}
 
 
 def _stands(root: Path, path: str) -> str | None:

@@ -14,6 +14,7 @@ from gitops_ml.core.git import MAIN, REMOTE, Git
 from gitops_ml.core.run import run
 from gitops_ml.core.storage import Storage
 from gitops_ml.github import credentials, rulesets
+from gitops_ml.host import units
 from gitops_ml.promotion.repository import Repository
 
 ENVIRONMENT = "release"
@@ -39,6 +40,7 @@ def examine(root: Path) -> Iterator[Finding]:
     yield _asked("signing key", lambda: _key(root))
     yield _asked("storage", lambda: _storage(root))
     yield _asked("environments", lambda: _environments(root))
+    yield _asked("units of agents here", lambda: _units(root))
     try:
         hub = forge.of(Git(root))
     except UserError as error:
@@ -112,6 +114,16 @@ def _environments(root: Path) -> str:
         if repository.git.tip(f"env/{each.name}") is None:
             raise FaultError(f"env/{each.name} does not exist: `gitops-ml env bootstrap`")
     return f"{', '.join(f'env/{each.name}' for each in repository.policy.environments)} exist"
+
+
+def _units(root: Path) -> str:
+    found = units.installed(root)
+    if outdated := [path for path, is_old in found.items() if is_old]:
+        raise FaultError(
+            f"{', '.join(map(str, outdated))} runs the agent by `-m ci`, which version 0.2 only forwards: copy the line "
+            "ExecStart of deploy/agents/model@.service into it, then `systemctl daemon-reload`"
+        )
+    return f"{len(found)} run the agent of this clone, by `gitops-ml`" if found else "none runs an agent of this clone"
 
 
 def _token(hub: forge.GitHub) -> str:

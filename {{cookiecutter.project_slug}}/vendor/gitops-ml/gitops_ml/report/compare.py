@@ -14,7 +14,7 @@ import yaml
 from pipeline.schema import Schema
 from pipeline.tasks import MEASURES
 
-from gitops_ml.core import project
+from gitops_ml.core import packages, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.core.revision import Revision, resolve
@@ -69,6 +69,7 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
             *_changes(*(_decision(each.text("project.yaml")) for each in (base, here))),
         ],
         schema_changes=_changes(base.text("schema.yaml"), here.text("schema.yaml")),
+        packages=_packages(base, here),
         stages=stages,
     )
     if not report.changed:
@@ -121,6 +122,15 @@ def _changes(before: str | None, after: str | None) -> list[Change]:
     old, new = (flat(yaml.safe_load(text) if text else {}) for text in (before, after))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return [Change(name=name, before=old.get(name), after=new.get(name)) for name in names]
+
+
+def _packages(base: Revision, here: Revision) -> list[packages.PackageChange]:
+    before, after = (
+        {path: revision.text(path) for path in (packages.LOCK, packages.TRAIN, packages.SERVE)}
+        for revision in (base, here)
+    )
+    # The lock is long, and mostly the same.
+    return packages.changes(before, after) if before != after else []
 
 
 def _decision(text: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from gitops_ml.core.packages import PackageChange
 from gitops_ml.gate.result import Measured, Result
 
 
@@ -69,6 +70,7 @@ class Report(BaseModel):
     metrics: list[Metric] = []
     params: list[Change] = []
     schema_changes: list[Change] = []
+    packages: list[PackageChange] = []
     tables: list[Table] = []
     shifts: list[Shift] = []
     stages: list[Stage] = []
