@@ -34,8 +34,19 @@ def export(into: Path) -> Path:
 def bake(answers: dict[str, str], into: Path) -> Path:
     """Generate a project into the folder `into` and return where it is."""
     with tempfile.TemporaryDirectory() as temporary:
-        template = export(Path(temporary) / "template")
-        return Path(cookiecutter(str(template), no_input=True, extra_context=answers, output_dir=str(into)))
+        return _generated(export(Path(temporary) / "template"), answers, into)
+
+
+def bake_version(commit: str, into: Path) -> Path:
+    """Generate a project with the default answers as the template was at a commit; where it is."""
+    with tempfile.TemporaryDirectory() as temporary:
+        content = subprocess.check_output(["git", "archive", commit], cwd=ROOT)
+        subprocess.run(["tar", "--extract", "--directory", temporary], input=content, check=True)
+        return _generated(Path(temporary), {}, into)
+
+
+def _generated(template: Path, answers: dict[str, str], into: Path) -> Path:
+    return Path(cookiecutter(str(template), no_input=True, extra_context=answers, output_dir=str(into)))
 
 
 def main(

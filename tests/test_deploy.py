@@ -6,22 +6,21 @@ import json
 import random
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from ci.shell import KEYS, ROOT, environment, free_port, run
+from ci.shell import KEYS, environment, free_port, run
 from tests.conftest import gitops, make, tool
 from tests.forge import GitHub
+from tests.load import Load, row_of_april
 
 pytestmark = pytest.mark.xdist_group("deploy")
 KILLS = 6
@@ -79,31 +78,6 @@ class Host:
         return subprocess.Popen(command, cwd=self.project, env={**environment(), **KEYS}, stdout=subprocess.DEVNULL)
 
 
-@dataclass
-class Load:
-    """Asks for predictions as fast as they come, and remembers what went wrong."""
-
-    url: str
-    row: dict[str, Any]
-    answered: int = 0
-    lost: list[str] = field(default_factory=list)
-    scores: set[float] = field(default_factory=set)
-    over: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        """Ask until it is over, over connections that are kept."""
-        with httpx.Client(timeout=60) as client:
-            while not self.over.is_set():
-                try:
-                    answer = client.post(f"{self.url}/predict", json={"row": self.row})
-                    self.scores.add(answer.raise_for_status().json()["score"])
-                    self.answered += 1
-                except httpx.HTTPError as error:
-                    self.lost.append(f"{type(error).__name__}: {error}")
-                # The two cores of a small machine are to have time for the agent too.
-                time.sleep(0.02)
-
-
 @pytest.fixture(scope="module")
 def host(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """Two releases of the trained model: the second one's service takes fewer rows at a time."""
@@ -133,17 +107,11 @@ def host(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
 def test_an_agent_that_is_killed_loses_no_request(host: Host, trained: Path) -> None:
     """Killed at random moments of replacing a release under load, the agent's next step serves exactly that release."""
     random.seed(0)
-    columns = yaml.safe_load((host.project / "schema.yaml").read_text())["columns"]
-    features = [name for name, column in columns.items() if column.get("role", "feature") == "feature"]
-    row = pq.read_table(ROOT / "ci/batches/2013-04.parquet", columns=features).slice(0, 1).to_pylist()[0]
     host.asked("env", "promote", "production", "--release", host.releases[0])
     assert host.asked("host", "deploy", "production")["serving"] == host.releases[0]
-    load = Load(host.url, row)
-    asking = [threading.Thread(target=load.run) for _ in range(2)]
-    for thread in asking:
-        thread.start()
+    load = Load(host.url, row_of_april(host.project))
     killed = 0
-    try:
+    with load.asking():
         for turn in range(1, KILLS + 1):
             wanted = host.releases[turn % 2]
             host.asked("env", "promote", "production", "--release", wanted)
@@ -155,10 +123,6 @@ def test_an_agent_that_is_killed_loses_no_request(host: Host, trained: Path) -> 
             assert host.asked("host", "deploy", "production")["serving"] == wanted
             assert host.instances() == [wanted.partition(":")[2]]
             assert httpx.get(f"{host.url}/version").json()["release"] == wanted
-    finally:
-        load.over.set()
-        for thread in asking:
-            thread.join()
     assert killed >= KILLS // 2
     assert load.lost == []
     assert load.answered > 100

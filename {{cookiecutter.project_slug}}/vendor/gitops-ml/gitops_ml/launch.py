@@ -19,6 +19,9 @@ def main() -> int:
     root = repository(Path.cwd())
     if root is not None:
         _stand_in(root)
+        if root != Path.cwd() and len(sys.argv) > 1 and "--help" not in sys.argv:
+            print(f"error: {Path.cwd()} is a folder of the project {root}; run this there", file=sys.stderr)
+            return 1
     from gitops_ml.cli.main import main as command  # noqa: PLC0415 - whose it is has just been decided
 
     return command()

@@ -83,4 +83,9 @@ def main() -> int:
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         return 1
+    except ModuleNotFoundError as error:
+        if error.name not in ("pipeline", "service"):
+            raise
+        typer.echo(f"error: {Path.cwd()} is in no project; run this in the folder of one", err=True)
+        return 1
     return 0

@@ -1,0 +1,80 @@
+"""Whose automation runs: that of the repository in which the command stands, whatever is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.automation.tables import PROJECT
+
+VENDOR = Path("vendor/gitops-ml")
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a Python of the tests, in which the template's own copy is installed, in a folder."""
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, env=clean, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with a copy of the automation of its own."""
+    shutil.copytree(PROJECT / VENDOR, tmp_path / VENDOR, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "project.yaml", tmp_path)
+    shutil.copytree(PROJECT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", ["gitops_ml", "ci"])
+def test_the_code_of_the_repository_around_runs(repository: Path, command: str) -> None:
+    """A command, also one forwarded from `-m ci`, is that of the repository in which it stands."""
+    shutil.copytree(PROJECT / "ci", repository / "ci", ignore=shutil.ignore_patterns("__pycache__"))
+    main = repository / VENDOR / "gitops_ml/cli/main.py"
+    main.write_text(main.read_text() + '\n\ndef main() -> int:\n    print("the repository\'s own")\n    return 7\n')
+    done = run(repository, "-m", command, "deploy", "staging")
+    assert (done.returncode, done.stdout) == (7, "the repository's own\n")
+
+
+def test_a_folder_of_a_project_is_not_taken_for_it(repository: Path) -> None:
+    """In a folder of a project a command says where to run it, and helps all the same."""
+    done = run(repository / "pipeline", "-m", "gitops_ml", "env", "status")
+    assert done.returncode == 1
+    assert done.stderr == f"error: {repository}/pipeline is a folder of the project {repository}; run this there\n"
+    assert run(repository / "pipeline", "-m", "gitops_ml", "env", "--help").returncode == 0
+
+
+def test_what_is_installed_is_not_looked_at(repository: Path) -> None:
+    """A module that both have is the repository's, with the packages of `pipeline` that stand around it."""
+    (repository / VENDOR / "gitops_ml/core/errors.py").write_text("raise RuntimeError('the repository is broken')\n")
+    done = run(repository, "-m", "gitops_ml", "env", "status")
+    assert "the repository is broken" in done.stderr
+    assert run(PROJECT, "-m", "gitops_ml", "--help").returncode == 0
+
+
+def test_outside_of_any_repository_the_command_still_helps(tmp_path: Path) -> None:
+    """Where there is no project around, help is there, and a command says where to run it."""
+    assert run(tmp_path, "-m", "gitops_ml", "--help").returncode == 0
+    done = run(tmp_path, "-m", "gitops_ml", "watch", "monitor")
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path} is in no project; run this in the folder of one\n"
+
+
+def test_help_loads_nothing_slow() -> None:
+    """What a command does not need is not loaded: help and completion come at once."""
+    script = (
+        "import sys; sys.argv = ['gitops-ml', 'env', '--help']\n"
+        "from gitops_ml.launch import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = ['numpy', 'sklearn', 'scipy', 'dvc', 'bentoml']\n"
+        "print([name for name in heavy if name in sys.modules], 'pandas.core' in sys.modules)"
+    )
+    done = run(PROJECT, "-c", script)
+    assert done.stdout.splitlines()[-1] == "[] False"

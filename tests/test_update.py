@@ -1,0 +1,165 @@
+"""A project and a host of version 0.1 are brought to this version while they serve."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import yaml
+
+from ci.bake import bake, bake_version
+from ci.shell import KEYS, environment, free_port, run
+from tests.conftest import gitops, make, tool
+from tests.load import Load, row_of_april
+
+pytestmark = pytest.mark.xdist_group("update")
+# The last commit of the template whose automation was copied into the project's ci/.
+BEFORE = "7eabdbb70e32b9e4de890f227d8c9cf3842ec413"
+# What stays the project's own, whatever the template does.
+OWN = ("data/", "dvc.lock", "project.yaml", ".dvc/config", "deploy/release.pub")
+
+
+@dataclass
+class Served:
+    """A project, and the clone of it on the host where it serves."""
+
+    project: Path
+    host: Path
+    port: int
+
+    def front(self) -> psutil.Process:
+        """The process that has the public port."""
+        (found,) = [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if str(self.host / ".deploy/production") in (process.info["cmdline"] or [])
+        ]
+        return found
+
+    def serving(self) -> str:
+        """The release that answers."""
+        return str(httpx.get(f"http://127.0.0.1:{self.port}/version").raise_for_status().json()["release"])
+
+
+def old(project: Path, *arguments: str) -> dict[str, Any]:
+    """A command as version 0.1 has it."""
+    done = tool(project, "python", "-m", "ci", *arguments, "--json")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A project of version 0.1, trained, released, and served by an agent that its unit starts."""
+    folder, port = tmp_path_factory.mktemp("update"), free_port()
+    project = bake_version(BEFORE, folder)
+    settings = yaml.safe_load((project / "project.yaml").read_text())
+    production = settings["environments"][-1] | {"gate": "none", "approvals": 0, "port": port}
+    (project / "project.yaml").write_text(yaml.safe_dump(settings | {"environments": [production]}))
+    for target in ("setup", "init", "repro"):
+        make(target, cwd=project)
+    run("git", "commit", "--quiet", "--no-verify", "--all", "--message", "Train", cwd=project)
+    make("push", cwd=project)
+    run("git", "clone", "--quiet", "--bare", str(project), str(folder / "origin.git"), cwd=folder)
+    run("git", "remote", "add", "origin", str(folder / "origin.git"), cwd=project)
+    old(project, "release")
+    old(project, "bootstrap")
+    old(project, "promote", "production")
+    made = Served(project, folder / "host", port)
+    run("git", "clone", "--quiet", str(folder / "origin.git"), str(made.host), cwd=folder)
+    make("setup", cwd=made.host)
+    assert old(made.host, "deploy", "production")["state"] == "healthy"
+    try:
+        yield made
+    finally:
+        gitops("host", "stop", "production", cwd=made.host)
+
+
+def updated(project: Path, into: Path) -> None:
+    """Bring the files of this version of the template into a project and push them; its own stay as they are."""
+    new = bake({}, into)
+    for name in run("git", "ls-files", cwd=project).split():
+        if not name.startswith(OWN):
+            (project / name).unlink()
+    ignored = shutil.ignore_patterns(*(name.rstrip("/") for name in OWN[:3]), "release.pub", "config")
+    shutil.copytree(new, project, dirs_exist_ok=True, ignore=ignored)
+    make("setup", cwd=project)
+    run("git", "add", "--all", cwd=project)
+    run("git", "commit", "--quiet", "--no-verify", "--message", "Update from the template", cwd=project)
+    run("git", "push", "--quiet", "origin", "HEAD:main", cwd=project)
+
+
+def test_a_host_is_updated_while_it_serves(served: Served, tmp_path: Path) -> None:
+    """The new agent takes over front and instance of the old one, and no request is lost on the way there and back.
+
+    The step from the whole lock to the export of what trains computes every stage once, and each result is the same.
+    """
+    project, host = served.project, served.host
+    first, front = served.serving(), served.front()
+    before = yaml.safe_load((project / "dvc.lock").read_text())
+    load = Load(f"http://127.0.0.1:{served.port}", row_of_april(project))
+    with load.asking():
+        updated(project, tmp_path)
+        # The host, as its owner updates it; its unit still says what version 0.1 said.
+        run("git", "pull", "--quiet", "--ff-only", cwd=host)
+        make("setup", cwd=host)
+        assert old(host, "deploy", "production")["serving"] == first
+        assert served.front().pid == front.pid
+
+        # The pipeline runs once, since its stages depend on other files, and gives the same bytes.
+        said = make("repro", "PULL=", cwd=project)
+        assert [line for line in said.splitlines() if line.startswith("Running stage")] != []
+        after = yaml.safe_load((project / "dvc.lock").read_text())
+        assert outputs(after) == outputs(before)
+
+        # A release of this version, by the commands of this version, behind the front of the old one.
+        run("git", "commit", "--quiet", "--no-verify", "--all", "--message", "Train again", cwd=project)
+        make("push", cwd=project)
+        run("git", "push", "--quiet", "origin", "HEAD:main", cwd=project)
+        gitops("release", "make", cwd=project)
+        gitops("env", "promote", "production", cwd=project)
+        done = json.loads(tool(host, "gitops-ml", "host", "deploy", "production", "--json").stdout)
+        second = done["serving"]
+        assert (done["state"], served.serving()) == ("healthy", second)
+        assert second != first
+        assert served.front().pid == front.pid
+
+        # And back to the release that version 0.1 made.
+        assert "is whole and as it was written" in tool(project, "gitops-ml", "env", "verify", "production").stdout
+        gitops("env", "rollback", "production", "--reason", "to see the old one serve", cwd=project)
+        gitops("host", "deploy", "production", cwd=host)
+        assert served.serving() == first
+    assert load.lost == []
+    assert load.answered > 100
+    assert len(load.scores) == 1
+    listed = json.loads(tool(project, "gitops-ml", "release", "list", "--json").stdout)
+    assert [each["release"] for each in listed] == [second, first]
+
+
+def outputs(lock: dict[str, Any]) -> dict[str, str]:
+    """The hash of each output in a dvc.lock."""
+    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+
+def test_a_front_of_the_old_agent_is_replaced_when_its_port_changes(served: Served) -> None:
+    """A front that version 0.1 started is ended like any other once another port is wanted."""
+    path = served.project / "project.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["environments"][0]["port"] = other = free_port()
+    path.write_text(yaml.safe_dump(settings))
+    run("git", "commit", "--quiet", "--no-verify", "--all", "--message", "Another port", cwd=served.project)
+    run("git", "push", "--quiet", "origin", "HEAD:main", cwd=served.project)
+    before = served.front().pid
+    command = [str(served.host / ".venv/bin/gitops-ml"), "host", "deploy", "production"]
+    subprocess.run(command, cwd=served.host, env={**environment(), **KEYS}, check=True)
+    assert served.front().pid != before
+    served.port = other
+    assert served.serving()
