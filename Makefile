@@ -42,6 +42,9 @@ bench-image: setup ## Size, builds, pushes and start of the serving image, besid
 test: setup browser containers ## Run all tests, the golden path, every variant and real images included
 	$(RUN) pytest
 
+study: setup ## The large counts behind the tests, into docs/studies.md (some minutes)
+	$(RUN) python -m tests.study
+
 browser: # for the tests of the report
 	@if ! command -v chromium chromium-browser google-chrome >/dev/null; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -57,7 +60,7 @@ check: setup ## Lint everything, the project in place too, and type-check the te
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	cd '{{cookiecutter.project_slug}}/vendor/gitops-ml' && $(abspath .venv/bin/mypy)
-	cd '{{cookiecutter.project_slug}}' && $(abspath .venv/bin/lint-imports) --no-cache
+	cd '{{cookiecutter.project_slug}}' && PYTHONPATH=vendor/gitops-ml $(abspath .venv/bin/lint-imports) --no-cache
 	@$(RUN) python -m ci.manifest --check
 
 bake: setup ## Bake the template into build/baked (VARIANT=name of ci/variants.yaml)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from ci.shell import ROOT, run
 from tests.conftest import SLUG
 
 EXPECTED = set((ROOT / "tests" / "expected_files.txt").read_text().split())
+NOT_OWNED = ("uv.lock", "dvc.lock", "requirements/", "data/", "vendor/")
 # The template's own cookiecutter and cruft.
 ENV = {"PATH": os.environ["PATH"]}
 
@@ -42,6 +44,17 @@ def variant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_the_files_are_the_expected_ones_and_no_others(variant: Path) -> None:
     """Every variant has the same set of files."""
     assert files_of(variant) == EXPECTED
+
+
+def test_a_team_owns_what_it_can_read(baked: Path, record_property: Callable[[str, object], None]) -> None:
+    """What a team owns, without locks, exports, data and the vendored package, is at most 110 files and 8,000 lines."""
+    owned = [name for name in sorted(files_of(baked)) if not name.startswith(NOT_OWNED)]
+    lines = sum(len((baked / name).read_text(encoding="utf-8").splitlines()) for name in owned)
+    print(f"a team owns {len(owned)} files with {lines} lines")
+    record_property("files", len(owned))
+    record_property("lines", lines)
+    assert len(owned) <= 110
+    assert lines <= 8000
 
 
 def test_workflows_are_the_same_in_every_project(variant: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,26 @@ def test_a_changed_parameter_reruns_what_depends_on_it(
     params[stage][name] = value
     (colleague / "params.yaml").write_text(yaml.safe_dump(params))
     assert ran(make("repro", cwd=colleague)) == stages
+
+
+@pytest.mark.parametrize(("package", "trains"), [("ruff", False), ("scikit-learn", True)])
+def test_only_a_package_that_trains_asks_for_training(colleague: Path, package: str, trains: bool) -> None:
+    """After an update of a tool dvc.lock holds; after one of a package that trains it does not, and both are told."""
+    lock = colleague / "uv.lock"
+    text, count = re.subn(rf'(name = "{package}"\nversion = )"[^"]+"', r'\1"9.9.9"', lock.read_text(), count=1)
+    assert count == 1
+    lock.write_text(text)
+    # This version was never published.
+    env = {"UV_SKIP_WHEEL_FILENAME_CHECK": "1"}
+    gitops("lock", "export", cwd=colleague, env=env)
+    held = tool(colleague, "gitops-ml", "lock", "verify", env=env, check=False)
+    assert held.returncode == trains
+    assert ("requirements/train.txt changed since validate was run" in held.stderr) == trains
+    if not trains:
+        gitops("model", "report", "--base", "HEAD", cwd=colleague, env=env)
+        written = json.loads((colleague / "build/report/report.json").read_text())
+        assert [(each["name"], each["use"]) for each in written["packages"]] == [(package, "a tool")]
+        assert not written["changed"]
 
 
 def test_two_revisions_can_be_compared(trained: Path, colleague: Path) -> None:

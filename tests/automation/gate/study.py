@@ -1,4 +1,4 @@
-"""How often the gate says what, where the truth is known: `make gate-study` prints the table of the README.
+"""How often the gate says what, where the truth is known: `make study` prints the table of the README.
 
 Rows have a known probability between 0.3 and 0.7. A model that errs by d in either direction has a Brier score of d
 squared above the best one, so a difference of any size between two models can be made exactly.
@@ -6,7 +6,6 @@ squared above the best one, so a difference of any size between two models can b
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 
 import numpy as np
@@ -64,7 +63,3 @@ def table(times: int, rows: int) -> str:
         rates = [f"{found[verdict] / times:.1%}" for verdict in ("promote", "keep", "insufficient evidence")]
         lines.append(f"| {name} | {' | '.join(rates)} |")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(table(times=1000, rows=2000) + "\n")

@@ -1,15 +1,15 @@
-"""How often the monitor raises an alarm where the truth is known: `make monitor-study` prints the tables of the README.
+"""How often the monitor raises an alarm where the truth is known: `make study` prints the tables.
 
 Simulated rows come in days whose rows share a part of their luck, as those of real days do. Windows are drawn like the
 reference, or with one column moved by a third of its spread. Beside that, months of whole days are drawn from the rows
-that trained the project's own model.
+that trained the example's model.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -76,11 +76,11 @@ def simulate(times: int, moved: float = 0.0, *, aware: bool = True, seed: int = 
     return total
 
 
-def redraw(times: int, seed: int = 0) -> Counter[str]:
-    """The same for months of whole days that are drawn from the rows that trained the project's model."""
-    schema = Schema.model_validate(yaml.safe_load((ROOT / "schema.yaml").read_text()))
-    params = Params.model_validate(yaml.safe_load((ROOT / "params.yaml").read_text())).evaluate
-    table = cast(pd.read_parquet(ROOT / "data/prepared/train.parquet"), schema.columns)
+def redraw(times: int, trained: Path, seed: int = 0) -> Counter[str]:
+    """The same for months of whole days that are drawn from the rows that trained a project's model."""
+    schema = Schema.model_validate(yaml.safe_load((trained / "schema.yaml").read_text()))
+    params = Params.model_validate(yaml.safe_load((trained / "params.yaml").read_text())).evaluate
+    table = cast(pd.read_parquet(trained / "data/prepared/train.parquet"), schema.columns)
     clusters = data.clusters(table, params.resample_by)
     watched = profile.watched_inputs(table, schema)
     reference = profile.sample(watched, clusters, data.are_times(params.resample_by, schema))
@@ -104,16 +104,11 @@ def line(name: str, found: Counter[str], times: int) -> str:
     return f"| {name} | {' | '.join(rates)} |"
 
 
-def table(times: int) -> str:
+def table(times: int, trained: Path) -> str:
     """The rates as Markdown."""
     lines = ["| what is drawn | a window is significant | and moved enough | alarm |", "|---|---|---|---|"]
     lines.append(line("as the reference", simulate(times), times))
     lines.append(line("as the reference, days not heeded", simulate(times, aware=False), times))
     lines.append(line("one column moved", simulate(times, MOVED), times))
-    if (ROOT / "data/prepared/train.parquet").exists():
-        lines.append(line("whole days of the training data", redraw(times), times))
+    lines.append(line("whole days of the training data", redraw(times, trained), times))
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(table(times=200) + "\n")

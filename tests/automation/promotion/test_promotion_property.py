@@ -1,6 +1,6 @@
 """Random sequences of everything that people, machines and accidents do to releases and environments.
 
-`make promotion-study` runs more of it; see the README for how many steps were run.
+`make study` runs more of it and says how many steps that were.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from typing import Any
 
 OWN = ("gitops_ml", "gitops_serving", "pipeline")
 # What takes longest of the packages that are imported as a whole.
-SLOW = ("pandas", "httpx")
+SLOW = ("pandas", "httpx", "dvc.api")
 
 _LOADING = threading.RLock()
 

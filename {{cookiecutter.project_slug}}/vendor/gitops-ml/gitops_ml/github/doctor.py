@@ -120,7 +120,7 @@ def _units(root: Path) -> str:
     found = units.installed(root)
     if outdated := [path for path, is_old in found.items() if is_old]:
         raise FaultError(
-            f"{', '.join(map(str, outdated))} runs the agent by `-m ci`, which version 0.2 only forwards: copy the line "
+            f"{', '.join(map(str, outdated))} runs the agent by `-m ci`, which is only forwarded by now: copy the line "
             "ExecStart of deploy/agents/model@.service into it, then `systemctl daemon-reload`"
         )
     return f"{len(found)} run the agent of this clone, by `gitops-ml`" if found else "none runs an agent of this clone"

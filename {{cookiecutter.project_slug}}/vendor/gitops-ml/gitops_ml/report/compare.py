@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import yaml
+from pipeline import tasks
 from pipeline.schema import Schema
-from pipeline.tasks import MEASURES
 
 from gitops_ml.core import packages, project
 from gitops_ml.core.errors import UserError
@@ -85,7 +85,7 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     report.curves = [_curve(*each, base=comparable, here=here) for each in CURVES[task]]
     report.confusion = _confusion(here) if task == "multiclass" else []
     report.importance = _importance(here)
-    report.importance_is = MEASURES[task].IMPORTANCE
+    report.importance_is = tasks.MEASURES[task].IMPORTANCE
     report.lineage = {
         "Source commit": report.commit,
         "Base commit": report.base,

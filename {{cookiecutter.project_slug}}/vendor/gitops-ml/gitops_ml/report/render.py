@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 from markupsafe import Markup
 
 from gitops_ml.gate.result import Measured, amount
 from gitops_ml.report import charts
-from gitops_ml.report.card import Card
-from gitops_ml.report.content import Report
-from gitops_ml.report.ledger import Entry
+
+if TYPE_CHECKING:
+    from gitops_ml.report.card import Card
+    from gitops_ml.report.content import Report
+    from gitops_ml.report.ledger import Entry
 
 TEMPLATES = Path(__file__).parent / "templates"
 # GitHub refuses longer comments; some room is left for what a workflow adds.

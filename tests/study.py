@@ -1,0 +1,90 @@
+"""What `make study` does: runs in large numbers what `make test` runs once, and writes docs/studies.md.
+
+How often gate and monitor say what, where the truth is known; and long sequences of promotions and accidents.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ci.bake import bake
+from ci.shell import ROOT, make
+from tests.automation.gate import study as gate
+from tests.automation.monitor import study as monitor
+
+REPORT = ROOT / "docs" / "studies.md"
+FOLDER = ROOT / "build" / "study"
+GATE_TIMES, GATE_ROWS = 1000, 2000
+MONITOR_TIMES = 200
+EXAMPLES, STEPS = 60, 40
+
+
+def main() -> int:
+    """Run everything; the report is written when all of it is done."""
+    parts = [
+        part("The gate", f"{GATE_TIMES:,} comparisons of each kind, {GATE_ROWS:,} rows each, margin {gate.MARGIN:g}",
+             lambda: gate.table(GATE_TIMES, GATE_ROWS)),
+        part("The monitor", f"{MONITOR_TIMES} stretches of {monitor.WINDOWS} windows of {monitor.DAYS_A_WINDOW} days",
+             lambda: monitor.table(MONITOR_TIMES, trained())),
+        part("Promotion", f"{EXAMPLES} random sequences of up to {STEPS} promotions, rollbacks, reverts, edits by hand, "
+             "crashes and pushes at once", promotions),
+    ]  # fmt: skip
+    REPORT.write_text(f"{heading()}\n\n" + "\n\n".join(parts) + "\n")
+    sys.stdout.write(f"wrote {REPORT.relative_to(ROOT)}\n")
+    return 0
+
+
+def part(title: str, what: str, study: Callable[[], str]) -> str:
+    """A section of the report, with how long it took."""
+    sys.stdout.write(f"{title}: {what} ...\n")
+    sys.stdout.flush()
+    start = time.monotonic()
+    found = study()
+    return f"## {title}\n\n{what}; {(time.monotonic() - start) / 60:.0f} minutes.\n\n{found}"
+
+
+def heading() -> str:
+    """What was tried, when, and on which machine."""
+    commit = subprocess.check_output(["git", "describe", "--always", "--dirty"], cwd=ROOT, text=True).strip()
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    return (
+        "# Studies\n\nWhat `make study` found; `make test` runs the smallest case of each.\n\n"
+        f"Commit {commit}, {datetime.now(UTC):%Y-%m-%d}, {machine}."
+    )
+
+
+def trained() -> Path:
+    """A project of the template, trained."""
+    project = FOLDER / "late-flights"
+    if not (project / "dvc.lock").exists():
+        bake({}, FOLDER)
+        for target in ("setup", "init", "repro"):
+            make(target, cwd=project)
+    return project
+
+
+def promotions() -> str:
+    """How many steps were run, and how often an environment was seen serving: always one release that was tested."""
+    test = "tests/automation/promotion/test_promotion_property.py"
+    counts = {"PROMOTION_EXAMPLES": str(EXAMPLES), "PROMOTION_STEPS": str(STEPS)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n0", test],
+        cwd=ROOT, env=os.environ | counts, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    found = re.search(r"(\d+) steps; (\d+) times", done.stdout)
+    if done.returncode or not found:
+        raise SystemExit(f"a sequence of promotions failed:\n{done.stdout[-4000:]}")
+    steps, served = (f"{int(each):,}" for each in found.groups())
+    return f"{steps} steps, {served} times an environment was seen serving: always one release, tested as a whole."
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
