@@ -35,11 +35,14 @@ DOCUMENTS = [
     PROJECT / "vendor" / "gitops-ml" / "README.md",
 ]
 # What tells people what to do beside the documents: messages, comments, workflows.
+PLACES = """
+*.yaml *.toml CODEOWNERS Makefile .git* .pre-commit-config.yaml .github/**/*.yml
+ci/*.py deploy/**/* pipeline/**/*.py service/*.py tests/**/*.py
+vendor/**/*.py vendor/**/templates/* vendor/gitops-ml/pyproject.toml
+"""
 ADVISERS = sorted(
     path
-    for pattern in ("*.yaml", "*.toml", "CODEOWNERS", "Makefile", ".git*", ".pre-commit-config.yaml", ".github/**/*.yml")
-    + ("ci/*.py", "deploy/**/*", "pipeline/**/*.py", "service/*.py", "tests/**/*.py", "vendor/**/*.py", "vendor/**/*.jinja")
-    + ("vendor/**/templates/*", "vendor/gitops-ml/pyproject.toml")
+    for pattern in PLACES.split()
     for path in PROJECT.glob(pattern)
     if path.is_file() and path not in DOCUMENTS and "__pycache__" not in path.parts
 )
@@ -147,11 +150,10 @@ def test_commands_in_the_text_exist(document: Path) -> None:
 @pytest.mark.parametrize("path", ADVISERS, ids=place)
 def test_advice_names_commands_that_exist(path: Path) -> None:
     """No message, comment or workflow tells anybody to run what does not exist."""
+    # A sentence that goes on in the next line, or in its literal.
     text = path.read_text()
-    if path.suffix == ".py":
-        # A sentence that goes on in the next line's literal.
-        text = re.sub(r"\"\n\s*f?\"", "", text)
-    said = re.findall(r"`((?:make|gitops-ml)\s[^`]{1,200})`|[\"(](make [a-z-]+)[\")]", re.sub(r"\s*\n[\s#]*", " ", text))
+    sentences = re.sub(r"\s*\n[\s#]*", " ", re.sub(r"\"\n\s*f?\"", "", text) if path.suffix == ".py" else text)
+    said = re.findall(r"`((?:make|gitops-ml)\s[^`]{1,200})`|[\"(](make [a-z-]+)[\")]", sentences)
     steps = re.findall(r"^ *(?:- )?run: (?:>\s*)?(.*)$", text, flags=re.MULTILINE) if path in WORKFLOWS else []
     assert [each for piece in chain(*said, steps) for each in wrong(piece)] == []
 
@@ -211,13 +213,13 @@ def test_every_jobs_rights_are_documented() -> None:
     for jobs, rights in re.findall(r"^\| ([a-z-]+: [^|`]*) \| ([^|`]*: [^|`]*) \|", text, flags=re.MULTILINE):
         for each in jobs.split("; "):
             workflow, _, names = each.partition(": ")
-            said |= {(workflow, name): rights.split(", ") for name in names.split(", ")}
+            said |= {(workflow, name): set(rights.split(", ")) for name in names.split(", ")}
     meant = {
-        (path.stem, name): [f"{scope}: {right}" for scope, right in job["permissions"].items()]
+        (path.stem, name): {f"{scope}: {right}" for scope, right in job["permissions"].items()}
         for path in WORKFLOWS
         for name, job in yaml.safe_load(path.read_text())["jobs"].items()
     }
-    assert {job: sorted(rights) for job, rights in said.items()} == {job: sorted(rights) for job, rights in meant.items()}
+    assert said == meant
 
 
 def test_every_secret_and_variable_of_the_workflows_is_documented() -> None:
