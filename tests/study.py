@@ -72,7 +72,7 @@ def trained() -> Path:
 
 
 def promotions() -> str:
-    """How many steps were run, and how often an environment was seen serving: always one release that was tested."""
+    """How many steps were run, and how often an environment was seen serving one tested release."""
     test = "tests/automation/promotion/test_promotion_property.py"
     counts = {"PROMOTION_EXAMPLES": str(EXAMPLES), "PROMOTION_STEPS": str(STEPS)}
     done = subprocess.run(

@@ -126,9 +126,9 @@ def test_each_environment_is_followed(baked: Path, name: str) -> None:
 
 def test_systemd_takes_the_agents_units(baked: Path, tmp_path: Path) -> None:
     """`systemd-analyze verify` finds nothing wrong with the service and the timer of a host's agent."""
-    python = tmp_path / "late-flights/.venv/bin/python"
-    python.parent.mkdir(parents=True)
-    python.symlink_to("/bin/true")
+    command = tmp_path / "late-flights/.venv/bin/gitops-ml"
+    command.parent.mkdir(parents=True)
+    command.symlink_to("/bin/true")
     for kind in ("service", "timer"):
         text = (baked / f"deploy/agents/model@.{kind}").read_text()
         (tmp_path / f"model@production.{kind}").write_text(text.replace("/srv/", f"{tmp_path}/"))

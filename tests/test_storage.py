@@ -144,13 +144,13 @@ def test_a_storage_that_lets_nobody_in_is_no_empty_one(other: Path, store: Store
     ):
         with pytest.raises(CommandError, match=f"ERROR: .*{reason}"):
             make(target, cwd=other, env=env)
-    assert "Unable to locate credentials" in refused(other, {}, "card")
+    assert "Unable to locate credentials" in refused(other, {}, "model", "card")
     tool(other, "dvc", "remote", "modify", "--local", "storage", "endpointurl", f"http://127.0.0.1:{free_port()}")
     gone = store.credentials | AT_ONCE
     assert "cannot be asked: EndpointConnectionError" in missing(other, gone)
     with pytest.raises(CommandError, match=r"ERROR: .*Could not connect to the endpoint URL"):
         make("pull", cwd=other, env=gone)
-    assert "Could not connect to the endpoint URL" in refused(other, gone, "card")
+    assert "Could not connect to the endpoint URL" in refused(other, gone, "model", "card")
 
 
 def refused(project: Path, env: dict[str, str], *command: str) -> str:
@@ -194,7 +194,7 @@ def test_predictions_are_kept_in_s3(other: Path, store: Store) -> None:
     assert found.stdout == "[0.5, 0.25]\n"
     (written / "20260302T100000.000000Z-1.jsonl").write_text(json.dumps(line) + "\n")
     assert "s3://team/predictions/production cannot be written to: Unable to locate" in refused(
-        other, elsewhere, "predictions"
+        other, elsewhere, "watch", "predictions"
     )
     assert len(list(written.iterdir())) == 1
 

@@ -1,7 +1,8 @@
 """The reference profile: how the training data and the model's answers are distributed, in a few kilobytes.
 
-Each column is divided into bins, and its profile is the share of the rows in each. `make monitor` compares production
-with it, so it also says how much alike rows of one cluster are: a week of flights is not thousands of draws of weather.
+Each column is divided into bins, and its profile is the share of the rows in each. `gitops-ml watch monitor` compares
+production with it, so it also says how much alike rows of one cluster are: a week of flights is not thousands of draws
+of weather.
 """
 
 from __future__ import annotations

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 from gitops_ml.core.errors import UserError
 
 FOLDER = Path("vendor") / "gitops-ml"
 FILE = "MANIFEST.sha256"
+# What tools leave there.
+CACHES = re.compile(r"/(__pycache__|\.[^/]*_cache|[^/]*\.egg-info)/")
 
 
 def write(root: Path) -> bool:
@@ -43,7 +46,7 @@ def differing(root: Path) -> dict[str, str]:
 
 def _found(root: Path) -> dict[str, str]:
     folder = root / FOLDER
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not CACHES.search(path.as_posix()))
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files

@@ -20,8 +20,6 @@ from gitops_ml.core.run import run
 LOCK = "uv.lock"
 TRAIN = "requirements/train.txt"
 SERVE = "requirements/serve.txt"
-# Versions decide what is trained; what is installed into an image is held to its bytes.
-OPTIONS = {TRAIN: ("--no-hashes", "--only-group", "train"), SERVE: ("--only-group", "serve")}
 
 
 Use = Literal["trains and serves", "trains", "serves", "a tool"]
@@ -54,9 +52,7 @@ def changes(before: Mapping[str, str | None], after: Mapping[str, str | None]) -
         (False, False): "a tool",
     }
     found = [
-        PackageChange(
-            name=name, before=old.get(name), after=new.get(name), use=uses[name in trains, name in serves]
-        )
+        PackageChange(name=name, before=old.get(name), after=new.get(name), use=uses[name in trains, name in serves])
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
@@ -91,9 +87,18 @@ def exports(root: Path) -> dict[str, str]:
     Raises:
         UserError: uv.lock is missing or does not fit pyproject.toml.
     """
-    estimator = [word for group in estimators_group(root) for word in ("--only-group", group)]
-    how = ("export", "--frozen", "--quiet", "--no-header", "--no-annotate", "--no-emit-local")
-    return {path: run(find_uv_bin(), *how, *options, *estimator, cwd=root) + "\n" for path, options in OPTIONS.items()}
+    plain = ("--no-header", "--no-annotate")
+    return {
+        # Versions decide what is trained; what is installed into an image is held to its bytes.
+        TRAIN: export(root, "train", "--no-hashes", *plain) + "\n",
+        SERVE: export(root, "serve", *plain) + "\n",
+    }
+
+
+def export(root: Path, group: str, *options: str) -> str:
+    """What uv says of a group of pyproject.toml and the estimator's package, as uv.lock has them."""
+    wanted = [word for name in (group, *estimators_group(root)) for word in ("--only-group", name)]
+    return run(find_uv_bin(), "export", "--frozen", "--quiet", "--no-emit-local", *wanted, *options, cwd=root)
 
 
 def estimators_group(root: Path) -> list[str]:

@@ -197,7 +197,7 @@ def _credentials(hub: forge.GitHub, kind: str) -> str:
     if missing:
         raise FaultError(
             f"workflows cannot reach {kind}://: `gh variable set` {', '.join(missing)}, of a role that trusts this "
-            "repository's OIDC tokens, reads and adds, and deletes nothing; the README says which"
+            "repository's OIDC tokens, reads and adds, and deletes nothing; docs/platform-engineers.md says which"
         )
     return f"{', '.join(needed)} are set: workflows reach the storage by OIDC"
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from uv import find_uv_bin
-
+from gitops_ml.core import packages
 from gitops_ml.core.run import run
 from gitops_ml.image.build import Built
 
@@ -42,16 +41,15 @@ def materials(root: Path, built: Built) -> dict[str, Any]:
     Of a base without Debian's list of packages it says that these are unknown. It never says that they are all: what
     was compiled into a base stands in no list.
     """
-    export = ("export", "--frozen", "--quiet", "--only-group", "serve", "--format", "cyclonedx1.5")
-    found: dict[str, Any] = json.loads(run(find_uv_bin(), *export, cwd=root))
+    found: dict[str, Any] = json.loads(packages.export(root, "serve", "--format", "cyclonedx1.5"))
     alone = ("--rm", "--network=none", "--entrypoint=python3")
     base = json.loads(run(built.engine.name, "run", *alone, built.id, "-I", "-c", QUESTION, cwd=root))
     system = base["system"]
-    packages = [_python(base["python"]), *_packages(base["packages"], system)]
+    parts = [_python(base["python"]), *_packages(base["packages"], system)]
     whole = {"type": "operating-system", "bom-ref": BASE, "name": system.get("ID", "unknown")}
-    found["components"] += [whole | {"version": system.get("VERSION_ID", "unknown")}, *packages]
-    found["dependencies"].append({"ref": BASE, "dependsOn": [each["bom-ref"] for each in packages]})
-    found["compositions"] = [{"aggregate": "incomplete" if packages[1:] else "unknown", "dependencies": [BASE]}]
+    found["components"] += [whole | {"version": system.get("VERSION_ID", "unknown")}, *parts]
+    found["dependencies"].append({"ref": BASE, "dependsOn": [each["bom-ref"] for each in parts]})
+    found["compositions"] = [{"aggregate": "incomplete" if parts[1:] else "unknown", "dependencies": [BASE]}]
     return found
 
 
