@@ -31,6 +31,20 @@ from ci.shell import CommandError, run
 VERSION = "2026-03-10"
 TOKEN = "not-a-secret"  # noqa: S105
 REPOSITORY = "acme/late-flights"
+# A workflow's token, which alone comes over HTTP here, may push no workflow that main does not have to the byte. GitHub
+# says so of tokens of another kind, and of any other branch: "Workflow files can be committed without this scope if the
+# same file (with both the same path and contents) exists on another branch in the same repository".
+PRE_RECEIVE = """#!/bin/sh
+[ -n "$REMOTE_USER" ] || exit 0
+git rev-list $(cut --delimiter=' ' --fields=2 | grep --invert-match '^0*$') --not --all |
+  git diff-tree --stdin -r -m --root --no-commit-id --diff-filter=AM -- .github/workflows |
+  while read -r _ _ _ blob _ path; do
+    [ "$(git rev-parse --verify --quiet "refs/heads/main:$path")" = "$blob" ] || {
+      echo "refusing to allow a GitHub App to create or update workflow '$path' without 'workflows' permission"
+      exit 1
+    }
+  done
+"""
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,10 @@ class GitHub:
         self.down = False
         # Whether everything is as the README's list for a new repository asks.
         self.set_up = False
+        hook = origin / "hooks/pre-receive"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(PRE_RECEIVE)
+        hook.chmod(0o755)
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
