@@ -1,7 +1,8 @@
 """Runs a repository's workflows for real, without GitHub: `act` executes the files, on this machine, with no container.
 
-What act does not do is done here: GitHub's filters, and which workflow file counts for which event. Actions are
-replaced by small ones of the same interface, in tests/stand_ins; one that has none, or is not pinned, fails the test.
+What act does not do is done here: GitHub's filters, and which workflow file counts for which event. Actions of others
+are replaced by small ones of the same interface, in tests/stand_ins; one that has none, or is not pinned, fails the
+test, also where an action of the repository uses it. Those of the repository are run as they are.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import fnmatch
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -92,6 +94,7 @@ class Actions:
         variables = {
             **self.given,
             "ARTIFACTS": str(place / "artifacts"),
+            "CACHES": str(self.folder / "caches"),
             "GITHUB_REPOSITORY": REPOSITORY,
             "GITHUB_SERVER_URL": self.github.url,
             "GITHUB_API_URL": self.github.url,
@@ -107,7 +110,7 @@ class Actions:
             *("--env-file", "/dev/null", "--var-file", "/dev/null", "--input-file", "/dev/null"),
             *("--secret-file", str(place / "secrets")),
             *(word for key, value in variables.items() for word in ("--env", f"{key}={value}")),
-            *(word for used in _used(content) for word in ("--local-repository", used)),
+            *(word for used in self._used(content, event.commit) for word in ("--local-repository", used)),
         ]
         machine = {
             "PATH": ":".join([*map(str, self.tools), environment()["PATH"]]),
@@ -129,13 +132,43 @@ class Actions:
             for line in process.stdout:
                 told = json.loads(line) if line.startswith("{") else {"msg": line}
                 said.append(str(told.get("msg", "")).rstrip("\n"))
+                # act says so and goes on, as if the job were skipped.
+                assert "unsupported platform" not in said[-1], said[-1]
                 if "jobResult" in told:
                     jobs[told["jobID"]] = told["jobResult"]
                 if until and told.get("step") == until:
                     os.killpg(process.pid, signal.SIGKILL)
                     jobs = dict.fromkeys(content["jobs"], "cancelled")
         (place / "log").write_text("\n".join(said))
+        # act leaves the working tree of a job that failed, and with it an environment.
+        shutil.rmtree(place / "cache", ignore_errors=True)
         return Run(name.removesuffix(".yml"), jobs, "\n".join(said))
+
+    def _used(self, content: dict[str, Any], commit: str) -> list[str]:
+        """The stand-in of each action that a workflow uses, by itself or by one of its repository, as act wants it."""
+        found = set()
+        steps = [step for job in content["jobs"].values() for step in job["steps"]]
+        for step in steps:
+            # What is added here is looked at in turn.
+            if step.get("uses", "").startswith("./"):
+                steps += self._inside(step["uses"], commit)
+            elif "uses" in step:
+                pinned = PINNED.fullmatch(step["uses"])
+                assert pinned, f"{step['uses']} is not pinned"
+                stand_in = STAND_INS / pinned["name"]
+                assert pinned["owner"] in OWNERS, f"{step['uses']} has no stand-in"
+                assert stand_in.is_dir(), f"{step['uses']} has no stand-in"
+                found.add(f"{step['uses']}={stand_in}")
+        return sorted(found)
+
+    def _inside(self, action: str, commit: str) -> list[dict[str, Any]]:
+        """The steps of an action of the repository, as a run may see it: the event's commit has one, main another."""
+        path = f"{action.removeprefix('./')}/action.yml"
+        commits = {commit, self.github.tip("main")}
+        kept = [each for each in commits if run("git", "ls-tree", each, path, cwd=self.github.origin)]
+        assert kept, f"there is no {path}"
+        texts = [run("git", "show", f"{each}:{path}", cwd=self.github.origin) for each in kept]
+        return [step for text in texts for step in yaml.safe_load(text)["runs"]["steps"]]
 
 
 def _starts(name: str, content: dict[str, Any], event: Event) -> bool:
@@ -151,19 +184,3 @@ def _starts(name: str, content: dict[str, Any], event: Event) -> bool:
         assert given or not rule.get("required"), f"{name} needs {key}"
         assert rule["type"] != "choice" or given in rule["options"], f"{name} takes no {key} {given!r}"
     return any(fnmatch.fnmatch(event.branch, pattern) for pattern in rules.get("branches", ["*"]))
-
-
-def _used(content: dict[str, Any]) -> list[str]:
-    """The stand-in of each action that a workflow uses, as act wants it."""
-    found = []
-    for job in content["jobs"].values():
-        for step in job["steps"]:
-            if "uses" not in step:
-                continue
-            pinned = PINNED.fullmatch(step["uses"])
-            assert pinned, f"{step['uses']} is not pinned"
-            stand_in = STAND_INS / pinned["name"]
-            assert pinned["owner"] in OWNERS, f"{step['uses']} has no stand-in"
-            assert stand_in.is_dir(), f"{step['uses']} has no stand-in"
-            found.append(f"{step['uses']}={stand_in}")
-    return sorted(set(found))
