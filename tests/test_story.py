@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import html
 import json
@@ -18,12 +19,12 @@ import yaml
 
 from ci.shell import KEYS, ROOT, CommandError, environment, free_port, run
 from tests.actions import Actions, Run
-from tests.conftest import UV, clone, make, tool
-from tests.forge import GitHub
+from tests.conftest import UV, clone, gitops, make, tool
+from tests.forge import REPOSITORY, TOKEN, GitHub
 
 pytestmark = pytest.mark.xdist_group("story")
 # What a pull request's own tests are is its matter; one file of them is enough here.
-QUICK = {"TESTS": "tests/ci/test_record.py"}
+QUICK = {"TESTS": "tests/data/test_split.py"}
 LOOK_SECONDS = "2"
 
 
@@ -91,10 +92,15 @@ def team(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
     github = GitHub(origin)
     public = (developer / "deploy/release.pub").read_bytes().strip()
     private = Path(KEYS["RELEASE_KEY_FOLDER"]) / f"{hashlib.sha256(public).hexdigest()[:16]}.pem"
+    # What GitHub's machines have, and nothing of what is installed here for other purposes.
+    tools = folder / "tools"
+    tools.mkdir()
+    for name, program in {"gh": ROOT / ".venv/bin/gh", "uv": UV["UV"]}.items():
+        (tools / name).symlink_to(program)
     actions = Actions(
         github,
         folder,
-        tools=[ROOT / ".venv/bin", Path(UV.get("UV", str(ROOT / ".uv/bin/uv"))).parent],
+        tools=[tools],
         secrets={"RELEASE_KEY": private.read_text()},
         given={
             **QUICK,
@@ -103,13 +109,13 @@ def team(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
             "GH_ENTERPRISE_TOKEN": "not-a-secret",
         },
     )
-    tool(developer, "python", "-m", "ci", "bootstrap")
+    gitops("env", "bootstrap", cwd=developer)
     hosts = []
     for name in ports:
         host = clone(origin, folder / name)
         (host / ".venv").unlink()
         (host / ".venv").symlink_to(trained / ".venv")
-        command = [str(trained / ".venv/bin/python"), "-m", "ci", "deploy", name, "--watch", LOOK_SECONDS]
+        command = [str(trained / ".venv/bin/gitops-ml"), "host", "deploy", name, "--watch", LOOK_SECONDS]
         with (folder / f"{name}.log").open("w") as log:
             hosts.append(subprocess.Popen(command, cwd=host, env={**environment(), **KEYS}, stdout=log, stderr=log))
     try:
@@ -119,7 +125,7 @@ def team(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
             host.kill()
             host.wait()
         for name in ports:
-            make("stop", f"ENV={name}", cwd=folder / name)
+            gitops("host", "stop", name, cwd=folder / name)
         github.close()
         assert github.wrong == []
 
@@ -201,16 +207,19 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
     assert jobs(blocked) == [("promote", {"settle": "skipped", "propose": "failure"})]
     assert re.search(r"on hold since [^:]+:\d\d: answers \$\(touch wrong\) are late", blocked[0].said)
 
-    # The hold ends by its workflow.
-    github.dispatched("hold.yml", what="release-hold", release=second, reason="answers are on time")
-    assert jobs(actions.answer()) == [("hold", {"hold": "success"})]
-    assert json.loads(ask(team, "status", "--json").stdout)["held"] == []
+    # The hold ends by its workflow, which also sets one.
+    reason = '$(touch wrong) "again"'
+    for what, other in (("unhold", "hold"), ("hold", "unhold"), ("unhold", "hold")):
+        github.dispatched("hold.yml", what=what, release=second, reason=reason)
+        assert jobs(actions.answer()) == [("hold", {what: "success", other: "skipped"})]
+        held = json.loads(ask(team, "env", "status", "--json").stdout)["held"]
+        assert [each["reason"] for each in held] == [reason] * (what == "hold")
 
     # What the monitor finds is one issue, however often; it starts the retraining, which finds no new data.
     url = f"http://127.0.0.1:{team.ports['production']}/predict"
     assert {httpx.post(url, json={"row": {"nothing": 1}}).status_code for _ in range(5)} == {400}
     written = actions.folder / "production/.deploy/production/predictions"
-    while json.loads(ask(team, "predictions", "--folder", str(written), "--json").stdout)["unfinished"]:
+    while json.loads(ask(team, "watch", "predictions", "--folder", str(written), "--json").stdout)["unfinished"]:
         pass
     for _ in range(2):
         github.dispatched("monitor.yml")
@@ -223,12 +232,16 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
     example = httpx.get(f"{url.removesuffix('/predict')}/docs.json").json()["components"]["schemas"]["Row"]["example"]
     for _ in range(120):
         httpx.post(url, json={"row": example}).raise_for_status()
-    while json.loads(ask(team, "predictions", "--folder", str(written), "--json").stdout)["unfinished"]:
+    while json.loads(ask(team, "watch", "predictions", "--folder", str(written), "--json").stdout)["unfinished"]:
         pass
     github.dispatched("monitor.yml")
     assert jobs(actions.answer()) == [("monitor", {"monitor": "success"})]
     assert [each["state"] for each in github.issues] == ["closed"]
     assert github.comments[-1]["body"].startswith("Over on ")
+
+    # Packages came from main's cache, and no pull request needed one of its own.
+    caches = actions.folder / "caches"
+    assert [str(path.relative_to(caches).parent) for path in caches.rglob("packages-*")] == ["refs/heads/main"]
 
 
 def test_a_change_of_documents_trains_nothing(team: Team) -> None:
@@ -267,8 +280,53 @@ def test_hostile_names_are_only_names(team: Team) -> None:
     assert "<script" not in team.github.comments[-1]["body"]
 
 
+def test_a_change_of_the_automation_is_not_what_publishes(team: Team) -> None:
+    """A change whose automation and actions do harm fails its checks; main's say so in a comment and a status."""
+    vendor, setup = "vendor/gitops-ml", ".github/actions/setup/action.yml"
+    run("git", "fetch", "--quiet", "origin", cwd=team.developer)
+    listed = run("git", "ls-tree", "-r", "--name-only", "origin/main", vendor, cwd=team.developer).split()
+    changes = {path: 'raise RuntimeError("the change")\n' for path in listed if path.endswith(".py")}
+    action = run("git", "show", f"origin/main:{setup}", cwd=team.developer)
+    team.push("harm", {**changes, setup: f'{action}    - run: touch "$CACHES/of-$GITHUB_JOB"\n      shell: bash\n'})
+    number = team.github.opened("harm", "Harm")
+    done = team.actions.answer()
+    failed = {"plan": "failure", "check": "failure", "train": "skipped", "package": "skipped", "publish": "success"}
+    assert jobs(done) == [("pull-request", failed)]
+    # The action of the change has run where its code may, and nowhere else.
+    assert [path.name for path in (team.actions.folder / "caches").glob("of-*")] == ["of-check"]
+    assert team.status("pull-request", team.github.tip("harm")) == "failure"
+    comment = team.github.comments[-1]
+    assert (comment["pull"], "check failed" in comment["body"]) == (number, True)
+    assert team.github.merged(number) == "pull-request is failure"
+
+
+def test_a_token_pushes_no_workflow_that_main_does_not_have(team: Team) -> None:
+    """GitHub refuses such a push; deploy.yml passes, on a branch without history too, as long as it is main's."""
+    developer, origin = team.developer, f"{team.github.url}/{REPOSITORY}"
+    run("git", "fetch", "--quiet", "origin", cwd=developer)
+    run("git", "checkout", "--quiet", "--force", "--orphan", "alone", "origin/main", cwd=developer)
+    basic = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
+    push = ("git", "-c", f"http.extraheader=AUTHORIZATION: basic {basic}", "push", origin, "HEAD:refs/heads/alone")
+    deploy = developer / ".github/workflows/deploy.yml"
+    run("git", "commit", "--quiet", "--no-verify", "--message", "The same", cwd=developer)
+    run(*push, cwd=developer)
+    for path in (deploy, deploy.with_name("more.yml")):
+        path.write_text(f"{deploy.read_text()}# more\n")
+        run("git", "add", "--all", cwd=developer)
+        run("git", "commit", "--quiet", "--no-verify", "--message", "Another", cwd=developer)
+        refused = rf"to create or update workflow '\.github/workflows/{path.name}' without 'workflows' permission"
+        with pytest.raises(CommandError, match=refused):
+            run(*push, cwd=developer)
+        run("git", "reset", "--quiet", "--hard", "HEAD~1", cwd=developer)
+    # A person may.
+    deploy.with_name("more.yml").write_text("more\n")
+    run("git", "add", "--all", cwd=developer)
+    run("git", "commit", "--quiet", "--no-verify", "--message", "By hand", cwd=developer)
+    run("git", "push", "--quiet", "origin", "HEAD:refs/heads/by-hand", cwd=developer)
+
+
 def test_two_changes_at_once_are_settled_by_one_command(team: Team) -> None:
-    """Two pull requests that both train conflict in dvc.lock; `make resolve` settles it by reproducing."""
+    """Two pull requests that both train conflict in dvc.lock; `lock resolve` settles it by reproducing."""
     github, developer = team.github, team.developer
     for name, arguments in (("one", {"max_iter": 20}), ("other", {"max_iter": 25})):
         team.push(name, team.params(arguments=arguments))
@@ -278,13 +336,13 @@ def test_two_changes_at_once_are_settled_by_one_command(team: Team) -> None:
     with pytest.raises(CommandError):
         run("git", "merge", "one", cwd=developer)
     with pytest.raises(CommandError, match=r"params\.yaml must be settled first"):
-        make("resolve", cwd=developer)
+        gitops("lock", "resolve", cwd=developer)
     run("git", "checkout", "--ours", "params.yaml", cwd=developer)
     run("git", "add", "params.yaml", cwd=developer)
-    assert "settled dvc.lock" in make("resolve", cwd=developer)
+    assert "settled dvc.lock" in gitops("lock", "resolve", cwd=developer)
     run("git", "commit", "--quiet", "--no-verify", "--message", "Merge one", cwd=developer)
     make("pull", cwd=developer)
-    assert "is what reproducing gives" in make("verify-lock", cwd=developer)
+    assert "is what reproducing gives" in gitops("lock", "verify", cwd=developer)
     github.events.clear()
 
 
@@ -351,14 +409,14 @@ def test_a_registry_that_is_down_leaves_nothing_half(team: Team) -> None:
 
 
 def test_the_repositorys_rules_are_set_once(team: Team) -> None:
-    """`make protect` shows what would be set, sets it when told to, and then finds nothing to do."""
+    """`repo protect` shows what would be set, sets it when told to, and then finds nothing to do."""
     github = team.github
-    shown = ask(team, "protect")
+    shown = ask(team, "repo", "protect")
     assert "main: would be created" in shown.stdout
     assert "nothing was changed" in shown.stdout
     assert github.rulesets == []
-    ask(team, "protect", "--apply")
-    again = ask(team, "protect", "--apply")
+    ask(team, "repo", "protect", "--apply")
+    again = ask(team, "repo", "protect", "--apply")
     assert again.stdout.splitlines() == [f"{each['name']}: as it should be" for each in github.rulesets]
     rules = {
         each["name"]: {rule["type"]: rule.get("parameters", {}) for rule in each["rules"]} for each in github.rulesets
@@ -369,7 +427,7 @@ def test_the_repositorys_rules_are_set_once(team: Team) -> None:
     assert all(required(rules[name]) == "promotion" for name in rules if name.startswith("environment"))
     assert required(rules["main"]) == "pull-request"
     github.rulesets[0]["rules"].pop()
-    assert "main: updated" in ask(team, "protect", "--apply").stdout
+    assert "main: updated" in ask(team, "repo", "protect", "--apply").stdout
 
 
 def required(rules: dict[str, Any]) -> str:
@@ -379,12 +437,12 @@ def required(rules: dict[str, Any]) -> str:
 
 def ask(team: Team, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command of the project's automation as a developer who is logged in to GitHub."""
-    return tool(team.developer, "python", "-m", "ci", *command, env=team.github.environment, check=check)
+    return tool(team.developer, "gitops-ml", *command, env=team.github.environment, check=check)
 
 
 def test_the_doctor_says_what_is_missing_and_how_to_set_it(team: Team) -> None:
-    """`make doctor` names each thing that a repository lacks, with what to do, and nothing on one that is set up."""
-    found = ask(team, "doctor", check=False)
+    """`repo doctor` names each thing that a repository lacks, with what to do, and nothing on one that is set up."""
+    found = ask(team, "repo", "doctor", check=False)
     assert found.returncode == 3
     said = {line.split(":")[0].strip(): line for line in found.stdout.splitlines()}
     for name, remedy in {
@@ -398,7 +456,7 @@ def test_the_doctor_says_what_is_missing_and_how_to_set_it(team: Team) -> None:
         assert remedy in said[f"MISSING {name}"]
     assert "ok      environments" in said
     team.github.set_up = True
-    ask(team, "protect", "--apply")
-    left = json.loads(ask(team, "doctor", "--json", check=False).stdout)
+    ask(team, "repo", "protect", "--apply")
+    left = json.loads(ask(team, "repo", "doctor", "--json", check=False).stdout)
     # The storage of these tests is a folder of this machine.
     assert [each["name"] for each in left if each["state"] != "ok"] == ["storage"]
