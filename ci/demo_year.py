@@ -37,10 +37,10 @@ FIRST_ANSWERS = """
 import json, sys
 import pandas as pd
 from pathlib import Path
-from ci import project
+from gitops_ml.core import project
 from pipeline import data, model, persistence, schema
 from pipeline.stages import files
-from service.contract import to_answers
+from gitops_serving.contract import to_answers
 facts = persistence.ModelFacts.model_validate_json(Path(sys.argv[1], "model.json").read_bytes())
 fitted = persistence.load(Path(sys.argv[1], "model.skops").read_bytes(), facts, files.trusted_types())
 table = schema.validate(pd.read_parquet(sys.argv[2]), files.schema())

@@ -317,7 +317,7 @@ from pathlib import Path
 from gitops_ml.image import engine
 from gitops_ml.image import materials
 from gitops_ml.image.build import Built
-from service.version import Version
+from gitops_serving.version import Version
 print(json.dumps(materials.materials(Path(), Built(engine.find(), "", sys.argv[1], Version.model_construct(), ""))))
 """
 REFUSED = """
@@ -434,10 +434,10 @@ def test_a_workflow_signs_without_a_key_beside_ours(host: Host, image: str, tmp_
     with sigstore(IDENTITY, tmp_path / "root.pem") as where:
         path = f"{NEWER_FILES['cosign'].parent}:{os.environ['PATH']}"
         job = {"ACTIONS_ID_TOKEN_REQUEST_URL": f"{where}/?v=2", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "none", "PATH": path}
-        elsewhere = f"OPTIONS=--fulcio-url={where} --tlog-upload=false --insecure-skip-verify"
-        assert f"signed {name}@{made['digest']} as this workflow" in host.gitops("workflow", "sign", elsewhere, **job)
+        elsewhere = (f"--fulcio-url={where}", "--tlog-upload=false", "--insecure-skip-verify")
+        assert f"signed {name}@{made['digest']} as this workflow" in host.gitops("workflow", "sign", *elsewhere, **job)
     with pytest.raises(CommandError, match=r"error: cosign cannot sign without a key: .*connection refused"):
-        host.gitops("workflow", "sign", elsewhere, **job)
+        host.gitops("workflow", "sign", *elsewhere, **job)
     key = str(host.project / "deploy" / "release.pub")
     copied = tool(host.project, "python", "-c", COPIED, name, made["digest"], key, copy, env=host.machine.env)
     assert copied.stdout == "signed\n"
