@@ -34,8 +34,8 @@ def main() -> int:
              lambda: gate.table(GATE_TIMES, GATE_ROWS)),
         part("The monitor", f"{MONITOR_TIMES} stretches of {monitor.WINDOWS} windows of {monitor.DAYS_A_WINDOW} days",
              lambda: monitor.table(MONITOR_TIMES, trained())),
-        part("Promotion", f"{EXAMPLES} random sequences of up to {STEPS} promotions, rollbacks, reverts, edits by hand, "
-             "crashes and pushes at once", promotions),
+        part("Promotion", f"{EXAMPLES} random sequences of up to {STEPS} promotions, rollbacks, reverts, edits by "
+             "hand, crashes and pushes at once", promotions),
     ]  # fmt: skip
     REPORT.write_text(f"{heading()}\n\n" + "\n\n".join(parts) + "\n")
     sys.stdout.write(f"wrote {REPORT.relative_to(ROOT)}\n")

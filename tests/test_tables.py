@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from gitops_ml.core import packages
 from gitops_ml.core import project as project_settings
+from gitops_ml.core import requirements
 from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
 from gitops_ml.intake import bring as intake
@@ -305,5 +305,5 @@ def test_another_librarys_model_is_written_and_read(
     for stage in (validate, prepare, train, evaluate):
         stage.main()
     assert len(expected()) == len(rows_that_judge(files.schema()))
-    assert packages.write(project) == [packages.TRAIN, packages.SERVE]
-    assert f"\n{PACKAGES[library]}==" in (project / packages.SERVE).read_text()
+    assert requirements.write(project) == [requirements.TRAIN, requirements.SERVE]
+    assert f"\n{PACKAGES[library]}==" in (project / requirements.SERVE).read_text()

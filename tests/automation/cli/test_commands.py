@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gitops_ml.cli.main import NOUNS
+from gitops_ml.cli.main import PANELS
 
 from tests.automation.tables import PROJECT
 
@@ -29,8 +29,9 @@ def test_help_tells_the_commands() -> None:
     """Help names each noun with what it is for, and each noun its commands; what only workflows call is not shown."""
     shown = gitops("--help", cwd=PROJECT)
     assert shown.returncode == 0
-    for noun in NOUNS:
-        assert f" {noun} " in shown.stdout
+    for panel, nouns in PANELS.items():
+        assert panel in shown.stdout
+        assert all(f" {noun} " in shown.stdout for noun in nouns)
     assert "workflow" not in shown.stdout
     assert "promote" in gitops("env", "--help", cwd=PROJECT).stdout
     assert "publish" in gitops("workflow", "--help", cwd=PROJECT).stdout

@@ -39,7 +39,10 @@ def _env() -> None:
 
 @commands.command("bootstrap", rich_help_panel=CHANGE, epilog=examples("env bootstrap"))
 def bootstrap(as_json: AsJson = False, dry_run: DryRun = False) -> None:
-    """Create the branch of each environment that has none. Exit codes: 0 all have one; 1 an error."""
+    """Create the branch of each environment that has none.
+
+    Exit codes: 0 all have one; 1 an error.
+    """
     created = branches.bootstrap(_opened(), dry_run)
     if as_json:
         typer.echo(json.dumps({"version": 1, "created": created, "dry_run": dry_run}))
@@ -60,7 +63,10 @@ def promote(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Put a release on an environment. Exit codes: 0 done, or open for approval; 3 a check blocks it; 1 an error."""
+    """Put a release on an environment.
+
+    Exit codes: 0 done, or open for approval; 3 a check blocks it; 1 an error.
+    """
     conclude(promotion.promote(_opened(), name, release, dry_run), as_json)
 
 
@@ -74,13 +80,19 @@ def rollback(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Put the release that served before on an environment, and hold the one that is there. Exit codes as promote's."""
+    """Put the release that served before on an environment, and hold the one that is there.
+
+    Exit codes as promote's.
+    """
     conclude(promotion.rollback(_opened(), name, to, reason, dry_run), as_json)
 
 
 @commands.command("merge", rich_help_panel=CHANGE, epilog=examples("env merge production"))
 def merge(name: Name, as_json: AsJson = False, dry_run: DryRun = False) -> None:
-    """Merge what is proposed for an environment, if every check holds now. Exit codes as promote's."""
+    """Merge what is proposed for an environment, if every check holds now.
+
+    Exit codes as promote's.
+    """
     conclude(promotion.merge(_opened(), name, dry_run), as_json)
 
 
@@ -129,7 +141,10 @@ def ledger(
     as_json: Annotated[bool, typer.Option("--json", help="Print the entries as JSON.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write an HTML page to this file instead.")] = None,
 ) -> None:
-    """List who put which release where, when, on which verdict. Exit codes: 0 listed; 1 an error."""
+    """List who put which release where, when, on which verdict.
+
+    Exit codes: 0 listed; 1 an error.
+    """
     entries = past.read(Path.cwd())
     if html is not None:
         html.write_text(render.ledger_html(entries))

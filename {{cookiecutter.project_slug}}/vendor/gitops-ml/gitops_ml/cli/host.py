@@ -56,6 +56,9 @@ def deploy(  # noqa: PLR0917 - options of a command have names
 
 @commands.command("stop", epilog=examples("host stop staging"))
 def stop(name: Name, folder: Folder = None) -> None:
-    """End what the agent of this machine serves; the next deploy starts it again. Exit codes: 0 ended; 1 an error."""
+    """End what the agent of this machine serves; the next deploy starts it again.
+
+    Exit codes: 0 ended; 1 an error.
+    """
     ended = agent.stop(Path.cwd(), folder or agents_folder(name))
     typer.echo(f"ended {', '.join(ended)}" if ended else f"nothing of {name} runs here")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gitops_ml.cli.options import examples, group
-from gitops_ml.core import lock, packages
+from gitops_ml.core import lock, requirements
 
 commands = group()
 
@@ -24,7 +24,7 @@ def verify() -> None:
 
     Exit codes: 0 it would not; 1 it would, and what changed is named.
     """
-    packages.require_current(Path.cwd())
+    requirements.require_current(Path.cwd())
     lock.require_current(Path.cwd())
     typer.echo("dvc.lock is what reproducing gives")
 
@@ -48,6 +48,6 @@ def export(
     step now; 1 with --check, they are not.
     """
     if check:
-        packages.require_current(Path.cwd())
-    elif written := packages.write(Path.cwd()):
+        requirements.require_current(Path.cwd())
+    elif written := requirements.write(Path.cwd()):
         typer.echo(f"wrote {', '.join(written)}")

@@ -17,18 +17,24 @@ from gitops_ml.cli import lazy
 from gitops_ml.core import actions
 from gitops_ml.core.errors import UserError
 
-# A module of this room each, in the order in which a project meets them.
-NOUNS = {
-    "data": "Bring a table of your own, or add a batch to it.",
-    "model": "Judge, explain, pack and serve the model of the working tree.",
-    "lock": "Hold dvc.lock and the packages' exports to what they are made of.",
-    "release": "Make releases, list them, hold them back.",
-    "env": "Put releases on environments, check them, roll back.",
-    "host": "Have a release serve on this machine.",
-    "watch": "Look at what production says of the model, and retrain.",
-    "repo": "Set the repository up, and see what it lacks.",
+# A module of this room each, in the order in which a project meets them, by the panels of the help.
+PANELS = {
+    "The model": {
+        "data": "Bring a table of your own, or add a batch to it.",
+        "model": "Judge, explain, pack and serve the model of the working tree.",
+        "lock": "Hold dvc.lock and the packages' exports to what they are made of.",
+    },
+    "Production": {
+        "release": "Make releases, list them, hold them back.",
+        "env": "Put releases on environments, check them, roll back.",
+        "host": "Have a release serve on this machine.",
+        "watch": "Look at what production says of the model, and retrain.",
+    },
+    "The repository": {
+        "repo": "Set the repository up, and see what it lacks.",
+    },
 }
-HIDDEN = {"workflow": "What only workflows call; each also runs on a laptop."}
+HIDDEN = ("workflow", "What only workflows call; each also runs on a laptop.")
 EPILOG = (
     "Exit codes: 0 done; 1 an error, and the sentence says what to do; 2 the words of the command are wrong; 3 to 5 as "
     "the command's own help says. What has --json prints one JSON document. The project's pages are in docs/."
@@ -60,10 +66,15 @@ def tree() -> TyperGroup:
     app.callback()(_automation)
     command = get_command(app)
     assert isinstance(command, TyperGroup)  # noqa: S101 - for the type checker: what has a callback is a group
-    for name, said in (NOUNS | HIDDEN).items():
-        noun = Noun(name=name, help=said, no_args_is_help=True, hidden=name in HIDDEN, rich_markup_mode="rich")
-        command.add_command(noun, name)
+    for panel, nouns in PANELS.items():
+        for name, said in nouns.items():
+            command.add_command(_noun(name, said, rich_help_panel=panel), name)
+    command.add_command(_noun(*HIDDEN, hidden=True), HIDDEN[0])
     return command
+
+
+def _noun(name: str, said: str, **more: Any) -> Noun:
+    return Noun(name=name, help=said, no_args_is_help=True, rich_markup_mode="rich", **more)
 
 
 def _automation() -> None:

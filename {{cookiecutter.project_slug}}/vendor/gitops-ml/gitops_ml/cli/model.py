@@ -74,7 +74,10 @@ def report(
 
 @commands.command("card", rich_help_panel=JUDGED, epilog=examples("model card"))
 def card_command() -> None:
-    """Write MODEL_CARD.md from the facts and from what project.yaml states. Exit codes: 0 written; 1 an error."""
+    """Write MODEL_CARD.md from the facts and from what project.yaml states.
+
+    Exit codes: 0 written; 1 an error.
+    """
     Path("MODEL_CARD.md").write_text(render.model_card(card.build(Path.cwd())))
     typer.echo("wrote MODEL_CARD.md")
 
@@ -118,7 +121,10 @@ def image(
 
 @commands.command("serve", rich_help_panel=PACKED, epilog=examples("model serve --port 8080"))
 def serve(port: Annotated[int, typer.Option(help="The port of 127.0.0.1 to serve on.")] = 3000) -> None:
-    """Package, then serve the Bento until Ctrl-C. Exit codes: 1 the port is in use, or nothing can be packed."""
+    """Package, then serve the Bento until Ctrl-C.
+
+    Exit codes: 1 the port is in use, or nothing can be packed.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if probe.connect_ex(("127.0.0.1", port)) == 0:

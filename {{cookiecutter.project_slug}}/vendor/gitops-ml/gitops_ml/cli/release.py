@@ -42,7 +42,10 @@ def make(as_json: AsJson = False, dry_run: DryRun = False) -> None:
 
 @commands.command("list", epilog=examples("release list --json"))
 def list_command(as_json: AsJson = False) -> None:
-    """List all releases, the newest first. Exit codes: 0 listed; 1 an error."""
+    """List all releases, the newest first.
+
+    Exit codes: 0 listed; 1 an error.
+    """
     git = repository.Repository.opened(Path.cwd()).git
     found, held = tags.listed(git), holds.read(git)
     if as_json:
@@ -65,13 +68,19 @@ def hold(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Have a release promoted no more. Exit codes: 0 it is on hold; 1 there is no such release, or an error."""
+    """Have a release promoted no more.
+
+    Exit codes: 0 it is on hold; 1 there is no such release, or an error.
+    """
     _hold(release, reason, as_json, dry_run)
 
 
 @commands.command("unhold", epilog=examples("release unhold 1a2b"))
 def unhold(release: Wanted, as_json: AsJson = False, dry_run: DryRun = False) -> None:
-    """Let a release that was on hold be promoted again. Exit codes: 0 it is not on hold; 1 an error."""
+    """Let a release that was on hold be promoted again.
+
+    Exit codes: 0 it is not on hold; 1 an error.
+    """
     _hold(release, None, as_json, dry_run)
 
 

@@ -54,7 +54,10 @@ def protect(
     apply: Annotated[bool, typer.Option("--apply", help="Do it; otherwise only say what would be done.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Have the repository's rulesets on GitHub be those that project.yaml asks for. Exit codes: 0 told; 1 an error."""
+    """Have the repository's rulesets on GitHub be those that project.yaml asks for.
+
+    Exit codes: 0 told; 1 an error.
+    """
     hub = forge.of(Git(Path.cwd()))
     if not isinstance(hub, forge.GitHub):
         raise UserError("rulesets are GitHub's, and origin is another place; protect main and env/* by its own means")
@@ -71,7 +74,10 @@ def protect(
 
 @commands.command("vendored", epilog=examples("repo vendored"))
 def vendored(as_json: AsJson = False) -> None:
-    """Name the files of vendor/ that differ from the template's version. Exit codes: 0 told; 1 there is no manifest."""
+    """Name the files of vendor/ that differ from the template's version.
+
+    Exit codes: 0 told; 1 there is no manifest.
+    """
     found = manifest.differing(Path.cwd())
     if as_json:
         typer.echo(json.dumps({"version": 1, "differing": found}, indent=2))

@@ -79,7 +79,10 @@ def await_agent(
     minutes: Annotated[float, typer.Option(help="How long at most.")] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """Wait until the environment's agent has dealt with what its branch says. Exit codes as deploy's."""
+    """Wait until the environment's agent has dealt with what its branch says.
+
+    Exit codes as deploy's.
+    """
     done = promotion.await_agent(Path.cwd(), name, minutes, lambda said: typer.echo(said, err=True))
     typer.echo(done.model_dump_json(indent=2) if as_json else done.sentence)
     raise typer.Exit(done.exit_code)

@@ -10,7 +10,7 @@ import httpx
 from gitops_ml.core import actions
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN, REMOTE, Git
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 
 GITHUB = re.compile(r"github\.com[:/](?P<name>[^/]+/[^/]+?)(\.git)?/?$")
 CONTEXT = "promotion"

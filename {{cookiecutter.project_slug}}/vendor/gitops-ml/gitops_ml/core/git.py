@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 
 REMOTE = "origin"
 MAIN = "main"

@@ -9,7 +9,7 @@ import typer
 
 from gitops_ml.core import signing
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.run import run, shown
+from gitops_ml.core.programs import run, shown
 
 STORAGE_CONFIG = "remote.storage.url"
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.run import run, shown
+from gitops_ml.core.programs import run, shown
 
 FILE = "dvc.lock"
 DVC = (sys.executable, "-m", "dvc")

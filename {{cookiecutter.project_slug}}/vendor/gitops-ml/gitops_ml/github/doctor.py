@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from gitops_ml.core import forge, project, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN, REMOTE, Git
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 from gitops_ml.core.storage import Storage
 from gitops_ml.github import credentials, rulesets
 from gitops_ml.host import units

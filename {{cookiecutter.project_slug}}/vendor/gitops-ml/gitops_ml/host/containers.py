@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.record import Release
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 from gitops_ml.host.runner import PREDICTIONS, STOP_SECONDS, Instance, complete, free_port
 from gitops_ml.image.engine import Engine
 
@@ -31,7 +31,7 @@ class Containers:
         """See Runner."""
         if release.image is None:
             raise UserError(
-                f"{release.release} has no image; gitops-ml release list with one, or set `runner: process`"
+                f"{release.release} has no image; release one that has, or set `runner: process`"
             )
         target = self.releases / release.short
         if target.exists():

@@ -24,7 +24,7 @@ from pipeline.schema import Column, Schema, cast
 
 from gitops_ml.core import lock, project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 from gitops_ml.host.host import await_ready
 from gitops_ml.host.runner import STOP_SECONDS, free_port
 from gitops_ml.image import build

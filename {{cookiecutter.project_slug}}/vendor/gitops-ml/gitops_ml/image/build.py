@@ -26,7 +26,7 @@ from uv import find_uv_bin
 from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 from gitops_ml.image import engine, package
 from gitops_ml.image.engine import Engine
 from gitops_serving.version import Version

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gitops_ml.core import packages
-from gitops_ml.core.run import run
+from gitops_ml.core import requirements
+from gitops_ml.core.programs import run
 from gitops_ml.image.build import Built
 
 BASE = "base"
@@ -41,7 +41,7 @@ def materials(root: Path, built: Built) -> dict[str, Any]:
     Of a base without Debian's list of packages it says that these are unknown. It never says that they are all: what
     was compiled into a base stands in no list.
     """
-    found: dict[str, Any] = json.loads(packages.export(root, "serve", "--format", "cyclonedx1.5"))
+    found: dict[str, Any] = json.loads(requirements.export(root, "serve", "--format", "cyclonedx1.5"))
     alone = ("--rm", "--network=none", "--entrypoint=python3")
     base = json.loads(run(built.engine.name, "run", *alone, built.id, "-I", "-c", QUESTION, cwd=root))
     system = base["system"]

@@ -17,10 +17,10 @@ from typing import Any
 import yaml
 from pipeline.schema import Schema
 
-from gitops_ml.core import lock, packages, project
+from gitops_ml.core import lock, requirements, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.revision import Revision
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 from gitops_serving.log import logged
 from gitops_serving.version import Version
 
@@ -60,7 +60,7 @@ def package(root: Path) -> Version:
             service is not to write down, or a label that it is to decide about, does not exist.
     """
     lock.require(root, SERVED)
-    packages.require_current(root)
+    requirements.require_current(root)
     _require_settings_of_the_schema(root)
     _require_package_of_the_estimator(root)
     facts: dict[str, Any] = {
@@ -124,7 +124,7 @@ def _stage(root: Path, context: Path) -> None:
     for path, source in SERVED.items():
         (context / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / source, context / path)
-    shutil.copyfile(root / packages.SERVE, context / "requirements.txt")
+    shutil.copyfile(root / requirements.SERVE, context / "requirements.txt")
     bentofile = {
         "service": "service.service:Model",
         "docker": {"python_version": (root / ".python-version").read_text().strip()},
@@ -136,8 +136,8 @@ def _stage(root: Path, context: Path) -> None:
 def _require_package_of_the_estimator(root: Path) -> None:
     """The packages that serve hold the one of the estimator that was trained, not of another that params.yaml names."""
     trained = json.loads((root / "models/model.json").read_text())["estimator"].partition(".")[0]
-    group = packages.estimators_group(root)
-    if trained not in group and (group or trained in packages.groups(root)):
+    group = requirements.estimators_group(root)
+    if trained not in group and (group or trained in requirements.groups(root)):
         raise UserError(f"the model was trained with {trained}, and params.yaml names another; run `make repro`")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 from gitops_ml.intake.take import RAW, Taken
 
 # What the last `make data` wrote, by its hash: that may be overwritten, anybody's changes may not.

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN, Git
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 from gitops_ml.github import publish
 from gitops_ml.monitor import watch
 from gitops_ml.promotion.repository import Repository

@@ -20,7 +20,7 @@ from gitops_ml.core import environment, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import REMOTE, Git
 from gitops_ml.core.revision import Revision, resolve
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 from gitops_ml.gate.result import Worth
 from gitops_ml.monitor import drift, predictions, signals
 from gitops_ml.monitor.signals import AT_ONCE, Kind, Reference, Signal

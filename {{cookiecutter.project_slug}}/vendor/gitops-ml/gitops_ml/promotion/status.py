@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from gitops_ml.core import environment
 from gitops_ml.core.git import MAIN
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 from gitops_ml.promotion import health, holds, promote
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags

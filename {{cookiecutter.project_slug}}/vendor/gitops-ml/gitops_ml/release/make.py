@@ -10,7 +10,7 @@ from typing import Any
 from gitops_ml.core import project, record, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN, Git, RejectedError
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 from gitops_ml.core.storage import Storage, digest_of
 from gitops_ml.gate import judge
 from gitops_ml.host import trial

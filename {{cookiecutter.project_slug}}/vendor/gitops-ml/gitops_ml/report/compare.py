@@ -14,11 +14,11 @@ import yaml
 from pipeline import tasks
 from pipeline.schema import Schema
 
-from gitops_ml.core import packages, project
+from gitops_ml.core import requirements, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.core.revision import Revision, resolve
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 from gitops_ml.gate import judge
 from gitops_ml.gate.result import Measured, Result
 from gitops_ml.report.content import Change, Curve, Metric, Report, Shift, Stage, Table
@@ -124,13 +124,13 @@ def _changes(before: str | None, after: str | None) -> list[Change]:
     return [Change(name=name, before=old.get(name), after=new.get(name)) for name in names]
 
 
-def _packages(base: Revision, here: Revision) -> list[packages.PackageChange]:
+def _packages(base: Revision, here: Revision) -> list[requirements.PackageChange]:
     before, after = (
-        {path: revision.text(path) for path in (packages.LOCK, packages.TRAIN, packages.SERVE)}
+        {path: revision.text(path) for path in (requirements.LOCK, requirements.TRAIN, requirements.SERVE)}
         for revision in (base, here)
     )
     # The lock is long, and mostly the same.
-    return packages.changes(before, after) if before != after else []
+    return requirements.changes(before, after) if before != after else []
 
 
 def _decision(text: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from gitops_ml.core.packages import PackageChange
+from gitops_ml.core.requirements import PackageChange
 from gitops_ml.gate.result import Measured, Result
 
 

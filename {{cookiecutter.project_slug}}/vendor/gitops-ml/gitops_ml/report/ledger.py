@@ -11,7 +11,7 @@ from gitops_ml.core import record
 from gitops_ml.core.environment import PREFIX
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 
 FIELD = "\x1f"
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from uv import find_uv_bin
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.run import run
+from gitops_ml.core.programs import run
 
 LOCK = "uv.lock"
 TRAIN = "requirements/train.txt"

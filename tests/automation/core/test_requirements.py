@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from gitops_ml.core import packages
+from gitops_ml.core import requirements
 from gitops_ml.core.errors import UserError
 
 from tests.automation.tables import PROJECT
 
-READ = ("pyproject.toml", packages.LOCK, packages.TRAIN, packages.SERVE, "params.yaml")
+READ = ("pyproject.toml", requirements.LOCK, requirements.TRAIN, requirements.SERVE, "params.yaml")
 
 
 @pytest.fixture
@@ -30,9 +30,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def relock(project: Path, name: str) -> dict[str, str | None]:
     """Lock another version of a package, as an update would; the texts from before."""
     before: dict[str, str | None] = {path: (project / path).read_text() for path in READ}
-    text, count = re.subn(rf'(name = "{name}"\nversion = )"[^"]+"', r'\1"9.9.9"', before[packages.LOCK] or "", count=1)
+    text, count = re.subn(
+        rf'(name = "{name}"\nversion = )"[^"]+"', r'\1"9.9.9"', before[requirements.LOCK] or "", count=1
+    )
     assert count == 1
-    (project / packages.LOCK).write_text(text)
+    (project / requirements.LOCK).write_text(text)
     return before
 
 
@@ -43,51 +45,51 @@ def texts(project: Path) -> dict[str, str | None]:
 
 def test_the_templates_exports_are_in_step() -> None:
     """The exports that a new project gets are those of its lock."""
-    packages.require_current(PROJECT)
+    requirements.require_current(PROJECT)
 
 
 @pytest.mark.parametrize("tool", ["ruff", "mypy", "gitops-ml", "dvc"])
 def test_updating_a_tool_changes_no_export(project: Path, tool: str) -> None:
     """An update of a tool, the automation included, neither trains nor changes what is installed into the Bento."""
     before = relock(project, tool)
-    packages.require_current(project)
-    assert packages.write(project) == []
-    (change,) = packages.changes(before, texts(project))
+    requirements.require_current(project)
+    assert requirements.write(project) == []
+    (change,) = requirements.changes(before, texts(project))
     assert (change.name, change.after, change.use) == (tool, "9.9.9", "a tool")
 
 
 @pytest.mark.parametrize(
     ("name", "use", "written"),
     [
-        ("scikit-learn", "trains and serves", [packages.TRAIN, packages.SERVE]),
-        ("pyarrow", "trains", [packages.TRAIN]),
-        ("starlette", "serves", [packages.SERVE]),
+        ("scikit-learn", "trains and serves", [requirements.TRAIN, requirements.SERVE]),
+        ("pyarrow", "trains", [requirements.TRAIN]),
+        ("starlette", "serves", [requirements.SERVE]),
     ],
 )
 def test_updating_what_trains_or_serves_is_told(project: Path, name: str, use: str, written: list[str]) -> None:
     """An update of a package that trains or serves puts the exports out of step; they are written, and say so once."""
     before = relock(project, name)
     with pytest.raises(UserError, match=r"is not what uv\.lock and the estimator.*run `gitops-ml lock export`"):
-        packages.require_current(project)
-    assert packages.write(project) == written
-    assert packages.write(project) == []
-    (change,) = packages.changes(before, texts(project))
+        requirements.require_current(project)
+    assert requirements.write(project) == written
+    assert requirements.write(project) == []
+    (change,) = requirements.changes(before, texts(project))
     assert (change.name, change.after, change.use) == (name, "9.9.9", use)
 
 
 def test_the_estimators_package_is_among_them(project: Path) -> None:
     """With an estimator of another library its package trains and serves; with scikit-learn's it does neither."""
     path = project / "params.yaml"
-    assert "\nlightgbm==" not in (project / packages.TRAIN).read_text()
+    assert "\nlightgbm==" not in (project / requirements.TRAIN).read_text()
     path.write_text(re.sub(r"path: sklearn\.\S+", "path: lightgbm.LGBMClassifier", path.read_text()))
-    assert packages.write(project) == [packages.TRAIN, packages.SERVE]
-    for export in (packages.TRAIN, packages.SERVE):
+    assert requirements.write(project) == [requirements.TRAIN, requirements.SERVE]
+    for export in (requirements.TRAIN, requirements.SERVE):
         assert "\nlightgbm==" in (project / export).read_text()
 
 
 def test_local_packages_are_in_no_export() -> None:
     """The exports name versions of published packages alone, and those that serve with their hashes."""
-    train, serve = ((PROJECT / path).read_text() for path in (packages.TRAIN, packages.SERVE))
+    train, serve = ((PROJECT / path).read_text() for path in (requirements.TRAIN, requirements.SERVE))
     assert all(re.match(r"[a-z0-9.-]+==\S+( ; .*)?$", line) for line in train.splitlines())
     assert "vendor" not in serve
     assert serve.count("==") * 2 <= serve.count("--hash=sha256:") + serve.count("==")
