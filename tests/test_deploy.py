@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -23,7 +24,8 @@ from tests.forge import GitHub
 from tests.load import Load, row_of_april
 
 pytestmark = pytest.mark.xdist_group("deploy")
-KILLS = 6
+# `make study` kills it more often.
+KILLS = int(os.environ.get("AGENT_KILLS", "3"))
 # A step with a new release takes about so long on two cores that also carry the load.
 STEP_SECONDS = 7.0
 
@@ -125,7 +127,7 @@ def test_an_agent_that_is_killed_loses_no_request(host: Host, trained: Path) -> 
             assert httpx.get(f"{host.url}/version").json()["release"] == wanted
     assert killed >= KILLS // 2
     assert load.lost == []
-    assert load.answered > 100
+    assert load.answered > 20 * KILLS
     assert len(load.scores) == 1
 
 

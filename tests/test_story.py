@@ -82,8 +82,8 @@ def team(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
     for each in settings["environments"]:
         each["port"] = ports[each["name"]]
     settings["monitor"]["store"] = str(folder / "store")
-    # What is told here does not depend on how busy the machine is.
-    settings["gate"]["latency_ms"] = 60_000
+    # What is told here does not depend on how busy the machine is, nor on how exact an interval is.
+    settings["gate"] |= {"latency_ms": 60_000, "resamples": 100}
     # So that what is written down can be collected at once.
     settings["log"]["file_seconds"] = 0.5
     (developer / "project.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))

@@ -89,3 +89,17 @@ def test_a_port_that_is_taken_is_told(echo: int, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"port {echo} of 127.0.0.1 cannot be had: Address already in use"):
         Host(tmp_path, tmp_path, {}).require_front(echo)
     assert not [each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in (each.info["cmdline"] or [])]
+
+
+def test_another_port_is_had_before_the_old_one_is_given_up(front: str, echo: int, tmp_path: Path) -> None:
+    """A front moves to a port that can be had; while it cannot, the old one goes on answering."""
+    point(tmp_path, echo)
+    host = Host(tmp_path, tmp_path, {})
+    with pytest.raises(UserError, match=f"port {echo} of 127.0.0.1 cannot be had"):
+        host.require_front(echo)
+    assert httpx.post(front, content=b"1").content == b"1"
+    port = free_port()
+    host.require_front(port)
+    assert httpx.post(f"http://127.0.0.1:{port}", content=b"2").content == b"2"
+    with pytest.raises(httpx.ConnectError):
+        httpx.post(front, content=b"1")

@@ -179,12 +179,15 @@ class Host:
         Raises:
             UserError: something else listens there.
         """
-        fronts = self._fronts()
-        for front in fronts:
-            if _words(front)[-1] != str(port):
-                _end(front)
-        if any(_words(front)[-1] == str(port) for front in fronts):
-            return
+        fronts = {front: _words(front) for front in self._fronts()}
+        others = [front for front, words in fronts.items() if words[-1:] != [str(port)]]
+        if len(others) == len(fronts):
+            self._start_front(port)
+        # Only now: a port that cannot be had leaves what serves.
+        for front in others:
+            _end(front)
+
+    def _start_front(self, port: int) -> None:
         with socket.socket() as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
