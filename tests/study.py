@@ -25,6 +25,7 @@ FOLDER = ROOT / "build" / "study"
 GATE_TIMES, GATE_ROWS = 1000, 2000
 MONITOR_TIMES = 200
 EXAMPLES, STEPS = 60, 40
+KILLS = 40
 
 
 def main() -> int:
@@ -34,6 +35,7 @@ def main() -> int:
              lambda: gate.table(GATE_TIMES, GATE_ROWS)),
         part("The monitor", f"{MONITOR_TIMES} stretches of {monitor.WINDOWS} windows of {monitor.DAYS_A_WINDOW} days",
              lambda: monitor.table(MONITOR_TIMES, trained())),
+        part("The agent", f"killed {KILLS} times at random moments of replacing a release under load", kills),
         part("Promotion", f"{EXAMPLES} random sequences of up to {STEPS} promotions, rollbacks, reverts, edits by "
              "hand, crashes and pushes at once", promotions),
     ]  # fmt: skip
@@ -73,17 +75,30 @@ def trained() -> Path:
 
 def promotions() -> str:
     """How many steps were run, and how often an environment was seen serving one tested release."""
-    test = "tests/automation/promotion/test_promotion_property.py"
     counts = {"PROMOTION_EXAMPLES": str(EXAMPLES), "PROMOTION_STEPS": str(STEPS)}
+    test = "tests/automation/promotion/test_promotion_property.py"
+    steps, served = tried(test, counts, r"(\d+) steps; (\d+) times")
+    return f"{steps} steps, {served} times an environment was seen serving: always one release, tested as a whole."
+
+
+def kills() -> str:
+    """How often an agent was killed, and what became of the requests meanwhile."""
+    test = "tests/test_deploy.py::test_an_agent_that_is_killed_loses_no_request"
+    said = r"(\d+) kills; (\d+) requests; (\d+) lost; (\d+) wrong"
+    killed, requests, lost, wrong = tried(test, {"AGENT_KILLS": str(KILLS)}, said)
+    return f"{killed} times in the middle of a step; {requests} requests, {lost} lost, {wrong} answered wrongly."
+
+
+def tried(test: str, counts: dict[str, str], said: str) -> list[str]:
+    """Run a test with other counts; the numbers that it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n0", test],
         cwd=ROOT, env=os.environ | counts, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    found = re.search(r"(\d+) steps; (\d+) times", done.stdout)
+    found = re.search(said, done.stdout)
     if done.returncode or not found:
-        raise SystemExit(f"a sequence of promotions failed:\n{done.stdout[-4000:]}")
-    steps, served = (f"{int(each):,}" for each in found.groups())
-    return f"{steps} steps, {served} times an environment was seen serving: always one release, tested as a whole."
+        raise SystemExit(f"{test} failed:\n{done.stdout[-4000:]}")
+    return [f"{int(each):,}" for each in found.groups()]
 
 
 if __name__ == "__main__":

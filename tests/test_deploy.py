@@ -106,7 +106,7 @@ def host(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
         gitops("host", "stop", "production", cwd=project)
 
 
-def test_an_agent_that_is_killed_loses_no_request(host: Host, trained: Path) -> None:
+def test_an_agent_that_is_killed_loses_no_request(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     """Killed at random moments of replacing a release under load, the agent's next step serves exactly that release."""
     random.seed(0)
     host.asked("env", "promote", "production", "--release", host.releases[0])
@@ -125,6 +125,8 @@ def test_an_agent_that_is_killed_loses_no_request(host: Host, trained: Path) -> 
             assert host.asked("host", "deploy", "production")["serving"] == wanted
             assert host.instances() == [wanted.partition(":")[2]]
             assert httpx.get(f"{host.url}/version").json()["release"] == wanted
+    with capsys.disabled():
+        print(f"\n{killed} kills; {load.answered} requests; {len(load.lost)} lost; {len(load.scores) - 1} wrong")
     assert killed >= KILLS // 2
     assert load.lost == []
     assert load.answered > 20 * KILLS

@@ -12,6 +12,7 @@ from gitops_ml.gate import verdict as gate
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Result
 from pipeline.decision import Policy
+from pipeline.tasks import binary
 from scipy import stats
 
 from tests.automation.gate.study import MARGIN, simulate
@@ -70,6 +71,14 @@ def test_the_verdict_follows_the_difference(
     result = gate.judge(EVALUATION, challenger, champion, SETTINGS)
     assert (result.verdict, result.exit_code) == (verdict, code)
     assert result.passes == (code == 0)
+
+
+@pytest.mark.parametrize("metric", binary.NAMES)
+def test_any_metric_of_the_task_can_decide(metric: str) -> None:
+    """Whichever metric decides, the better model passes and the worse one does not, be it better low or high."""
+    settings = SETTINGS.model_copy(update={"metric": metric})
+    assert gate.judge(EVALUATION, GOOD, BAD, settings).verdict == "promote"
+    assert gate.judge(EVALUATION, BAD, GOOD, settings).verdict == "keep"
 
 
 def test_too_few_rows_are_no_evidence() -> None:

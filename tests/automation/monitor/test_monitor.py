@@ -247,6 +247,15 @@ def test_a_store_without_anything_is_an_error(project: Path) -> None:
         monitor.watch(project, "production", NOW)
 
 
+def test_a_metric_of_another_task_is_an_error(project: Path, schema: Schema) -> None:
+    """A deciding metric that the task does not have stops the monitor with the names of those that it has."""
+    traffic(project, schema)
+    path = project / "project.yaml"
+    path.write_text(path.read_text().replace("metric: roc_auc", "metric: rmse"))
+    with pytest.raises(UserError, match=r"gate\.metric names rmse, which is no metric of a binary task: roc_auc, "):
+        monitor.watch(project, "production", NOW)
+
+
 def test_labels_of_another_form_are_an_error(project: Path, schema: Schema) -> None:
     """Labels without the columns that join them stop the monitor with their names."""
     traffic(project, schema)

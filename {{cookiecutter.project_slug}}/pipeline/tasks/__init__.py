@@ -13,9 +13,14 @@ from pipeline.tasks.scores import Floats, Labels
 
 
 class Measures(Protocol):
-    """The metrics' names, the one by which a model must beat the trivial one, what importance is and is scored by."""
+    """What a task is measured by.
+
+    The metrics' names and which of them are better the lower, the one by which a model must beat the trivial one, what
+    importance is and is scored by. Any of the names can be the gate's.
+    """
 
     NAMES: tuple[str, ...]
+    LOWER_IS_BETTER: frozenset[str]
     DECISIVE: str
     IMPORTANCE: str
     SCORING: Any

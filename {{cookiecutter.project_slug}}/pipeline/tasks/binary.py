@@ -26,6 +26,7 @@ METRICS: dict[str, Callable[[Labels, Floats], float]] = {
     "brier": brier_score_loss,
 }
 NAMES: tuple[str, ...] = tuple(METRICS)
+LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
 # The metric by which a model must be better than the trivial one.
 DECISIVE = "log_loss"
 IMPORTANCE = "loss of ROC AUC"

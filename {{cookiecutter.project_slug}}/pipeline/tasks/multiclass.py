@@ -12,6 +12,7 @@ from sklearn.calibration import calibration_curve
 from pipeline.tasks.scores import EPSILON, Floats, Labels, calibration_error, probabilities
 
 NAMES: tuple[str, ...] = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc_ovr")
+LOWER_IS_BETTER = frozenset({"log_loss"})
 DECISIVE = "log_loss"
 IMPORTANCE = "rise of log loss"
 

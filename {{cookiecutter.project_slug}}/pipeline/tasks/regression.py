@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.tasks.scores import Floats, Labels, thin
 
 NAMES: tuple[str, ...] = ("mae", "rmse", "r2")
+LOWER_IS_BETTER = frozenset({"mae", "rmse"})
 DECISIVE = "rmse"
 IMPORTANCE = "rise of RMSE"
 SCORING: Any = "neg_root_mean_squared_error"

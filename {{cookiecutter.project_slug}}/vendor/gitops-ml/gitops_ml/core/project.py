@@ -14,13 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.record import ImageName
 
-MetricName = Literal[
-    "roc_auc", "average_precision", "log_loss", "brier",
-    "accuracy", "balanced_accuracy", "macro_f1", "roc_auc_ovr",
-    "mae", "rmse", "r2",
-]  # fmt: skip
-LOWER_IS_BETTER = {"log_loss", "brier", "mae", "rmse"}
-
 
 class _Block(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -72,11 +65,11 @@ class Monitor(_Block):
 class Gate(_Block):
     """When a model may replace the one that serves."""
 
-    metric: MetricName
+    metric: str
     margin: float = Field(ge=0)
     confidence: float = Field(gt=0.5, lt=1)
     resamples: int = Field(ge=100)
-    floors: dict[MetricName, float]
+    floors: dict[str, float]
     calibration_error: float = Field(ge=0)
     slice_margin: float = Field(ge=0)
     overlap: float = Field(ge=0, le=1)

@@ -5,10 +5,27 @@ from __future__ import annotations
 import math
 
 from pipeline import metrics
+from pipeline.schema import Task
+from pipeline.tasks import MEASURES
 
-from gitops_ml.core.project import LOWER_IS_BETTER, Gate
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.project import Gate
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Rule, SliceDifference, Worth
+
+
+def require_metrics(task: Task, gate: Gate) -> None:
+    """Hold the gate's settings to the metrics of the task.
+
+    Raises:
+        UserError: one names a metric that the task does not have.
+    """
+    known = MEASURES[task].NAMES
+    for setting, name in [("metric", gate.metric), *(("floors", name) for name in gate.floors)]:
+        if name not in known:
+            raise UserError(
+                f"project.yaml: gate.{setting} names {name}, which is no metric of a {task} task: {', '.join(known)}"
+            )
 
 
 def absolute(evaluation: Evaluation, challenger: Candidate, gate: Gate) -> list[Rule]:
@@ -19,7 +36,12 @@ def absolute(evaluation: Evaluation, challenger: Candidate, gate: Gate) -> list[
     decisive = measures.DECISIVE
     facts = measures.facts(labels, scores, evaluation.calibration_bins)
     return [
-        *(_floor(name, found[name], floor) for name, floor in gate.floors.items()),
+        *(
+            _at_most(name, found[name], floor)
+            if name in measures.LOWER_IS_BETTER
+            else _floor(name, found[name], floor)
+            for name, floor in gate.floors.items()
+        ),
         _at_most(f"{decisive} against the trivial baseline", found[decisive], trivial[decisive]),
         *(
             _at_most("calibration error", value, gate.calibration_error)
@@ -33,8 +55,6 @@ def absolute(evaluation: Evaluation, challenger: Candidate, gate: Gate) -> list[
 
 
 def _floor(name: str, value: float, floor: float) -> Rule:
-    if name in LOWER_IS_BETTER:
-        return _at_most(name, value, floor)
     words = "reaches" if value >= floor else "does not reach"
     # A comparison with NaN is false, so what cannot be measured does not hold.
     return Rule(

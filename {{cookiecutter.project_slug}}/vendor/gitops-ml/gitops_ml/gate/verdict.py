@@ -16,7 +16,7 @@ from pipeline import metrics
 from pipeline.tasks.scores import Floats
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.project import LOWER_IS_BETTER, Gate
+from gitops_ml.core.project import Gate
 from gitops_ml.gate import rules, worth
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Difference, Measured, Result, SliceDifference, Verdict, Worth
@@ -41,7 +41,7 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
         UserError: a metric of the settings is none of the task's, a model gives scores that cannot be judged, or the
             rows hold a single label.
     """
-    _require_metrics_of_the_task(evaluation, gate)
+    rules.require_metrics(evaluation.task, gate)
     for name, candidate in (("challenger", challenger), ("champion", champion)):
         if candidate is not None and not evaluation.measures.valid(candidate.scores):
             wrong = "numbers" if evaluation.task == "regression" else "probabilities (NaN, or outside of 0 to 1)"
@@ -91,16 +91,6 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
     )
 
 
-def _require_metrics_of_the_task(evaluation: Evaluation, gate: Gate) -> None:
-    known = evaluation.measures.NAMES
-    for setting, name in [("metric", gate.metric), *(("floors", name) for name in gate.floors)]:
-        if name not in known:
-            raise UserError(
-                f"project.yaml: gate.{setting} names {name}, which is no metric of a {evaluation.task} task: "
-                f"{', '.join(known)}"
-            )
-
-
 def _verdict(
     difference: Difference | None, challenger: Candidate, champion: Candidate | None, gate: Gate
 ) -> tuple[Verdict, str]:
@@ -135,7 +125,7 @@ def _difference(
     evaluation: Evaluation, mask: Mask, pair: Pair, drawn: tuple[Drawn, Drawn], gate: Gate, *, comparisons: int = 1
 ) -> Difference:
     """Challenger minus champion on some rows, with one-sided bounds, each at the confidence that the gate asks for."""
-    sign = -1 if gate.metric in LOWER_IS_BETTER else 1
+    sign = -1 if gate.metric in evaluation.measures.LOWER_IS_BETTER else 1
     tail = (1 - gate.confidence) / comparisons
     low, high = np.quantile(sign * (drawn[0][gate.metric] - drawn[1][gate.metric]), [tail, 1 - tail])
     labels = evaluation.labels[mask]

@@ -18,7 +18,6 @@ from pipeline.tasks.scores import Floats
 from pydantic import BaseModel
 
 from gitops_ml.core import project
-from gitops_ml.core.project import LOWER_IS_BETTER
 from gitops_ml.gate import worth
 from gitops_ml.gate.result import Worth
 from gitops_ml.monitor import drift
@@ -99,7 +98,7 @@ def of_labels(joined: pd.DataFrame, reference: Reference, settings: project.Proj
     params = reference.evaluate.model_copy(update={"resamples": RESAMPLES})
     low, high = metrics.intervals(measures, labels, scored, _days(joined), params)[name]
     promised = reference.metrics[name]
-    worse = (value - promised["value"]) * (1 if name in LOWER_IS_BETTER else -1)
+    worse = (value - promised["value"]) * (1 if name in measures.LOWER_IS_BETTER else -1)
     # Both values are estimates from rows of their own, so their uncertainties add up as squares do.
     unsure = float(np.hypot(high - low, promised["high"] - promised["low"]) / 2)
     said = f"{name} is {value:.4f} ({low:.4f} to {high:.4f}), and {promised['value']:.4f} was promised"

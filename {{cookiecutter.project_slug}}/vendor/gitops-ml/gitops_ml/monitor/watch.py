@@ -21,6 +21,7 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import REMOTE, Git
 from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.core.programs import run
+from gitops_ml.gate import rules
 from gitops_ml.gate.result import Worth
 from gitops_ml.monitor import drift, predictions, signals
 from gitops_ml.monitor.signals import AT_ONCE, Kind, Reference, Signal
@@ -94,6 +95,7 @@ def watch(root: Path, name: str, moment: datetime) -> Monitoring:
         # What serves is what origin says now; a branch that was not fetched must not look like one that is not there.
         Git(root).fetch()
     reference = _reference(root, name)
+    rules.require_metrics(reference.schema.task, settings.gate)
     monitor = settings.monitor
     length = timedelta(days=monitor.window_days)
     start = moment - length * monitor.windows
