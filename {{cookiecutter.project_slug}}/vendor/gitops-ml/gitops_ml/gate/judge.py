@@ -17,8 +17,8 @@ from sklearn.pipeline import Pipeline
 from gitops_ml.core import environment, lock, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
-from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.core.programs import run
+from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import verdict
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Result

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.record import Release
 from gitops_ml.core.programs import run
+from gitops_ml.core.record import Release
 from gitops_ml.host.runner import PREDICTIONS, STOP_SECONDS, Instance, complete, free_port
 from gitops_ml.image.engine import Engine
 

@@ -16,8 +16,8 @@ import yaml
 from uv import find_uv_bin
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.record import Release
 from gitops_ml.core.programs import run
+from gitops_ml.core.record import Release
 from gitops_ml.core.storage import Storage
 from gitops_ml.host.runner import PREDICTIONS, STOP_SECONDS, Instance, complete, free_port
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.record import Image
 from gitops_ml.core.programs import run
+from gitops_ml.core.record import Image
 from gitops_ml.image.registry import is_loopback
 
 HERE = Path(__file__).parent

@@ -17,10 +17,10 @@ from typing import Any
 import yaml
 from pipeline.schema import Schema
 
-from gitops_ml.core import lock, requirements, project
+from gitops_ml.core import lock, project, requirements
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.revision import Revision
 from gitops_ml.core.programs import run
+from gitops_ml.core.revision import Revision
 from gitops_serving.log import logged
 from gitops_serving.version import Version
 

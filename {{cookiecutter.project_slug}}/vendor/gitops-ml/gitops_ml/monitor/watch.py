@@ -19,8 +19,8 @@ from pydantic import BaseModel
 from gitops_ml.core import environment, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import REMOTE, Git
-from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.core.programs import run
+from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import rules
 from gitops_ml.gate.result import Worth
 from gitops_ml.monitor import drift, predictions, signals

@@ -12,6 +12,7 @@ from gitops_ml.core import environment, record, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN
 from gitops_ml.core.revision import Revision
+from gitops_ml.gate import judge
 from gitops_ml.image import attach, registry
 from gitops_ml.promotion import health, holds
 from gitops_ml.promotion.repository import Repository
@@ -213,8 +214,6 @@ def gate(repository: Repository, name: str, found: record.Release, sound: bool) 
         return "the model is the one that serves"
     if not sound:
         raise FailedCheckError("not judged, since another check fails")
-    from gitops_ml.gate import judge  # noqa: PLC0415 - it imports scikit-learn, which the other checks need not wait for
-
     root = repository.git.root
     serving = Revision(root, champion.commit) if champion else None
     result = judge.compare(Revision(root, found.commit), serving, repository.policy)

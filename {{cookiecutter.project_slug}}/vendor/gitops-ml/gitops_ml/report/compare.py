@@ -14,11 +14,11 @@ import yaml
 from pipeline import tasks
 from pipeline.schema import Schema
 
-from gitops_ml.core import requirements, project
+from gitops_ml.core import project, requirements
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
-from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.core.programs import run
+from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import judge
 from gitops_ml.gate.result import Measured, Result
 from gitops_ml.report.content import Change, Curve, Metric, Report, Shift, Stage, Table
