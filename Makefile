@@ -43,7 +43,7 @@ test: setup browser containers ## Run all tests, the golden path, every variant 
 	$(RUN) pytest
 
 study: setup ## The large counts behind the tests, into docs/studies.md (some minutes)
-	$(RUN) python -m tests.study
+	PYTHONPATH='{{cookiecutter.project_slug}}' $(RUN) python -m tests.study
 
 browser: # for the tests of the report
 	@if ! command -v chromium chromium-browser google-chrome >/dev/null; then \
@@ -59,7 +59,7 @@ check: setup ## Lint everything, the project in place too, and type-check the te
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
-	cd '{{cookiecutter.project_slug}}/vendor/gitops-ml' && $(abspath .venv/bin/mypy)
+	cd '{{cookiecutter.project_slug}}/vendor/gitops-ml' && $(abspath .venv/bin/ruff) check . && $(abspath .venv/bin/ruff) format --check . && $(abspath .venv/bin/mypy)
 	cd '{{cookiecutter.project_slug}}' && PYTHONPATH=vendor/gitops-ml $(abspath .venv/bin/lint-imports) --no-cache
 	@$(RUN) python -m ci.manifest --check
 

@@ -78,3 +78,40 @@ def test_help_loads_nothing_slow() -> None:
     )
     done = run(PROJECT, "-c", script)
     assert done.stdout.splitlines()[-1] == "[] False"
+
+
+@pytest.mark.parametrize(
+    ("word", "usage"),
+    [
+        ("deploy", "host deploy"),
+        ("stop", "host stop"),
+        ("predictions", "watch predictions"),
+        ("monitor", "watch monitor"),
+    ],
+)
+def test_words_of_version_0_1_are_forwarded(word: str, usage: str) -> None:
+    """What hosts of version 0.1 say as `python -m ci` is the command of now."""
+    done = run(PROJECT, "-m", "ci", word, "--help")
+    assert f"Usage: gitops-ml {usage}" in done.stdout
+
+
+LOOKS = """
+from gitops_ml.cli import lazy
+lazy.install()
+import sys
+from gitops_ml.report import card
+for module in list(sys.modules.values()):
+    for name in ("__file__", "__wrapped__", "add"):
+        getattr(module, name, None)
+print(type(card).__name__, "pandas.core" in sys.modules)
+from pandas.errors import ParserError
+import pandas as pd
+print(pd.errors.ParserError is ParserError)
+print(card.build.__name__, type(card).__name__)
+"""
+
+
+def test_a_module_is_loaded_once_and_only_when_it_is_used() -> None:
+    """Looking through all modules loads none of ours; a part of a package that is imported first is that package's."""
+    said = run(PROJECT, "-c", f"import sys; sys.path.insert(0, '.')\n{LOOKS}").stdout.splitlines()
+    assert said == ["_Unloaded False", "True", "build module"]

@@ -92,4 +92,30 @@ def test_local_packages_are_in_no_export() -> None:
     train, serve = ((PROJECT / path).read_text() for path in (requirements.TRAIN, requirements.SERVE))
     assert all(re.match(r"[a-z0-9.-]+==\S+( ; .*)?$", line) for line in train.splitlines())
     assert "vendor" not in serve
-    assert serve.count("==") * 2 <= serve.count("--hash=sha256:") + serve.count("==")
+    for package in re.split(r"\n(?=\S)", serve.strip()):
+        assert "--hash=sha256:" in package, package.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("train: {}\n", "params.yaml of the working tree: train.estimator: Field required"),
+        ("train: [", "params.yaml of the working tree is not valid YAML"),
+        (None, "params.yaml of the working tree is missing"),
+    ],
+)
+def test_params_that_name_no_estimator_are_told(project: Path, content: str | None, said: str) -> None:
+    """A mistake in params.yaml is a sentence that names the setting, wherever the exports are asked for."""
+    (project / "params.yaml").unlink()
+    if content is not None:
+        (project / "params.yaml").write_text(content)
+    with pytest.raises(UserError, match=re.escape(said)):
+        requirements.write(project)
+
+
+def test_a_package_from_elsewhere_is_told_by_its_name() -> None:
+    """A package that is locked from a repository or an archive is told by its name and its use like any other."""
+    export = {requirements.TRAIN: "mine @ git+https://example.org/mine@abc\n", requirements.SERVE: ""}
+    lock = '[[package]]\nname = "mine"\nversion = "{}"\n'
+    before, after = (export | {requirements.LOCK: lock.format(version)} for version in ("1", "2"))
+    assert [each.use for each in requirements.changes(before, after)] == ["trains"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from gitops_ml.cli.main import tree
 from gitops_ml.github import doctor
 from gitops_ml.host import units
 
@@ -30,24 +31,36 @@ def unit(root: Path, command: str) -> str:
 
 
 def test_the_doctor_names_units_of_the_version_before(place: Path, tmp_path: Path) -> None:
-    """A unit that calls `-m ci` is named with what to do; the new one, and one of another clone, are not."""
+    """A unit that calls `-m ci`, or a target that make had, is named with what to say now; others are not."""
     root = tmp_path / "clone"
+    root.mkdir()
     (place / "old@.service").write_text(unit(root, "python -m ci deploy %i"))
+    (place / "collect.service").write_text(unit(root, "../../make predictions ENV=production"))
     (place / "new@.service").write_text(unit(root, "gitops-ml host deploy %i"))
+    (place / "new@.service.d").mkdir()
+    (place / "new@.service.d/ours.conf").write_text(f"[Service]\nExecStart={root}/.venv/bin/python -m ci stop %i\n")
     (place / "other@.service").write_text(unit(tmp_path / "another", "python -m ci deploy %i"))
-    with pytest.raises(doctor.FaultError, match=r"old@\.service runs the agent by `-m ci`.*daemon-reload") as told:
+    with pytest.raises(doctor.FaultError, match="`systemctl daemon-reload`") as told:
         doctor._units(root)
+    assert f"{place}/old@.service should say `gitops-ml host deploy`" in str(told.value)
+    assert f"{place}/collect.service should say `gitops-ml watch predictions`" in str(told.value)
+    assert f"{place}/new@.service.d/ours.conf should say `gitops-ml host stop`" in str(told.value)
+    assert "new@.service should" not in str(told.value)
     assert "other@" not in str(told.value)
-    assert "new@" not in str(told.value)
 
 
 def test_a_machine_without_units_lacks_nothing(place: Path, tmp_path: Path) -> None:
     """Where no unit runs an agent, as in a container or under a supervisor, that is said and is no fault."""
-    assert doctor._units(tmp_path) == "none runs an agent of this clone"
-    (place / "new@.service").write_text(unit(tmp_path, "gitops-ml host deploy %i"))
-    assert doctor._units(tmp_path) == "1 run the agent of this clone, by `gitops-ml`"
+    assert doctor._units(tmp_path) == "none is of this clone"
+    (tmp_path / "link").symlink_to(tmp_path)
+    (place / "new@.service").write_text(unit(tmp_path / "link", "gitops-ml host deploy %i"))
+    assert doctor._units(tmp_path) == "1 are of this clone, and none is of version 0.1"
 
 
-def test_the_shipped_unit_calls_a_command_that_exists() -> None:
-    """The line of the unit in deploy/agents is a command of the automation."""
+def test_what_units_should_say_exists() -> None:
+    """The line of the unit in deploy/agents, and each that the doctor advises, is a command of the automation."""
     assert "/.venv/bin/gitops-ml host deploy %i" in UNIT
+    commands = tree()
+    for word in ("deploy", "stop", "predictions", "monitor", "retrain"):
+        noun, verb = units.NOW.get(word, f"watch {word}").split()
+        assert commands.commands[noun].get_command(None, verb) is not None

@@ -40,7 +40,7 @@ EPILOG = (
     "the command's own help says. What has --json prints one JSON document. The project's pages are in docs/."
 )
 # Bentos stay in the project's folder, and nobody is told what is done here.
-DEFAULTS = {"BENTOML_HOME": str(Path.cwd() / ".bentoml"), "BENTOML_DO_NOT_TRACK": "True", "DVC_NO_ANALYTICS": "true"}
+DEFAULTS = {"BENTOML_DO_NOT_TRACK": "True", "DVC_NO_ANALYTICS": "true"}
 
 
 class Noun(TyperGroup):
@@ -84,6 +84,7 @@ def _automation() -> None:
 def main() -> int:
     """Run a command; what its user can mend ends in one sentence and exit code 1."""
     lazy.install()
+    os.environ["BENTOML_HOME"] = str(Path.cwd() / ".bentoml")
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     # The stages of dvc.yaml say `python`, and mean the one that has their packages.

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from gitops_ml.core import requirements
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import run, shown
 
@@ -72,7 +73,8 @@ def require_current(root: Path) -> None:
 def resolve(root: Path) -> list[str]:
     """Settle a merge in which dvc.lock is in conflict, by reproducing; returns what was settled.
 
-    Both sides' new files of data/raw are kept. What either side computed and still fits is restored by DVC's run cache.
+    Both sides' new files of data/raw are kept, and the exports are written anew. What either side computed and still
+    fits is restored by DVC's run cache.
 
     Raises:
         UserError: nothing is in conflict, something else is too, or the pipeline fails; the merge stays open then.
@@ -80,16 +82,19 @@ def resolve(root: Path) -> list[str]:
     conflicts = run("git", "diff", "--name-only", "--diff-filter=U", cwd=root).splitlines()
     if not conflicts:
         raise UserError("nothing is in conflict here; begin with `git merge origin/main`")
-    if others := [path for path in conflicts if path != FILE and not path.endswith(".dvc")]:
+    exports = [path for path in conflicts if path in (requirements.TRAIN, requirements.SERVE)]
+    if others := [path for path in conflicts if path != FILE and not path.endswith(".dvc") and path not in exports]:
         raise UserError(f"{', '.join(others)} must be settled first: edit, `git add`, then this again")
     for path in conflicts:
-        if path == FILE:
+        if path == FILE or path in exports:
             run("git", "checkout", "--theirs", "--", path, cwd=root)
         else:
             _unite(root, path)
         run("git", "add", path, cwd=root)
+    # Of the merged uv.lock, whatever either side had.
+    written = requirements.write(root)
     shown(*DVC, "repro", "--allow-missing", "--pull", cwd=root)
-    run("git", "add", FILE, *(path for path in conflicts if path != FILE), cwd=root)
+    run("git", "add", FILE, *written, *(path for path in conflicts if path != FILE), cwd=root)
     return conflicts
 
 

@@ -46,9 +46,9 @@ def differing(root: Path) -> dict[str, str]:
 
 def _found(root: Path) -> dict[str, str]:
     folder = root / FOLDER
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not CACHES.search(path.as_posix()))
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-        if path.name != FILE
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in names
+        if name != FILE and not CACHES.search(f"/{name}")
     }

@@ -5,17 +5,18 @@ The whole lock names every tool of the project, and an update of one of them is 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-import yaml
 from pydantic import BaseModel
 from uv import find_uv_bin
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import run
+from gitops_ml.core.revision import Revision
 
 LOCK = "uv.lock"
 TRAIN = "requirements/train.txt"
@@ -85,7 +86,7 @@ def exports(root: Path) -> dict[str, str]:
     """What each export has to hold; packages from folders, such as the automation itself, are in none.
 
     Raises:
-        UserError: uv.lock is missing or does not fit pyproject.toml.
+        UserError: uv.lock is missing, or cannot be read.
     """
     plain = ("--no-header", "--no-annotate")
     return {
@@ -102,15 +103,39 @@ def export(root: Path, group: str, *options: str) -> str:
 
 
 def estimators_group(root: Path) -> list[str]:
-    """The group of pyproject.toml with the package of the estimator in params.yaml; scikit-learn's need none."""
-    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    package = str(params["train"]["estimator"]["path"]).partition(".")[0]
+    """The group of pyproject.toml with the package of the estimator in params.yaml; scikit-learn's need none.
+
+    Raises:
+        UserError: params.yaml is missing or wrong; the message names the setting.
+    """
+    package = Revision(root, None).settings("params.yaml", _Params).train.estimator.path.partition(".")[0]
     return [package] if package in groups(root) else []
 
 
 def groups(root: Path) -> set[str]:
-    """The names of the dependency groups of pyproject.toml."""
-    return set(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"])
+    """The names of the dependency groups of pyproject.toml.
+
+    Raises:
+        UserError: the file is missing or wrong.
+    """
+    try:
+        return set(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"])
+    except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"pyproject.toml has no dependency groups that can be read: {error}") from error
+
+
+class _Estimator(BaseModel):
+    path: str
+
+
+class _Train(BaseModel):
+    estimator: _Estimator
+
+
+class _Params(BaseModel):
+    """What is asked of params.yaml here; the stages hold all of it to its form."""
+
+    train: _Train
 
 
 def _versions(lock: str | None) -> dict[str, str]:
@@ -123,7 +148,7 @@ def _versions(lock: str | None) -> dict[str, str]:
 
 def _names(export: str | None) -> set[str]:
     """The packages of an export; the lines with their hashes are indented."""
-    return {line.partition("==")[0] for line in (export or "").splitlines() if line[:1].isalnum()}
+    return set(re.findall(r"^[A-Za-z0-9][A-Za-z0-9._-]*", export or "", re.MULTILINE))
 
 
 def _stands(root: Path, path: str) -> str | None:

@@ -37,9 +37,7 @@ def absolute(evaluation: Evaluation, challenger: Candidate, gate: Gate) -> list[
     facts = measures.facts(labels, scores, evaluation.calibration_bins)
     return [
         *(
-            _at_most(name, found[name], floor)
-            if name in measures.LOWER_IS_BETTER
-            else _floor(name, found[name], floor)
+            _at_most(name, found[name], floor) if name in measures.LOWER_IS_BETTER else _floor(name, found[name], floor)
             for name, floor in gate.floors.items()
         ),
         _at_most(f"{decisive} against the trivial baseline", found[decisive], trivial[decisive]),

@@ -40,7 +40,7 @@ def examine(root: Path) -> Iterator[Finding]:
     yield _asked("signing key", lambda: _key(root))
     yield _asked("storage", lambda: _storage(root))
     yield _asked("environments", lambda: _environments(root))
-    yield _asked("units of agents here", lambda: _units(root))
+    yield _asked("units of systemd here", lambda: _units(root))
     try:
         hub = forge.of(Git(root))
     except UserError as error:
@@ -118,12 +118,13 @@ def _environments(root: Path) -> str:
 
 def _units(root: Path) -> str:
     found = units.installed(root)
-    if outdated := [path for path, is_old in found.items() if is_old]:
+    if before := {path: command for path, command in found.items() if command}:
+        said = ", ".join(f"{path} should say `{command}`" for path, command in before.items())
         raise FaultError(
-            f"{', '.join(map(str, outdated))} runs the agent by `-m ci`, which is only forwarded by now: copy the line "
-            "ExecStart of deploy/agents/model@.service into it, then `systemctl daemon-reload`"
+            f"{said} in its line ExecStart, by the path of .venv/bin, as deploy/agents/model@.service does; then "
+            "`systemctl daemon-reload`"
         )
-    return f"{len(found)} run the agent of this clone, by `gitops-ml`" if found else "none runs an agent of this clone"
+    return f"{len(found)} are of this clone, and none is of version 0.1" if found else "none is of this clone"
 
 
 def _token(hub: forge.GitHub) -> str:

@@ -30,9 +30,7 @@ class Containers:
     def install(self, release: Release, files: Mapping[str, bytes]) -> None:
         """See Runner."""
         if release.image is None:
-            raise UserError(
-                f"{release.release} has no image; release one that has, or set `runner: process`"
-            )
+            raise UserError(f"{release.release} has no image; release one that has, or set `runner: process`")
         target = self.releases / release.short
         if target.exists():
             return

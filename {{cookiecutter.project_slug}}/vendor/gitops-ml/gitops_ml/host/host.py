@@ -258,6 +258,9 @@ def _words(process: psutil.Process) -> list[str]:
 
 
 def _end(process: psutil.Process) -> None:
-    process.terminate()
+    try:
+        process.terminate()
+    except psutil.NoSuchProcess:
+        return
     for left in psutil.wait_procs([process], timeout=5)[1]:
         left.kill()
