@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gitops_ml.cli.main import PANELS
+from gitops_ml.cli.main import HIDDEN, PANELS, tree
 
 from tests.automation.tables import PROJECT
 
@@ -35,6 +36,22 @@ def test_help_tells_the_commands() -> None:
     assert "workflow" not in shown.stdout
     assert "promote" in gitops("env", "--help", cwd=PROJECT).stdout
     assert "publish" in gitops("workflow", "--help", cwd=PROJECT).stdout
+
+
+# They go on until somebody ends them, or show what other programs print.
+NO_JSON = {("model", "serve"), ("lock", "resolve"), ("repo", "init")}
+
+
+def test_each_help_says_how_to_call_it_and_how_it_ends() -> None:
+    """Each command that people call has examples, its exit codes and, where it ends with a result, `--json`."""
+    hidden, commands = HIDDEN[0], tree()
+    for noun, group in commands.commands.items():
+        for verb in group.list_commands(None) if noun != hidden else []:
+            command = group.get_command(None, verb)
+            options = {option for parameter in command.params for option in parameter.opts}
+            assert f"$ gitops-ml {noun} {verb}" in (command.epilog or ""), (noun, verb)
+            assert re.search(r"[Ee]xit codes", command.help or ""), (noun, verb)
+            assert ("--json" in options) == ((noun, verb) not in NO_JSON), (noun, verb)
 
 
 def test_packaging_needs_a_trained_model(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,10 +56,13 @@ def deploy(  # noqa: PLR0917 - options of a command have names
 
 
 @commands.command("stop", epilog=examples("host stop staging"))
-def stop(name: Name, folder: Folder = None) -> None:
+def stop(name: Name, folder: Folder = None, as_json: AsJson = False) -> None:
     """End what the agent of this machine serves; the next deploy starts it again.
 
     Exit codes: 0 ended; 1 an error.
     """
     ended = agent.stop(Path.cwd(), folder or agents_folder(name))
-    typer.echo(f"ended {', '.join(ended)}" if ended else f"nothing of {name} runs here")
+    if as_json:
+        typer.echo(json.dumps({"version": 1, "environment": name, "ended": ended}))
+    else:
+        typer.echo(f"ended {', '.join(ended)}" if ended else f"nothing of {name} runs here")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gitops_ml.cli.options import examples, group
+from gitops_ml.cli.options import AsJson, examples, group
 from gitops_ml.core import lock, requirements
 
 commands = group()
@@ -19,14 +20,14 @@ def _lock() -> None:
 
 
 @commands.command("verify", epilog=examples("lock verify"))
-def verify() -> None:
+def verify(as_json: AsJson = False) -> None:
     """Hold dvc.lock to code, settings, packages and data: reproducing would change nothing.
 
     Exit codes: 0 it would not; 1 it would, and what changed is named.
     """
     requirements.require_current(Path.cwd())
     lock.require_current(Path.cwd())
-    typer.echo("dvc.lock is what reproducing gives")
+    typer.echo(json.dumps({"version": 1, "current": True}) if as_json else "dvc.lock is what reproducing gives")
 
 
 @commands.command("resolve", epilog=examples("lock resolve"))
@@ -41,6 +42,7 @@ def resolve() -> None:
 @commands.command("export", epilog=examples("lock export", "lock export --check"))
 def export(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; only say whether they are in step.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write requirements/train.txt and serve.txt: what of uv.lock trains, and what serves.
 
@@ -49,5 +51,8 @@ def export(
     """
     if check:
         requirements.require_current(Path.cwd())
-    elif written := requirements.write(Path.cwd()):
+    written = [] if check else requirements.write(Path.cwd())
+    if as_json:
+        typer.echo(json.dumps({"version": 1, "written": written}))
+    elif written:
         typer.echo(f"wrote {', '.join(written)}")

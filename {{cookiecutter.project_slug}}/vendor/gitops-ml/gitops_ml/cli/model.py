@@ -73,13 +73,13 @@ def report(
 
 
 @commands.command("card", rich_help_panel=JUDGED, epilog=examples("model card"))
-def card_command() -> None:
+def card_command(as_json: AsJson = False) -> None:
     """Write MODEL_CARD.md from the facts and from what project.yaml states.
 
     Exit codes: 0 written; 1 an error.
     """
     Path("MODEL_CARD.md").write_text(render.model_card(card.build(Path.cwd())))
-    typer.echo("wrote MODEL_CARD.md")
+    typer.echo(json.dumps({"version": 1, "written": ["MODEL_CARD.md"]}) if as_json else "wrote MODEL_CARD.md")
 
 
 @commands.command("package", rich_help_panel=PACKED, epilog=examples("model package", "model package --test"))
@@ -107,16 +107,21 @@ def package_command(
 @commands.command("image", rich_help_panel=PACKED, epilog=examples("model image --test"))
 def image(
     test: Annotated[bool, typer.Option("--test", help="Try it out too, as hardened as it will run.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Build the Bento and its serving image with docker, podman or buildah. BASE_IMAGE names another base.
 
     Exit codes: 0 it is built, and with --test answers as the model does; 1 not.
     """
     built = build.build(Path.cwd(), package.package(Path.cwd()))
-    typer.echo(f"{built.tag} built by {built.engine.name} {built.engine.version}: {built.id}")
+    engine = f"{built.engine.name} {built.engine.version}"
+    if as_json:
+        typer.echo(json.dumps({"version": 1, "tag": built.tag, "engine": engine, "id": built.id}))
+    else:
+        typer.echo(f"{built.tag} built by {engine}: {built.id}")
     if test:
         for sentence in trial.tried(Path.cwd(), built):
-            typer.echo(f"  ok   {sentence}")
+            typer.echo(f"  ok   {sentence}", err=as_json)
 
 
 @commands.command("serve", rich_help_panel=PACKED, epilog=examples("model serve --port 8080"))

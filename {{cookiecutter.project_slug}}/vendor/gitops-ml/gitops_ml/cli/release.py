@@ -85,13 +85,16 @@ def unhold(release: Wanted, as_json: AsJson = False, dry_run: DryRun = False) ->
 
 
 @commands.command("key", epilog=examples("release key"))
-def key() -> None:
+def key(as_json: AsJson = False) -> None:
     """Make the key pair that signs releases, unless the project has one: deploy/release.pub, and a private half.
 
     Exit codes: 0 there is one; 1 it cannot be written.
     """
     private = signing.create_key(Path.cwd())
-    if private is None:
+    if as_json:
+        written = {"version": 1, "public": signing.PUBLIC, "private": str(private) if private else None}
+        typer.echo(json.dumps(written))
+    elif private is None:
         typer.echo(f"{signing.PUBLIC} is there already")
     else:
         typer.echo(f"wrote {signing.PUBLIC}, to be committed, and {private}, to be kept secret")
