@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from ci.bake import export
 from ci.shell import run
+from tests.conftest import UV
 
 # The demo's beginning, up to what training finds. What comes after it is the same again.
 BEGINNING = """
@@ -36,9 +36,7 @@ def demo(workplace: Path, *command: str) -> str:
     """Run the demo, or a part of it, as somebody who has nothing but uv's download cache."""
     home = workplace.parent / "home"
     home.mkdir(exist_ok=True)
-    cache = (
-        run("uv", "cache", "dir", cwd=workplace).strip() if shutil.which("uv") else str(Path.home() / ".cache" / "uv")
-    )
+    cache = run(UV["UV"], "cache", "dir", cwd=workplace).strip()
     return run(*command, cwd=workplace, env={"HOME": str(home), "UV_CACHE_DIR": cache})
 
 
