@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from gitops_ml.cli import lazy
-from gitops_ml.core import actions
+from gitops_ml.core import actions, programs
 from gitops_ml.core.errors import UserError
 
 # A module of this room each, in the order in which a project meets them, by the panels of the help.
@@ -84,6 +84,7 @@ def _automation() -> None:
 def main() -> int:
     """Run a command; what its user can mend ends in one sentence and exit code 1."""
     lazy.install()
+    programs.forget_repository()
     os.environ["BENTOML_HOME"] = str(Path.cwd() / ".bentoml")
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -95,9 +96,18 @@ def main() -> int:
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         return 1
+    except OSError as error:
+        typer.echo(f"error: {_said(error)}", err=True)
+        return 1
     except ModuleNotFoundError as error:
         if error.name not in ("pipeline", "service"):
             raise
         typer.echo(f"error: {Path.cwd()} is in no project; run this in the folder of one", err=True)
         return 1
     return 0
+
+
+def _said(error: OSError) -> str:
+    """What the operating system refuses, such as a write to a full disk, and where."""
+    where = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{where}"

@@ -10,7 +10,6 @@ import httpx
 from gitops_ml.core import actions
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN, REMOTE, Git
-from gitops_ml.core.programs import run
 
 GITHUB = re.compile(r"github\.com[:/](?P<name>[^/]+/[^/]+?)(\.git)?/?$")
 CONTEXT = "promotion"
@@ -169,7 +168,7 @@ def of(git: Git) -> Forge:
     Raises:
         UserError: it is GitHub, and there is no token.
     """
-    known = GITHUB.search(run("git", "remote", "get-url", REMOTE, cwd=git.root))
+    known = GITHUB.search(git.said("remote", "get-url", REMOTE))
     name = actions.repository() or (known["name"] if known else None)
     if name is None:
         return PlainGit(git)

@@ -1,31 +1,59 @@
-"""Reads and writes commits, trees and branches of `origin` without touching the working tree."""
+"""Reads and writes commits, trees and branches of `origin` without touching the working tree.
+
+What does not exist and what cannot be read are never the same answer: None is said only where Git itself says that
+there is nothing.
+"""
 
 from __future__ import annotations
 
-import os
 import re
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.programs import run
+from gitops_ml.core.programs import NETWORK_SECONDS, TooLongError, finished
 
 REMOTE = "origin"
 MAIN = "main"
-FETCHED = (
-    f"+refs/heads/*:refs/remotes/{REMOTE}/*",
-    "+refs/tags/release/*:refs/tags/release/*",
-)
-
+# Tags of `origin` have a place of their own here: what somebody tagged in this clone is not overwritten or pruned, and
+# not taken for a release that everybody has.
+TAGS = f"refs/{REMOTE}-tags/"
+FETCHED = (f"+refs/heads/*:refs/remotes/{REMOTE}/*", f"+refs/tags/release/*:{TAGS}release/*")
+# Whatever its user's settings are, Git answers in one form, and runs no hooks, which are for what people commit and
+# push. A connection that carries nothing for half a minute is given up.
+SETTINGS = {
+    "color.ui": "false",
+    "log.showSignature": "false",
+    "i18n.logOutputEncoding": "UTF-8",
+    "status.showUntrackedFiles": "normal",
+    "core.hooksPath": "/dev/null",
+    "push.followTags": "false",
+    "push.gpgSign": "false",
+    "http.lowSpeedLimit": "1",
+    "http.lowSpeedTime": "30",
+}
+COMMAND = ("git", *(word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")))
+# Who commits where no person does, or where Git does not know who works here.
+MACHINE = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "gitops-ml"), ("EMAIL", "gitops-ml@localhost"))
+}
 
 # What Git says where somebody else was quicker; a protected branch, or a hook, is another matter.
 MOVED = re.compile(r"\[rejected\]|cannot lock ref|reference already exists|remote ref does not exist")
+MENDING = f"`git fsck` says what is lost, and `git fetch --refetch {REMOTE}` brings back what others have"
 
 
 class RejectedError(UserError):
     """`origin` has moved on since it was fetched."""
+
+
+class DamagedError(UserError):
+    """This clone lacks something that its branches name."""
 
 
 class Git:
@@ -34,91 +62,139 @@ class Git:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def said(self, *command: str, env: Mapping[str, str] | None = None, content: bytes = b"") -> str:
+        """What a command of Git prints, without the last newline, whatever its user's settings are.
+
+        Raises:
+            UserError: it fails.
+        """
+        return self._bytes(*command, env=env, content=content).decode(errors="replace").rstrip("\n")
+
     def fetch(self) -> None:
         """Learn what `origin` has now.
 
         Raises:
-            UserError: there is no `origin`, or it does not answer.
+            UserError: there is no `origin`, it does not answer, or the project is a folder of a larger repository.
         """
-        if REMOTE not in run("git", "remote", cwd=self.root).split():
-            raise UserError(
-                "releases and environments live in the repository `origin`, and this clone has none; "
-                "run `git remote add origin URL` and `git push -u origin main`"
-            )
-        shallow = run("git", "rev-parse", "--is-shallow-repository", cwd=self.root) == "true"
+        self.require_origin()
         # A checkout of CI may hold one commit only; what served when is told by the whole history.
+        shallow = self.said("rev-parse", "--is-shallow-repository") == "true"
         how = ("--quiet", "--prune", "--no-tags", "--force", *(["--unshallow"] if shallow else []))
-        run("git", "fetch", *how, REMOTE, *FETCHED, cwd=self.root)
+        self._over_network("fetch", *how, REMOTE, *FETCHED)
+
+    def require_origin(self) -> None:
+        """Have this be a clone that releases and environments can live in.
+
+        Raises:
+            UserError: it has no `origin`, or the project is a folder of a larger repository.
+        """
+        if inside := self.said("rev-parse", "--show-prefix"):
+            raise UserError(
+                f"{self.root} is the folder {inside} of a larger repository, whose branches and tags would be used; "
+                "give the project a repository of its own"
+            )
+        remotes = self.said("remote").split()
+        if REMOTE not in remotes:
+            make = f"`git remote rename {remotes[0]} {REMOTE}`" if remotes else f"`git remote add {REMOTE} URL`"
+            raise UserError(
+                f"releases and environments live in the repository `{REMOTE}`, and this clone has none; "
+                f"run {make} and `git push -u {REMOTE} {MAIN}`"
+            )
+
+    def at_origin(self, ref: str) -> bool:
+        """Whether `origin` has a ref now, fetched or not.
+
+        Raises:
+            UserError: `origin` does not answer.
+        """
+        return bool(self._over_network("ls-remote", REMOTE, ref))
+
+    def default_branch(self) -> str | None:
+        """The branch that whoever clones `origin` gets; None if it has none yet.
+
+        Raises:
+            UserError: `origin` does not answer.
+        """
+        said = self._over_network("ls-remote", "--symref", REMOTE, "HEAD")
+        found = re.search(r"^ref: refs/heads/(\S+)\tHEAD$", said, re.MULTILINE)
+        return found[1] if found else None
 
     def tip(self, branch: str) -> str | None:
-        """The commit that a branch of `origin` had when it was fetched; None if there is no such branch."""
-        return self.commit_of(f"refs/remotes/{REMOTE}/{branch}")
+        """The commit that a branch of `origin` had when it was fetched; None if there is no such branch.
+
+        Raises:
+            DamagedError: the branch is there, and its commit is not.
+        """
+        name = f"refs/remotes/{REMOTE}/{branch}"
+        found = self._refs(name)
+        return self._commit(found[name], name) if name in found else None
 
     def commit_of(self, name: str) -> str | None:
-        """The commit that a name stands for; None if there is none."""
-        try:
-            return run("git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", cwd=self.root)
-        except UserError:
+        """The commit that a name stands for; None if there is none.
+
+        Raises:
+            DamagedError: the name stands for something that this clone lacks.
+        """
+        done = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+        if done.returncode and done.stderr:
+            raise self._failure(done)
+        # A name that stands for nothing is answered by silence, and the name of an object by itself, here or not.
+        if done.returncode or (done.stdout.decode().strip() == name and not self._has(name)):
             return None
+        return self._commit(done.stdout.decode().strip(), name)
 
     def branches(self, prefix: str) -> dict[str, str]:
         """The branches of `origin` that begin with a prefix, and their commits."""
         return self.refs(f"refs/remotes/{REMOTE}/", prefix)
 
     def tags(self, prefix: str) -> dict[str, str]:
-        """The tags that begin with a prefix, and their commits."""
-        return self.refs("refs/tags/", prefix)
+        """The tags of `origin` that begin with a prefix, and their commits."""
+        return self.refs(TAGS, prefix)
 
     def refs(self, place: str, prefix: str) -> dict[str, str]:
         """The refs of a place that begin with a prefix, without the place, and their commits."""
-        listed = run("git", "for-each-ref", "--format=%(refname) %(objectname)", f"{place}{prefix}", cwd=self.root)
-        pairs = (line.split(" ") for line in listed.splitlines())
-        return {name.removeprefix(place): commit for name, commit in pairs}
+        return {name.removeprefix(place): commit for name, commit in self._refs(f"{place}{prefix}").items()}
 
     def tree(self, commit: str) -> str:
         """The name of a commit's tree: equal for equal content."""
-        return run("git", "rev-parse", f"{commit}^{{tree}}", cwd=self.root)
+        return self.said("rev-parse", f"{commit}^{{tree}}")
 
     def parents(self, commit: str) -> list[str]:
         """A commit's parents, the first one first."""
-        return run("git", "rev-list", "--parents", "--max-count=1", commit, cwd=self.root).split()[1:]
+        return self.said("rev-list", "--parents", "--max-count=1", commit).split()[1:]
 
     def history(self, commit: str) -> list[str]:
         """A branch's own commits, the newest first."""
-        return run("git", "rev-list", "--first-parent", commit, cwd=self.root).splitlines()
+        return self.said("rev-list", "--first-parent", commit).splitlines()
 
     def ancestors(self, commit: str) -> list[str]:
         """A commit and all that came before it, none before its descendants."""
-        return run("git", "rev-list", "--topo-order", commit, cwd=self.root).splitlines()
+        return self.said("rev-list", "--topo-order", commit).splitlines()
 
     def time(self, commit: str) -> int:
         """When a commit was made, in seconds since 1970."""
-        return int(run("git", "show", "--no-patch", "--format=%ct", commit, cwd=self.root))
+        return int(self.said("show", "--no-patch", "--format=%ct", commit))
+
+    def message(self, commit: str) -> str:
+        """What a commit says of itself."""
+        return self.said("show", "--no-patch", "--format=%B", commit)
 
     def is_ancestor(self, older: str, newer: str) -> bool:
-        """Whether a commit's history holds another one."""
-        done = subprocess.run(
-            ["git", "merge-base", "--is-ancestor", older, newer], cwd=self.root, capture_output=True, check=False
-        )
-        return done.returncode == 0
+        """Whether a commit's history holds another one; not, if this clone does not have that one at all."""
+        return self._has(older) and self._yes("merge-base", "--is-ancestor", older, newer)
 
     def merge_base(self, one: str, other: str) -> str | None:
         """The newest commit that two histories share; None if there is none."""
-        try:
-            return run("git", "merge-base", one, other, cwd=self.root)
-        except UserError:
-            return None
+        return self.said("merge-base", one, other) if self._yes("merge-base", one, other) else None
 
     def paths(self, tree: str, under: str = "") -> list[str]:
         """The files of a commit or tree, in a folder if one is named."""
-        listed = run(
-            "git", "ls-tree", "-r", "-z", "--name-only", tree, "--", *([under] if under else []), cwd=self.root
-        )
+        listed = self.said("ls-tree", "-r", "-z", "--name-only", tree, "--", *([under] if under else []))
         return [path for path in listed.split("\0") if path]
 
     def changed(self, old: str, new: str) -> list[str]:
         """The paths in which two commits or trees differ."""
-        listed = run("git", "diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new, cwd=self.root)
+        listed = self.said("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)
         return [path for path in listed.split("\0") if path]
 
     def read(self, commit: str, path: str) -> bytes | None:
@@ -126,20 +202,18 @@ class Git:
         return self.read_all([f"{commit}:{path}"])[0]
 
     def read_all(self, names: Iterable[str]) -> list[bytes | None]:
-        """Files, each by `commit:path`, in one go; None for each that does not exist."""
+        """Files, each by `commit:path`, in one go; None for each that its commit does not have.
+
+        Raises:
+            DamagedError: a commit has the file, or is named, and this clone cannot read it.
+        """
         wanted = list(names)
-        done = subprocess.run(
-            ["git", "cat-file", "--batch"],
-            cwd=self.root,
-            input="".join(f"{name}\n" for name in wanted).encode(),
-            capture_output=True,
-            check=True,
-        )
+        rest = self._bytes("cat-file", "--batch", content="".join(f"{name}\n" for name in wanted).encode())
         found: list[bytes | None] = []
-        rest = done.stdout
-        for _ in wanted:
+        for name in wanted:
             head, _, rest = rest.partition(b"\n")
             if head.endswith((b" missing", b" ambiguous")):
+                self._require_absent(*name.split(":", 1))
                 found.append(None)
                 continue
             size = int(head.rsplit(b" ", 1)[1])
@@ -151,38 +225,25 @@ class Git:
         """Store files as one tree and return its name."""
         with tempfile.TemporaryDirectory() as folder:
             # An index of its own, so that the one of whoever works here stays as it is.
-            environment = os.environ | {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             entries = "".join(f"100644 {self._blob(content)}\t{path}\0" for path, content in sorted(files.items()))
-            for command in (["update-index", "-z", "--index-info"], ["write-tree"]):
-                done = subprocess.run(
-                    ["git", *command],
-                    cwd=self.root,
-                    env=environment,
-                    input=entries.encode(),
-                    capture_output=True,
-                    check=True,
-                )
-            return done.stdout.decode().strip()
+            self.said("update-index", "-z", "--index-info", env=index, content=entries.encode())
+            return self.said("write-tree", env=index)
 
     def with_file(self, commit: str, path: str, content: bytes) -> str:
         """The tree of a commit with one file's content put in, or exchanged; all others as they are."""
         with tempfile.TemporaryDirectory() as folder:
-            environment = os.environ | {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-            put = f"100644,{self._blob(content)},{path}"
-            run("git", "read-tree", commit, cwd=self.root, env=environment)
-            run("git", "update-index", "--add", "--cacheinfo", put, cwd=self.root, env=environment)
-            return run("git", "write-tree", cwd=self.root, env=environment)
+            index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            self.said("read-tree", commit, env=index)
+            self.said("update-index", "--add", "--cacheinfo", f"100644,{self._blob(content)},{path}", env=index)
+            return self.said("write-tree", env=index)
 
-    def _blob(self, content: bytes) -> str:
-        done = subprocess.run(
-            ["git", "hash-object", "-w", "--stdin"], cwd=self.root, input=content, capture_output=True, check=True
-        )
-        return done.stdout.decode().strip()
-
-    def commit(self, tree: str, parent: str | None, message: str) -> str:
-        """Make a commit that no branch has yet."""
+    def commit(self, tree: str, parent: str | None, message: str, *, machine: bool = False) -> str:
+        """Make a commit that no branch has yet, in the name of who works here, or of a `machine` where nobody does."""
+        nobody = machine or self._git("var", "GIT_COMMITTER_IDENT").returncode != 0
         parents = ("-p", parent) if parent else ()
-        return run("git", "commit-tree", tree, *parents, "-m", message, cwd=self.root)
+        env = MACHINE if nobody else None
+        return self.said("commit-tree", tree, *parents, "-F", "-", env=env, content=message.encode())
 
     def push(self, commit: str, ref: str, expected: str | None = None) -> None:
         """Put a commit on a branch or tag of `origin`, in one step that nobody can come between.
@@ -197,6 +258,15 @@ class Git:
         lease = (f"--force-with-lease={ref}:{expected}",) if expected else ()
         self._push(*lease, REMOTE, f"{commit}:{ref}")
 
+    def push_together(self, commits: Mapping[str, str]) -> None:
+        """Put commits on several refs of `origin`: all of them, or none.
+
+        Raises:
+            RejectedError: one of the refs holds something that is no ancestor of its commit.
+            UserError: `origin` does not answer.
+        """
+        self._push("--atomic", REMOTE, *(f"{commit}:{ref}" for ref, commit in commits.items()))
+
     def delete(self, ref: str) -> None:
         """Remove a branch of `origin`; nothing happens if it is gone already."""
         try:
@@ -206,18 +276,82 @@ class Git:
                 raise
 
     def _push(self, *what: str) -> None:
-        done = subprocess.run(
-            ["git", "push", "--porcelain", *what],
-            cwd=self.root,
-            env=os.environ | {"LC_ALL": "C"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = self._asked("push", "--porcelain", *what)
         if done.returncode == 0:
             self.fetch()
             return
-        said = "\n  ".join([*done.stdout.strip().splitlines(), *done.stderr.strip().splitlines()][-8:])
+        lines = [line for each in (done.stdout, done.stderr) for line in each.decode(errors="replace").splitlines()]
+        said = "\n  ".join([line.strip() for line in lines if line.strip()][-8:])
         if MOVED.search(said):
             raise RejectedError(f"`git push {' '.join(what)}` was rejected:\n  {said}")
         raise UserError(f"`git push {' '.join(what)}` failed:\n  {said}")
+
+    def _refs(self, beginning: str) -> dict[str, str]:
+        """The refs whose whole name begins so, and their objects."""
+        # Git takes a whole name or a folder for a pattern, never the beginning of a name.
+        folder = beginning.rpartition("/")[0]
+        done = self._git("for-each-ref", "--format=%(refname) %(objectname)", f"{folder}/")
+        # It leaves out, with a warning, what it cannot read.
+        if done.returncode or f"ref {beginning}" in done.stderr.decode(errors="replace"):
+            raise self._failure(done)
+        pairs = (line.split(" ") for line in done.stdout.decode().splitlines())
+        return {name: commit for name, commit in pairs if name.startswith(beginning)}
+
+    def _commit(self, found: str, name: str) -> str:
+        """The commit of an object: itself, or the one that it tags."""
+        done = self._git("rev-parse", "--verify", f"{found}^{{commit}}")
+        if done.returncode:
+            raise DamagedError(f"{name} is {found[:12]}, which this clone cannot read; {MENDING}")
+        return done.stdout.decode().strip()
+
+    def _has(self, name: str) -> bool:
+        answer = self.said("cat-file", "--batch-check", content=f"{name}\n".encode())
+        return not answer.endswith(" missing")
+
+    def _require_absent(self, commit: str, path: str) -> None:
+        """Have a file that could not be read be one that its commit does not have."""
+        done = self._git("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, path)
+        if done.returncode or done.stdout:
+            raise DamagedError(f"this clone cannot read {path} of {commit[:12]}; {MENDING}")
+
+    def _blob(self, content: bytes) -> str:
+        return self.said("hash-object", "-w", "--stdin", content=content)
+
+    def _yes(self, *command: str) -> bool:
+        """What a command of Git answers that says no by exit code 1."""
+        done = self._git(*command)
+        if done.returncode not in (0, 1):
+            raise self._failure(done)
+        return done.returncode == 0
+
+    def _bytes(self, *command: str, env: Mapping[str, str] | None = None, content: bytes = b"") -> bytes:
+        done = self._git(*command, env=env, content=content)
+        if done.returncode:
+            raise self._failure(done)
+        return done.stdout
+
+    def _over_network(self, *command: str) -> str:
+        done = self._asked(*command)
+        if done.returncode:
+            raise self._failure(done)
+        return done.stdout.decode(errors="replace")
+
+    def _asked(self, *command: str) -> subprocess.CompletedProcess[bytes]:
+        try:
+            return self._git(*command, limit=NETWORK_SECONDS)
+        except TooLongError as error:
+            said = f"`{REMOTE}` does not answer: `git {command[0]}` did not end within {NETWORK_SECONDS:g} seconds"
+            raise UserError(said) from error
+
+    def _git(
+        self, *command: str, env: Mapping[str, str] | None = None, content: bytes = b"", limit: float | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        env = {"LC_ALL": "C", **(env or {})}
+        return finished(*COMMAND, *command, cwd=self.root, env=env, content=content, limit=limit)
+
+    def _failure(self, done: subprocess.CompletedProcess[bytes]) -> UserError:
+        said = done.stderr.decode(errors="replace").strip().splitlines()[-8:]
+        if any("not a git repository" in line for line in said):
+            return UserError(f"{self.root} is in no Git repository; run `make init`")
+        command = done.args[len(COMMAND) :]
+        return UserError("\n  ".join([f"`git {shlex.join(command)}` failed:", *said]))

@@ -14,6 +14,7 @@ import yaml
 
 from gitops_ml.core import requirements
 from gitops_ml.core.errors import UserError
+from gitops_ml.core.git import Git
 from gitops_ml.core.programs import run, shown
 
 FILE = "dvc.lock"
@@ -79,7 +80,7 @@ def resolve(root: Path) -> list[str]:
     Raises:
         UserError: nothing is in conflict, something else is too, or the pipeline fails; the merge stays open then.
     """
-    conflicts = run("git", "diff", "--name-only", "--diff-filter=U", cwd=root).splitlines()
+    conflicts = Git(root).said("diff", "--name-only", "--diff-filter=U").splitlines()
     if not conflicts:
         raise UserError("nothing is in conflict here; begin with `git merge origin/main`")
     exports = [path for path in conflicts if path in (requirements.TRAIN, requirements.SERVE)]

@@ -16,8 +16,7 @@ from sklearn.pipeline import Pipeline
 
 from gitops_ml.core import environment, lock, project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
-from gitops_ml.core.programs import run
+from gitops_ml.core.git import REMOTE, Git
 from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import verdict
 from gitops_ml.gate.candidates import Candidate, Evaluation
@@ -89,10 +88,11 @@ def _champion(root: Path, branch: str) -> Revision | None:
 
 def _require_none_at_origin(root: Path, branch: str) -> None:
     """A branch that was only not fetched, as in a shallow checkout, must not look like one that does not exist."""
-    if "origin" not in run("git", "remote", cwd=root).split():
+    git = Git(root)
+    if REMOTE not in git.said("remote").split():
         return
     try:
-        found = run("git", "ls-remote", "origin", f"refs/heads/{branch}", cwd=root)
+        found = git.at_origin(f"refs/heads/{branch}")
     except UserError as error:
         raise UserError(f"whether {branch} exists at origin cannot be asked, so nothing was judged: {error}") from error
     if found:

@@ -19,6 +19,7 @@ from pipeline.schema import Schema
 
 from gitops_ml.core import lock, project, requirements
 from gitops_ml.core.errors import UserError
+from gitops_ml.core.git import Git
 from gitops_ml.core.programs import run
 from gitops_ml.core.revision import Revision
 from gitops_serving.log import logged
@@ -67,7 +68,7 @@ def package(root: Path) -> Version:
         "model": hashlib.sha256((root / MODEL).read_bytes()).hexdigest(),
         "data": lock.locked(root)["data/raw"],
         "commit": _commit(root),
-        "modified": bool(run("git", "status", "--porcelain", cwd=root)),
+        "modified": bool(Git(root).said("status", "--porcelain")),
     }
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
@@ -114,10 +115,10 @@ def _require_settings_of_the_schema(root: Path) -> None:
 def _commit(root: Path) -> str:
     if not (root / ".git").exists():
         raise UserError("a release names its commit, and this project is no Git repository yet; run `make init`")
-    try:
-        return run("git", "rev-parse", "--verify", "--quiet", "HEAD", cwd=root)
-    except UserError as error:
-        raise UserError("a release names its commit, and there is none yet; run `make init`") from error
+    commit = Git(root).commit_of("HEAD")
+    if commit is None:
+        raise UserError("a release names its commit, and there is none yet; run `make init`")
+    return commit
 
 
 def _stage(root: Path, context: Path) -> None:

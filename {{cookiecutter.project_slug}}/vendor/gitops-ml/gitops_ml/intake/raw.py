@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gitops_ml.core.errors import UserError
+from gitops_ml.core.git import Git
 from gitops_ml.core.programs import run
 from gitops_ml.intake.take import RAW, Taken
 
@@ -50,7 +51,7 @@ def require_committed(changed: list[str], texts: dict[str, str]) -> None:
         return
     ours = json.loads(WRITTEN.read_text()) if WRITTEN.exists() else {}
     watched = [path for path in changed if path in texts]
-    dirty = run("git", "status", "--porcelain", "--", *watched, cwd=Path.cwd()) if watched else ""
+    dirty = Git(Path.cwd()).said("status", "--porcelain", "--", *watched) if watched else ""
     lost = [line[3:] for line in dirty.splitlines() if ours.get(line[3:]) != sha256(Path(line[3:]))]
     if str(RAW) in changed and ours.get(str(RAW)) != files_now() and not _raw_is_committed():
         lost.append(str(RAW))
@@ -65,7 +66,7 @@ def _raw_is_committed() -> bool:
     """Whether Git knows what DVC knows of data/raw. Before `make init` nobody does, and a copy is kept instead."""
     if not POINTER.exists() or not files_now():
         return True
-    if run("git", "status", "--porcelain", "--", str(POINTER), cwd=Path.cwd()):
+    if Git(Path.cwd()).said("status", "--porcelain", "--", str(POINTER)):
         return False
     return is_as_dvc_knows_it()
 

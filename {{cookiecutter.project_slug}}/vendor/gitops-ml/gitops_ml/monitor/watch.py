@@ -19,7 +19,6 @@ from pydantic import BaseModel
 from gitops_ml.core import environment, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import REMOTE, Git
-from gitops_ml.core.programs import run
 from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import rules
 from gitops_ml.gate.result import Worth
@@ -91,9 +90,10 @@ def watch(root: Path, name: str, moment: datetime) -> Monitoring:
         UserError: something that is needed cannot be read, or the service never wrote anything down.
     """
     settings = project.read(root)
-    if REMOTE in run("git", "remote", cwd=root).split():
+    git = Git(root)
+    if REMOTE in git.said("remote").split():
         # What serves is what origin says now; a branch that was not fetched must not look like one that is not there.
-        Git(root).fetch()
+        git.fetch()
     reference = _reference(root, name)
     rules.require_metrics(reference.schema.task, settings.gate)
     monitor = settings.monitor

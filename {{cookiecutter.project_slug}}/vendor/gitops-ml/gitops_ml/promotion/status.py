@@ -9,8 +9,7 @@ import httpx
 from pydantic import BaseModel
 
 from gitops_ml.core import environment
-from gitops_ml.core.git import MAIN
-from gitops_ml.core.programs import run
+from gitops_ml.core.git import MAIN, REMOTE
 from gitops_ml.promotion import health, holds, promote
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
@@ -67,7 +66,7 @@ def _environment(repository: Repository, name: str, url: str | None) -> Environm
         since=report.since if report else None,
         answers=answered(url) if url else None,
         proposed=sorted(promote.proposals(repository, name)),
-        behind=int(run("git", "rev-list", "--count", f"{serving.commit}..origin/{MAIN}", cwd=git.root))
+        behind=int(git.said("rev-list", "--count", f"{serving.commit}..refs/remotes/{REMOTE}/{MAIN}"))
         if serving
         else None,
     )

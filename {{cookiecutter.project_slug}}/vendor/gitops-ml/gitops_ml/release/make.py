@@ -10,7 +10,6 @@ from typing import Any
 from gitops_ml.core import project, record, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN, Git, RejectedError
-from gitops_ml.core.programs import run
 from gitops_ml.core.storage import Storage, digest_of
 from gitops_ml.gate import judge
 from gitops_ml.host import trial
@@ -120,7 +119,7 @@ def _commit(git: Git) -> str:
     Raises:
         UserError: it is not.
     """
-    if changed := run("git", "status", "--porcelain", cwd=git.root).splitlines():
+    if changed := git.said("status", "--porcelain").splitlines():
         raise UserError(
             f"a release is made of a commit, and {len(changed)} files are not as committed, such as "
             f"{changed[0][3:]}; commit them or put them away"

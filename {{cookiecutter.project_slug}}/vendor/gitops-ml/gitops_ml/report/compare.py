@@ -17,7 +17,6 @@ from pipeline.schema import Schema
 from gitops_ml.core import project, requirements
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
-from gitops_ml.core.programs import run
 from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import judge
 from gitops_ml.gate.result import Measured, Result
@@ -55,14 +54,14 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     Raises:
         UserError: the base does not exist, or something that should be compared cannot be read.
     """
-    settings = project.read(root)
+    settings, git = project.read(root), Git(root)
     here, base = Revision(root, None), Revision(root, _base(root, base_branch))
     stages = _stages(base, here)
     report = Report(
         title=settings.title,
-        branch=run("git", "rev-parse", "--abbrev-ref", "HEAD", cwd=root),
+        branch=git.said("rev-parse", "--abbrev-ref", "HEAD"),
         base=base.commit or "",
-        commit=run("git", "rev-parse", "HEAD", cwd=root),
+        commit=git.said("rev-parse", "HEAD"),
         changed=any(stage.fate != UNCHANGED for stage in stages),
         params=[
             *_changes(base.text("params.yaml"), here.text("params.yaml")),
@@ -101,7 +100,10 @@ def _base(root: Path, branch: str) -> str:
     tip = resolve(root, branch) or Git(root).commit_of(branch)
     if tip is None:
         raise UserError(f"there is no branch or commit {branch!r} to compare with; name another one with --base")
-    return run("git", "merge-base", tip, "HEAD", cwd=root)
+    base = Git(root).merge_base(tip, "HEAD")
+    if base is None:
+        raise UserError(f"{branch} and this commit share no history here; in a shallow clone, `git fetch --unshallow`")
+    return base
 
 
 def _lock(revision: Revision) -> dict[str, Any]:

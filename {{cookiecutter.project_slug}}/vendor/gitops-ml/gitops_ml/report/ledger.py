@@ -11,7 +11,6 @@ from gitops_ml.core import record
 from gitops_ml.core.environment import PREFIX
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
-from gitops_ml.core.programs import run
 
 FIELD = "\x1f"
 
@@ -50,8 +49,8 @@ def _branches(root: Path) -> list[tuple[str, str]]:
 
 
 def _entries(root: Path, environment: str, ref: str) -> list[Entry]:
-    log = run("git", "log", "--first-parent", "--reverse", f"--format=%H{FIELD}%cI{FIELD}%an", ref, cwd=root)
     git = Git(root)
+    log = git.said("log", "--first-parent", "--reverse", f"--format=%H{FIELD}%cI{FIELD}%an", ref)
     entries: list[Entry] = []
     for line in log.splitlines():
         commit, when, who = line.split(FIELD)
