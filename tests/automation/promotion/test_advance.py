@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from gitops_ml.core.errors import UserError
-from gitops_ml.promotion import advance, health, promote
+from gitops_ml.promotion import advance, health, promote, proposals
 
+from tests.automation.promotion.test_promotion import pass_time
 from tests.automation.world import World
 
 
@@ -37,7 +40,8 @@ def test_what_waited_is_merged_once_it_holds(world: World) -> None:
     assert promote.promote(repository, "production").state == "open"
     (waiting,) = advance.settle(repository)
     assert (waiting.environment, waiting.state) == ("production", "open")
-    repository.policy.environments[0].soak_minutes = 0.0001
+    pass_time(world, timedelta(minutes=31), timedelta())
+    repository.git.fetch()
     (settled,) = advance.settle(repository)
     assert settled.state == "merged"
     assert advance.settle(world.opened()) == []
@@ -49,7 +53,7 @@ def test_what_needs_approval_is_only_judged(approving: World) -> None:
     assert approving.promote("staging").state == "open"
     (judged,) = advance.settle(approving.opened())
     assert (judged.state, all(check.holds for check in judged.checks)) == ("open", True)
-    assert promote.proposals(approving.opened(), "staging") == {judged.branch: judged.commit}
+    assert proposals.find(approving.opened(), "staging") == {judged.branch: judged.commit}
 
 
 def test_waiting_ends_with_what_the_agent_says(world: World) -> None:
@@ -76,7 +80,7 @@ def test_waiting_for_an_agent_that_is_not_there_ends(world: World, monkeypatch: 
     with pytest.raises(UserError, match="is it running there"):
         advance.await_agent(world.root, "staging", 0.005, said.append)
     assert said == [f"waiting for the agent of staging to deal with {world.opened().tip('staging')[:12]}"]
-    assert health.latest(world.opened().git, "staging") is None
+    assert health.reports(world.opened().git, "staging") == []
 
 
 def test_nothing_to_wait_for(world: World) -> None:

@@ -15,7 +15,7 @@ from gitops_ml.core.git import Git
 from gitops_ml.core.project import Project
 from gitops_ml.host import host
 from gitops_ml.host.runner import free_port
-from gitops_ml.promotion import health, holds, promote, status, verify
+from gitops_ml.promotion import health, holds, promote, proposals, status, verify
 from gitops_ml.promotion.outcome import Outcome
 from gitops_ml.release import tags
 from gitops_ml.report import ledger
@@ -42,7 +42,7 @@ def commit_on(world: World, branch: str, change: Callable[[Path], object], name:
 
 def proposed(world: World, name: str) -> str:
     """The branch that is proposed for an environment."""
-    (branch,) = promote.proposals(world.opened(), name)
+    (branch,) = proposals.find(world.opened(), name)
     return branch
 
 
@@ -135,7 +135,7 @@ def test_running_again_before_and_after_the_merge(approving: World) -> None:
     assert (again.branch, again.commit) == (first.branch, first.commit)
     assert promote.merge(approving.opened(), "staging").state == "merged"
     assert approving.promote("staging").state == "nothing to do"
-    assert promote.proposals(approving.opened(), "staging") == {}
+    assert proposals.find(approving.opened(), "staging") == {}
 
 
 def test_cancelled_between_push_and_merge(world: World) -> None:
@@ -149,7 +149,7 @@ def test_cancelled_between_push_and_merge(world: World) -> None:
     world.refuse_after(None)
     outcome = world.promote("staging", root=world.clone("other"))
     assert (outcome.state, outcome.branch) == ("merged", left)
-    assert promote.proposals(world.opened(), "staging") == {}
+    assert proposals.find(world.opened(), "staging") == {}
 
 
 def test_a_newer_promotion_closes_an_older_one(approving: World) -> None:
@@ -160,7 +160,7 @@ def test_a_newer_promotion_closes_an_older_one(approving: World) -> None:
     outcome = approving.promote("staging")
     assert outcome.branch is not None
     assert second.short in outcome.branch
-    assert list(promote.proposals(approving.opened(), "staging")) == [outcome.branch]
+    assert list(proposals.find(approving.opened(), "staging")) == [outcome.branch]
     assert first.short not in outcome.branch
 
 
@@ -504,42 +504,85 @@ def test_only_one_agent_at_a_time(world: World) -> None:
         world.deploy("staging")
 
 
-def test_the_soak(world: World) -> None:
-    """A release goes on only after it was healthy for the soak time, as the slower of two clocks counts it."""
-    world.release("a")
-    world.roll_out("staging")
+def pass_time(world: World, uptime: timedelta, wall: timedelta | None = None, boot: str | None = None) -> None:
+    """Have staging's agent say the same again after a while, as its clock since boot and the one on the wall count."""
+    (report,) = health.reports(world.opened().git, "staging")
+    clock = health.Clock(
+        now=report.checked + (uptime if wall is None else wall),
+        boot=report.boot if boot is None else boot,
+        uptime=report.uptime + uptime.total_seconds(),
+    )
+    state = health.State(**report.model_dump(include=set(health.State.model_fields)))
+    settings = world.opened().settings("staging").model_copy(update={"soak_minutes": 30})
+    health.write(world.opened().git, settings, report.host, state, clock)
+
+
+def soak(world: World, verifiers: timedelta = timedelta()) -> verify.Verification:
+    """What is said of a promotion to production after a soak of half an hour, by a verifier whose clock may err."""
     repository = world.opened()
     repository.policy.environments[0].soak_minutes = 30
-    now = datetime.now(UTC)
-
-    def soak(later: timedelta) -> verify.Check:
-        commit = _candidate(world)
-        checked = verify.verify(repository, "production", commit, "promote", now + later)
-        return next(check for check in checked.checks if check.name == "soak")
-
-    assert (soak(timedelta(minutes=29)).holds, soak(timedelta(minutes=29)).waits) == (False, True)
-    assert soak(timedelta(minutes=31)).holds
+    now = datetime.now(UTC) + verifiers
+    checked = verify.verify(repository, "production", _candidate(world), "promote", now)
+    return checked.model_copy(update={"checks": [each for each in checked.checks if each.name == "soak"]})
 
 
-def test_clocks_that_differ(world: World) -> None:
-    """An agent's clock that is ahead is refused; one that is behind does not make the soak longer."""
+def test_the_soak(world: World) -> None:
+    """A release goes on only after it was healthy for the soak time, as its own host says."""
     world.release("a")
     world.roll_out("staging")
-    now = datetime.now(UTC).replace(microsecond=0)
-    for skew, why in (
-        (timedelta(hours=2), "is ahead of this one's"),
-        (timedelta(hours=-2), "healthy in staging for 0."),
-    ):
-        report = health.latest(world.opened().git, "staging")
-        assert report is not None
-        moved = report.model_copy(update={"since": now + skew, "checked": now + skew, "reason": str(skew)})
-        health.write(world.opened().git, "staging", moved)
-        repository = world.opened()
-        repository.policy.environments[0].soak_minutes = 30
-        checked = verify.verify(repository, "production", _candidate(world), "promote", now)
-        soak = next(check for check in checked.checks if check.name == "soak")
-        assert not soak.holds
-        assert why in soak.sentence
+    pass_time(world, timedelta(minutes=29), timedelta())
+    assert soak(world).waits
+    assert "for 29.0 of 30 minutes" in soak(world).checks[0].sentence
+    pass_time(world, timedelta(minutes=2), timedelta())
+    assert soak(world).passes
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=365)])
+def test_a_clock_that_is_ahead_is_told_and_forgotten_once_it_is_right(world: World, ahead: timedelta) -> None:
+    """An agent whose clock is ahead is named with both times; once it is corrected, nothing is left to wait for."""
+    world.release("a")
+    world.roll_out("staging")
+    pass_time(world, timedelta(minutes=15), ahead)
+    wrong = soak(world)
+    assert wrong.waits
+    assert "set the one that is wrong" in wrong.checks[0].sentence
+    pass_time(world, timedelta(minutes=15), -ahead)
+    pass_time(world, timedelta(minutes=1), timedelta())
+    assert soak(world).passes
+
+
+@pytest.mark.parametrize("behind", [timedelta(hours=2), timedelta(days=365)])
+def test_a_clock_that_is_behind_gives_no_time(world: World, behind: timedelta) -> None:
+    """An agent whose clock was behind and is corrected forward has not been healthy for longer than it was."""
+    world.release("a")
+    world.roll_out("staging")
+    pass_time(world, timedelta(minutes=5), -behind)
+    assert "says nothing since" in soak(world).checks[0].sentence
+    pass_time(world, timedelta(minutes=5), behind)
+    assert "for 10.0 of 30 minutes" in soak(world).checks[0].sentence
+
+
+def test_a_verifiers_clock_passes_no_soak(world: World) -> None:
+    """A verifier whose clock is ahead or behind does not count more minutes, and waits with the reason."""
+    world.release("a")
+    world.roll_out("staging")
+    for wrong in (timedelta(minutes=45), timedelta(hours=2), timedelta(days=365), -timedelta(hours=2)):
+        assert soak(world, wrong).waits
+    assert "for 0.0 of 30 minutes" in soak(world, timedelta(minutes=45)).checks[0].sentence
+    assert "and here it is" in soak(world, timedelta(days=365)).checks[0].sentence
+
+
+def test_what_nobody_saw_is_no_soak(world: World) -> None:
+    """The time in which an agent was silent for too long, or its host was off, does not count."""
+    world.release("a")
+    world.roll_out("staging")
+    pass_time(world, timedelta(minutes=20), timedelta())
+    pass_time(world, timedelta(minutes=61), timedelta())
+    assert "for 20.0 of 30 minutes" in soak(world).checks[0].sentence
+    pass_time(world, timedelta(minutes=15), timedelta(), boot="another")
+    assert "for 20.0 of 30 minutes" in soak(world).checks[0].sentence
+    pass_time(world, timedelta(minutes=11), timedelta())
+    assert soak(world).passes
 
 
 def test_an_agent_that_fell_silent(world: World) -> None:
@@ -642,7 +685,8 @@ def test_a_dry_run_changes_nothing(world: World) -> None:
     world.release("b")
     world.roll_out("staging", "production")
     before = git(world.origin, "for-each-ref")
-    assert promote.rollback(world.opened(), "production", dry_run=True).state == "open"
+    would = promote.rollback(world.opened(), "production", dry_run=True)
+    assert would.sentence.startswith("would be: production is to serve")
     assert promote.promote(world.opened(), "production", dry_run=True).state == "nothing to do"
     assert not world.deploy("production", dry_run=True).changed
     assert git(world.origin, "for-each-ref") == before

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +22,8 @@ from gitops_ml.core import environment, record, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.host import host
-from gitops_ml.promotion import holds, promote
+from gitops_ml.promotion import health, holds, promote, proposals
+from gitops_ml.promotion.outcome import Outcome
 from gitops_ml.release import tags
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -52,6 +55,8 @@ class Promotion(RuleBasedStateMachine):
         self.stale = self.world.opened(self.world.clone("stale"))
         self.served: dict[str, set[str]] = {name: set() for name in NAMES}
         self.models = 0
+        self.ahead = timedelta()
+        health.Clock.here = self._here  # type: ignore[method-assign]
         # What has happened in any project that somebody would want to break.
         for _ in range(2):
             self.release()
@@ -86,8 +91,12 @@ class Promotion(RuleBasedStateMachine):
 
     @rule(name=names, pick=picks)
     def roll_back(self, name: str, pick: int) -> None:
-        """Somebody rolls back."""
-        self._try(lambda: self.world.rollback(name, self._some(pick)))
+        """Somebody rolls back; what is not done holds nothing."""
+        before = set(holds.read(self.world.opened().git))
+        done: list[Outcome] = []
+        self._try(lambda: done.append(self.world.rollback(name, self._some(pick))))
+        if not done or done[0].held is None:
+            assert set(holds.read(self.world.opened().git)) == before
 
     @rule(name=names, pick=picks, pushes=st.integers(0, 3), back=st.booleans())
     def crash(self, name: str, pick: int, pushes: int, back: bool) -> None:
@@ -106,10 +115,10 @@ class Promotion(RuleBasedStateMachine):
     @rule(name=names, how=st.sampled_from(["merge", "squash", "rebase"]))
     def merge_without_any_check(self, name: str, how: str) -> None:
         """Somebody merges what is proposed, whatever the checks say."""
-        proposals = promote.proposals(self.world.opened(), name)
-        if not proposals:
+        proposed = proposals.find(self.world.opened(), name)
+        if not proposed:
             return
-        branch = min(proposals)
+        branch = min(proposed)
         self._checkout(f"env/{name}")
         with suppress(AssertionError):
             if how == "rebase":
@@ -123,12 +132,12 @@ class Promotion(RuleBasedStateMachine):
     @rule(name=names)
     def merge_with_a_conflict_resolved_at_random(self, name: str) -> None:
         """Somebody merges what is proposed and resolves each conflict with one side or the other."""
-        proposals = promote.proposals(self.world.opened(), name)
-        if not proposals:
+        proposed = proposals.find(self.world.opened(), name)
+        if not proposed:
             return
         self._checkout(f"env/{name}")
         with suppress(AssertionError):
-            git(self.person, "merge", "--no-commit", "-X", "theirs", f"origin/{min(proposals)}")
+            git(self.person, "merge", "--no-commit", "-X", "theirs", f"origin/{min(proposed)}")
         with suppress(AssertionError):
             git(self.person, "checkout", "HEAD", "--", record.SIGNATURE, environment.STATE)
         with suppress(AssertionError):
@@ -167,6 +176,33 @@ class Promotion(RuleBasedStateMachine):
         """Somebody resets an environment to an older commit."""
         history = git(self.world.origin, "rev-list", "--first-parent", f"env/{name}").split()
         git(self.world.origin, "update-ref", f"refs/heads/env/{name}", history[min(back, len(history) - 1)])
+
+    @rule(name=st.sampled_from(["v1", "0123456789abcdef"]))
+    def tag_like_a_release(self, name: str) -> None:
+        """Somebody tags a commit of their own as releases are tagged."""
+        git(self.person, "push", "--quiet", "--force", "origin", f"origin/main:refs/tags/release/{name}")
+
+    @rule(name=names, what=st.sampled_from(["release.json", "state", ""]))
+    def lose_an_object(self, name: str, what: str) -> None:
+        """A clone loses what an environment names; whoever works there is told, and the advice brings it back."""
+        root = self.world.root
+        tip = self.world.opened().tip(name)
+        found = git(root, "rev-parse", f"{tip}:{what}" if what in self.world.opened().git.paths(tip) else tip)
+        path = root / ".git" / "objects" / found[:2] / found[2:]
+        before = self._release_of(name)
+        if not path.exists():
+            return
+        path.unlink()
+        said: list[Outcome] = []
+        self._try(lambda: said.append(self.world.promote(name)))
+        assert not said or before in (None, said[0].replaces)
+        git(root, "fetch", "--quiet", "--refetch", "origin")
+        assert self._release_of(name) is not None or before is None
+
+    @rule(hours=st.sampled_from([-8760, -2, 0, 0, 2, 8760]))
+    def set_the_clock(self, hours: int) -> None:
+        """The clock of the agents' machine is set, right or wrong."""
+        self.ahead = timedelta(hours=hours)
 
     @rule(pick=picks, reason=st.sampled_from(["slow", "wrong"]))
     def hold(self, pick: int, reason: str) -> None:
@@ -225,6 +261,16 @@ class Promotion(RuleBasedStateMachine):
         with suppress(UserError):
             action()
 
+    def _here(self) -> health.Clock:
+        right = health.Clock(datetime.now(UTC).replace(microsecond=0), "boot", time.monotonic())
+        return replace(right, now=right.now + self.ahead)
+
+    def _release_of(self, name: str) -> str | None:
+        with suppress(UserError):
+            serving = self.world.opened().serving(name)
+            return serving.release if serving else None
+        return None
+
     def _some(self, pick: int) -> str | None:
         known = sorted(self.world.released)
         return known[pick] if pick < len(known) else None
@@ -252,6 +298,7 @@ def test_no_sequence_serves_what_was_not_tested_together(
     """Whatever people, machines and accidents do, in any order, each environment serves one release that was tested."""
     monkeypatch.setenv(signing.FOLDER_VARIABLE, "")
     monkeypatch.setattr(host, "DRAIN_SECONDS", 0.0)
+    monkeypatch.setattr(health.Clock, "here", health.Clock.here)  # so that it is put back
     limits = settings(
         max_examples=EXAMPLES,
         stateful_step_count=STEPS,

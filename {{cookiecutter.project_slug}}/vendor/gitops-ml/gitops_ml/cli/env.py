@@ -124,16 +124,23 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
         return
-    table = folding("environment", "release", "state", "since", "behind main", "proposed")
+    table = folding("environment", "release", "state", "since", "heard", "behind main", "proposed")
     for each in found.environments:
         since = each.since.strftime("%Y-%m-%d %H:%M") if each.since else ""
         state = each.state if each.answers is None else f"{each.state}; its url says {each.answers}"
         behind = "" if each.behind is None else str(each.behind)
-        table.add_row(each.name, each.release or "", state, since, behind, ", ".join(each.proposed))
+        heard = min((host.heard for host in each.hosts), default=None)
+        last = heard.strftime("%Y-%m-%d %H:%M") if heard else ""
+        table.add_row(each.name, each.release or "", state, since, last, behind, ", ".join(each.proposed))
     Console().print(table, markup=False)
     typer.echo(f"newest release: {found.newest or 'none yet'}")
+    for each in found.environments:
+        for host in each.hosts if len(each.hosts) > 1 else ():
+            typer.echo(f"{each.name} on {host.host}: {host.state}, last heard {host.heard:%Y-%m-%d %H:%M}")
     for hold in found.held:
         typer.echo(f"on hold since {hold.since:%Y-%m-%d %H:%M}: {hold.release}: {hold.reason}")
+    for strange in found.foreign:
+        typer.echo(f"not of this project's machines, and left alone: {strange}")
 
 
 @commands.command("ledger", rich_help_panel=LOOK, epilog=examples("env ledger", "env ledger --html ledger.html"))

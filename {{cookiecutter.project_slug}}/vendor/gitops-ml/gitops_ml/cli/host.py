@@ -13,6 +13,7 @@ import typer
 from gitops_ml.cli.options import AsJson, DryRun, Folder, Name, agents_folder, examples, group
 from gitops_ml.core.errors import UserError
 from gitops_ml.promotion import deploy as agent
+from gitops_ml.promotion import health, repository
 
 commands = group()
 
@@ -53,6 +54,27 @@ def deploy(  # noqa: PLR0917 - options of a command have names
             raise typer.Exit(code)
         last = said
         time.sleep(watch)
+
+
+@commands.command("forget", epilog=examples("host forget staging web-2-1f3c"))
+def forget(
+    name: Name,
+    host: Annotated[str, typer.Argument(metavar="HOST", help="As `gitops-ml env status` names it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Wait no more for what the agent of a host says that is gone for good.
+
+    Exit codes: 0 it counts no more; 1 no such agent, or an error.
+    """
+    opened = repository.Repository.opened(Path.cwd())
+    opened.settings(name)
+    if not health.forget(opened.git, name, host):
+        known = ", ".join(each.host for each in health.reports(opened.git, name)) or "none"
+        raise UserError(f"no agent of {name} is called {host!r}; those that said something are: {known}")
+    if as_json:
+        typer.echo(json.dumps({"version": 1, "environment": name, "forgotten": host}))
+    else:
+        typer.echo(f"{host} counts no more in {name}, until its agent says something again")
 
 
 @commands.command("stop", epilog=examples("host stop staging"))

@@ -59,6 +59,9 @@ def list_command(as_json: AsJson = False) -> None:
             created = each.created.strftime("%Y-%m-%d %H:%M")
             table.add_row(each.release, created, each.commit[:12], each.model[:12], each.verdict, reason)
         Console().print(table, markup=False)
+    if not as_json:
+        for tag, why in tags.foreign(git).items():
+            typer.echo(f"{tag} is none of them: {why}")
 
 
 @commands.command("hold", epilog=examples('release hold 1a2b --reason "answers are late"'))

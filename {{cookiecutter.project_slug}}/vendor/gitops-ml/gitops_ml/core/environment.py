@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel
 
@@ -28,6 +29,9 @@ COPIED_WITH_IMAGE = {
 }
 FOLDERS_WITH_IMAGE = (f"{SOURCE}/base", f"{SOURCE}/overlays/{{environment}}")
 FACT = re.compile(rb"@([a-z]+)@")
+# What a commit on the branch, or proposed for it, says that it does. Version 0.1 said it in the title alone.
+Action = Literal["promote", "roll back"]
+STATED = re.compile(r"^(Action: promote$|Action: roll back$|Promote \S+:[0-9a-f]{16}\b|Roll back to \S+)", re.MULTILINE)
 EMPTY = "# Environment {name}\n\nNothing was promoted to it yet. Machines write this branch; do not edit it by hand.\n"
 
 
@@ -113,6 +117,18 @@ def serving(git: Git, commit: str) -> record.Release | None:
     if content is None:
         raise UserError(f"{commit[:12]} has no {record.FILE}: what serves there is not known")
     return record.read(content, commit[:12])
+
+
+def action(git: Git, commit: str) -> Action | None:
+    """What a commit says that it does; None if it says nothing, as one that was made by hand.
+
+    Who merges by hand may leave the words to the commit that is merged.
+    """
+    tree = git.tree(commit)
+    for said in (commit, *(each for each in git.parents(commit)[1:] if git.tree(each) == tree)):
+        if found := STATED.search(git.message(said)):
+            return "roll back" if "oll back" in found[0] else "promote"
+    return None
 
 
 def _sources(git: Git, release: record.Release, name: str) -> dict[str, bytes]:

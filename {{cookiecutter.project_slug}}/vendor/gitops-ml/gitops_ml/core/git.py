@@ -25,6 +25,7 @@ FETCHED = (f"+refs/heads/*:refs/remotes/{REMOTE}/*", f"+refs/tags/release/*:{TAG
 # Whatever its user's settings are, Git answers in one form, and runs no hooks, which are for what people commit and
 # push. A connection that carries nothing for half a minute is given up.
 SETTINGS = {
+    "advice.pushUpdateRejected": "false",
     "color.ui": "false",
     "log.showSignature": "false",
     "i18n.logOutputEncoding": "UTF-8",
@@ -157,7 +158,7 @@ class Git:
 
     def tree(self, commit: str) -> str:
         """The name of a commit's tree: equal for equal content."""
-        return self.said("rev-parse", f"{commit}^{{tree}}")
+        return self._object(f"{commit}^{{tree}}", commit)
 
     def parents(self, commit: str) -> list[str]:
         """A commit's parents, the first one first."""
@@ -280,9 +281,9 @@ class Git:
         if done.returncode == 0:
             self.fetch()
             return
-        lines = [line for each in (done.stdout, done.stderr) for line in each.decode(errors="replace").splitlines()]
-        said = "\n  ".join([line.strip() for line in lines if line.strip()][-8:])
-        if MOVED.search(said):
+        whole = (done.stdout + done.stderr).decode(errors="replace")
+        said = "\n  ".join([line.strip() for line in whole.splitlines() if line.strip()][-8:])
+        if MOVED.search(whole):
             raise RejectedError(f"`git push {' '.join(what)}` was rejected:\n  {said}")
         raise UserError(f"`git push {' '.join(what)}` failed:\n  {said}")
 
@@ -299,9 +300,12 @@ class Git:
 
     def _commit(self, found: str, name: str) -> str:
         """The commit of an object: itself, or the one that it tags."""
-        done = self._git("rev-parse", "--verify", f"{found}^{{commit}}")
+        return self._object(f"{found}^{{commit}}", name)
+
+    def _object(self, wanted: str, name: str) -> str:
+        done = self._git("rev-parse", "--verify", wanted)
         if done.returncode:
-            raise DamagedError(f"{name} is {found[:12]}, which this clone cannot read; {MENDING}")
+            raise DamagedError(f"this clone cannot read {name}, which is {wanted}; {MENDING}")
         return done.stdout.decode().strip()
 
     def _has(self, name: str) -> bool:

@@ -38,7 +38,7 @@ def judge(root: Path, champion_branch: str | None = None) -> Result:
     settings = project.read(root)
     lock.require(root, [TEST, TRAIN, MODEL, FACTS, "schema.yaml"])
     branch = champion_branch or environment.branch(settings.environments[-1].name)
-    return compare(Revision(root, None), _champion(root, branch), settings)
+    return compare(Revision(root, None), champion(root, branch), settings)
 
 
 def compare(revision: Revision, champion: Revision | None, settings: project.Project) -> Result:
@@ -70,7 +70,7 @@ def compare(revision: Revision, champion: Revision | None, settings: project.Pro
     return verdict.judge(evaluation, challenger, serving, settings.gate)
 
 
-def _champion(root: Path, branch: str) -> Revision | None:
+def champion(root: Path, branch: str) -> Revision | None:
     """The source revision of the model that serves; None if the branch does not exist, or never had a release.
 
     A branch that exists without a readable record is an error: silence would let anything pass as the first model.

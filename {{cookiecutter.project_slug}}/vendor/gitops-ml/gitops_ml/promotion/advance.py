@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gitops_ml.core import environment
 from gitops_ml.core.errors import UserError
-from gitops_ml.promotion import deploy, health, promote
+from gitops_ml.promotion import deploy, health, promote, proposals
 from gitops_ml.promotion.outcome import Outcome
 from gitops_ml.promotion.repository import Repository
 
@@ -38,11 +39,17 @@ def settle(repository: Repository) -> list[Outcome]:
     Raises:
         UserError: two things are proposed for one environment, or something cannot be read.
     """
-    return [
-        promote.merge(repository, each.name, settling=True)
-        for each in repository.policy.environments
-        if promote.proposals(repository, each.name)
-    ]
+    done = []
+    for each in repository.policy.environments:
+        proposals.withdraw_merged(repository, each.name, dry_run=False)
+        if not proposals.find(repository, each.name):
+            continue
+        before = repository.before(each.name)
+        if before is not None and before.runner == "cluster":
+            # Nobody else says how it stands there, and its soak is what was said.
+            deploy.deploy(repository.git.root, before.name, repository.git.root / ".deploy" / before.name)
+        done.append(promote.merge(repository, each.name, settling=True))
+    return done
 
 
 def await_agent(root: Path, name: str, minutes: float, tell: Callable[[str], None]) -> deploy.Deployment:
@@ -65,12 +72,15 @@ def await_agent(root: Path, name: str, minutes: float, tell: Callable[[str], Non
             if done.state == "healthy" or time.monotonic() > give_up:
                 return done
         else:
-            report = health.latest(repository.git, name)
-            if report is not None and report.commit == tip:
-                return _of(name, report)
-        if (now := f"waiting for the agent of {name} to deal with {tip[:12]}") != said:
-            tell(now)
-            said = now
+            now, allowed = datetime.now(UTC), timedelta(minutes=repository.settings(name).silent_minutes)
+            heard = [each for each in health.reports(repository.git, name) if not each.silent(now, allowed)]
+            dealt = [each for each in heard if each.commit == tip]
+            failed = [each for each in dealt if each.state == "failed"]
+            if failed or (dealt and dealt == heard):
+                return _of(name, (failed or dealt)[0])
+        if (waits := f"waiting for the agent of {name} to deal with {tip[:12]}") != said:
+            tell(waits)
+            said = waits
         if time.monotonic() > give_up:
             raise UserError(
                 f"the agent of {name} says nothing about {tip[:12]} after {minutes:g} minutes; is it running there? "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gitops_ml.core import environment
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import RejectedError
-from gitops_ml.promotion import health
+from gitops_ml.promotion import served
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
 
@@ -20,11 +20,11 @@ def bootstrap(repository: Repository, dry_run: bool = False) -> list[str]:
     tags.trusted_keys(git)
     missing = [each.name for each in repository.policy.environments if git.tip(environment.branch(each.name)) is None]
     for name in missing:
-        report = health.latest(git, name)
-        if report is not None:
+        if history := served.read(git, name):
+            last = history[-1]
             raise UserError(
-                f"{environment.branch(name)} is gone from origin, and {report.release} was promoted there; "
-                f"restore it: `git push origin {report.commit}:refs/heads/{environment.branch(name)}`"
+                f"{environment.branch(name)} is gone from origin, and {last.release} served there; "
+                f"restore it: `git push origin {last.commit}:refs/heads/{environment.branch(name)}`"
             )
     for name in missing if not dry_run else ():
         commit = git.commit(git.write(environment.empty(name)), None, f"Create environment {name}")

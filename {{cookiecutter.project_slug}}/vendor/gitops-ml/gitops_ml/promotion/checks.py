@@ -6,7 +6,7 @@ WaitingCheckError if time alone may mend it, or whatever kept it from being made
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from gitops_ml.core import environment, record, signing
 from gitops_ml.core.errors import UserError
@@ -14,12 +14,9 @@ from gitops_ml.core.git import MAIN
 from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
 from gitops_ml.image import attach, registry
-from gitops_ml.promotion import health, holds
+from gitops_ml.promotion import health, holds, served
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
-
-# Two hosts' clocks may differ by so much without a word.
-SKEW = timedelta(minutes=5)
 
 
 class FailedCheckError(UserError):
@@ -45,11 +42,6 @@ def candidate(repository: Repository, commit: str) -> environment.Candidate:
     if tagged.files[record.FILE] != found.files[record.FILE]:
         raise FailedCheckError(f"{record.FILE} is not the one that was written when {found.release.release} was made")
     return found
-
-
-def record_whole(repository: Repository, commit: str) -> str:
-    """The record is whole, and the one that was written when the release was made."""
-    return f"{candidate(repository, commit).release.release} is whole and as it was written"
 
 
 def signature(repository: Repository, candidate: environment.Candidate) -> str:
@@ -102,7 +94,7 @@ def hold(repository: Repository, found: record.Release) -> str:
 
 def served_before(repository: Repository, name: str, found: record.Release) -> str:
     """The release was healthy in this environment before."""
-    if found.release not in health.served(repository.git, name):
+    if found.release not in served.releases(repository.git, name):
         raise FailedCheckError(
             f"{found.release} never served in {name}, so there is nothing to go back to; promote it instead"
         )
@@ -120,48 +112,57 @@ def environment_before(repository: Repository, name: str, found: record.Release,
             f"{before.name}, which comes before {name}, has {serving.release if serving else 'nothing'}, "
             f"not {found.release}"
         )
-    report = health.latest(repository.git, before.name)
-    if report is None or report.commit != repository.tip(before.name):
-        raise WaitingCheckError(f"the agent of {before.name} has not said yet that {found.release} is healthy there")
-    if report.state != "healthy":
-        raise FailedCheckError(f"{found.release} failed in {before.name}: {report.reason}")
-    if now - report.checked > timedelta(minutes=before.silent_minutes):
-        raise WaitingCheckError(
-            f"the agent of {before.name} says nothing since {report.checked:%Y-%m-%d %H:%M}; "
-            f"`gitops-ml host deploy {before.name}`"
-        )
+    _require_healthy(repository, before.name, found, now)
     return f"{before.name} serves it and is healthy"
 
 
-def healthy(repository: Repository, name: str, found: record.Release) -> str:
-    """The agent of this environment says that the release serves."""
-    report = health.latest(repository.git, name)
-    if report is None or report.commit != repository.tip(name):
-        raise WaitingCheckError(f"the agent of {name} has not said yet that {found.release} is healthy")
-    if report.state != "healthy":
-        raise FailedCheckError(f"{found.release} failed: {report.reason}")
-    return f"healthy since {report.since:%Y-%m-%d %H:%M}"
+def healthy(repository: Repository, name: str, found: record.Release, now: datetime) -> str:
+    """The agents of this environment say that the release serves."""
+    said = _require_healthy(repository, name, found, now)
+    return f"healthy since {max(report.since for report in said):%Y-%m-%d %H:%M}"
 
 
-def soak(repository: Repository, name: str, now: datetime) -> str:
-    """The release has been healthy in the environment before for its soak time."""
+def soak(repository: Repository, name: str, found: record.Release, now: datetime) -> str:
+    """The release has been healthy in the environment before for its soak time, on each of its hosts."""
     before = repository.before(name)
     if before is None or not before.soak_minutes:
         return "none is asked for"
-    report = health.latest(repository.git, before.name)
-    if report is None or report.commit != repository.tip(before.name) or report.state != "healthy":
-        raise WaitingCheckError(f"{before.name} is not healthy with what it has now, so its soak has not begun")
-    if max(report.since, report.checked) > now + SKEW:
-        raise FailedCheckError(
-            f"the clock of {before.name}'s host is ahead of this one's, so its soak cannot be measured"
-        )
-    # A host whose clock is behind cannot make it longer: nothing is healthy before it was promoted.
-    promoted = datetime.fromtimestamp(repository.git.time(repository.tip(before.name)), UTC)
-    healthy = now - max(report.since, promoted)
-    minutes = max(healthy.total_seconds(), 0) / 60
-    said = f"healthy in {before.name} for {minutes:.1f} of {before.soak_minutes:g} minutes"
+    said = _require_healthy(repository, before.name, found, now)
+    minutes = min(report.lasted for report in said) / 60
+    sentence = f"healthy in {before.name} for {minutes:.1f} of {before.soak_minutes:g} minutes, as its hosts count them"
     if minutes < before.soak_minutes:
-        raise WaitingCheckError(said)
+        raise WaitingCheckError(sentence)
+    return sentence
+
+
+def _require_healthy(repository: Repository, name: str, found: record.Release, now: datetime) -> list[health.Report]:
+    """What all agents of an environment say, if it is that the tip of its branch serves there.
+
+    Raises:
+        FailedCheckError: one says that it does not.
+        WaitingCheckError: one says nothing of it, or nothing any more.
+    """
+    tip, allowed = repository.tip(name), timedelta(minutes=repository.settings(name).silent_minutes)
+    said = health.reports(repository.git, name)
+    if not said or all(report.commit != tip for report in said):
+        raise WaitingCheckError(f"the agent of {name} has not said yet that {found.release} is healthy there")
+    for report in said:
+        where = f"{name} ({report.host})"
+        if report.commit == tip and report.state != "healthy":
+            raise FailedCheckError(f"{found.release} failed in {where}: {report.reason}")
+        if report.ahead(now):
+            raise WaitingCheckError(
+                f"the agent of {where} says that it is {report.checked:%Y-%m-%d %H:%M}, and here it is "
+                f"{now:%Y-%m-%d %H:%M}, both in UTC; set the one that is wrong, or nobody knows whether it fell silent"
+            )
+        if report.silent(now, allowed):
+            raise WaitingCheckError(
+                f"the agent of {where} says nothing since {report.checked:%Y-%m-%d %H:%M} UTC, and here it is "
+                f"{now:%Y-%m-%d %H:%M}; `gitops-ml host deploy {name}` on that host is one step of it, and "
+                f"`gitops-ml host forget {name} {report.host}` waits for that host no more"
+            )
+        if report.commit != tip:
+            raise WaitingCheckError(f"{where} serves {report.serving or 'nothing'} still, and not {found.release}")
     return said
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +16,10 @@ from pydantic import BaseModel
 
 from gitops_ml.core import environment
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.core.project import Environment
 from gitops_ml.host.host import Host, await_ready
 from gitops_ml.host.runner import Runner
-from gitops_ml.promotion import health, holds, verify
+from gitops_ml.promotion import health, holds, served, verify
 from gitops_ml.promotion.repository import Repository
 
 FAILED = 3
@@ -113,7 +111,7 @@ def _step(repository: Repository, name: str, host: Host, accept_rewritten: bool,
         named = _named(repository, tip)
         done = found.model_copy(update={"release": named, "reason": str(error)})
     if not dry_run:
-        _report(repository.git, done)
+        _report(repository, settings, host, done)
     return done
 
 
@@ -137,7 +135,9 @@ def _applied(
     candidate = verify.require_applicable(repository, name, tip)
     release, changed = named.release, named.release != found.serving
     hold = holds.read(git).get(release)
-    if hold and changed and settings.runner != "cluster":
+    # What serves there is not refused to one more host because of a hold that came later.
+    serves = served.releases(git, name)[:1] == [release]
+    if hold and changed and not serves and settings.runner != "cluster":
         raise UserError(f"{release} is on hold: {hold.reason}")
     if found.dry_run:
         return found.model_copy(update={"state": "healthy", "release": release, "changed": changed})
@@ -157,21 +157,16 @@ def _named(repository: Repository, tip: str) -> str | None:
     return named.release if named else None
 
 
-def _report(git: Git, done: Deployment) -> None:
+def _report(repository: Repository, settings: Environment, host: Host, done: Deployment) -> None:
     if done.state == "empty":
         return
-    now = datetime.now(UTC).replace(microsecond=0)
-    report = health.Report(
-        state=done.state,
-        commit=done.commit,
-        release=done.release,
-        serving=done.serving,
-        since=now,
-        checked=now,
-        reason=done.reason,
-    )
+    git, name, clock = repository.git, health.host_of(host.folder, settings), health.Clock.here()
     try:
-        health.write(git, done.environment, report)
+        if done.state == "healthy" and done.release is not None:
+            entry = served.Entry(release=done.release, commit=done.commit, host=name, since=clock.now)
+            served.add(git, done.environment, entry)
+        facts = done.model_dump(include=set(health.State.model_fields))
+        health.write(git, settings, name, health.State(**facts), clock)
     except UserError as error:
         raise UserError(
             f"{done.serving or 'nothing'} serves in {done.environment}, but this cannot be reported: {error}"

@@ -1,74 +1,169 @@
-"""What the agent of each environment says: which release serves since when, and what did not work.
+"""What the agents of each environment say now: which release serves since when, and what did not work.
 
-One branch an environment, written by its agent. A change of state is a commit; the same state, seen again, replaces it.
+One branch an agent. A change of state is a commit; the same state, seen again, replaces it. Nothing is lost with such a
+branch: what served before stands on one of its own (see `served`).
+
+Clocks: how long a state has lasted is measured by its host alone, on the clock since boot, which nobody sets. So no
+clock that is wrong makes a soak shorter, nor one that was corrected makes it longer. Two machines' clocks are compared
+for one question only, whether an agent has fallen silent, and where they are apart, that is said.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import hashlib
+import re
+import socket
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
+from gitops_ml.core.project import Environment
 
-PREFIX = "health/"
+PREFIX = "agents/"
+# One branch an environment, of which version 0.1 did not know which host wrote it.
+OLD_PREFIX = "health/"
+OLD_HOST = "unnamed"
 FILE = "health.json"
+CLUSTER = "cluster"
 # How often an unchanged state is written again: well below what `silent_minutes` of an environment may be.
 REFRESH = timedelta(minutes=10)
+# Two hosts' clocks may differ by so much without a word.
+SKEW = timedelta(minutes=5)
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Report(BaseModel):
-    """health.json."""
+class State(BaseModel):
+    """What an agent found and did."""
 
-    version: Literal[1] = 1
     state: Literal["healthy", "failed"]
     commit: str  # of the environment's branch, that the agent was to apply
     release: str | None  # that this commit names; None if it cannot be read
     serving: str | None  # the release that does serve
-    since: datetime
-    checked: datetime
     reason: str = ""
 
 
-def latest(git: Git, environment: str) -> Report | None:
-    """What the agent said last; None if it never did."""
-    tip = git.tip(PREFIX + environment)
-    return _read(git.read(tip, FILE), environment) if tip else None
+class Report(State):
+    """health.json."""
+
+    version: Literal[1, 2] = 2
+    host: str = OLD_HOST
+    since: datetime
+    checked: datetime
+    lasted: float = 0.0  # seconds in this state, of which the agent has seen beginning and end
+    boot: str = ""  # of the host, in which `uptime` counts
+    uptime: float = 0.0  # seconds
+
+    def silent(self, now: datetime, allowed: timedelta) -> bool:
+        """Whether the agent has said nothing for longer than it may."""
+        return now - self.checked > allowed
+
+    def ahead(self, now: datetime) -> bool:
+        """Whether this was said at a time that is still to come."""
+        return self.checked - now > SKEW
 
 
-def served(git: Git, environment: str) -> list[str]:
-    """All releases that were healthy in an environment at some time, the newest first, each once."""
-    tip = git.tip(PREFIX + environment)
+@dataclass(frozen=True)
+class Clock:
+    """The time of day, which people and networks set, and the seconds since boot, which nobody does."""
+
+    now: datetime
+    boot: str
+    uptime: float
+
+    @classmethod
+    def here(cls) -> Clock:
+        """This machine's."""
+        boot = BOOT.read_text().strip() if BOOT.exists() else ""
+        return cls(datetime.now(UTC).replace(microsecond=0), boot, time.monotonic())
+
+
+def host_of(folder: Path, settings: Environment) -> str:
+    """What an agent calls itself: its machine, and which of the agents there. A cluster is one whoever asks it."""
+    if settings.runner == "cluster":
+        return CLUSTER
+    machine = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().partition(".")[0].lower()).strip("-")
+    return f"{machine or 'host'}-{hashlib.sha256(str(folder).encode()).hexdigest()[:4]}"
+
+
+def reports(git: Git, environment: str) -> list[Report]:
+    """What each agent of an environment said last, by the names of their hosts.
+
+    Raises:
+        UserError: one of their branches cannot be read.
+    """
+    tips = git.branches(f"{PREFIX}{environment}/")
+    said = [_read(git.read(tip, FILE), branch) for branch, tip in sorted(tips.items())]
+    return said or before_hosts_had_names(git, environment)[:1]
+
+
+def latest(git: Git, environment: str, host: str) -> Report | None:
+    """What one agent said last; None if it never did."""
+    branch = f"{PREFIX}{environment}/{host}"
+    tip = git.tip(branch)
+    return _read(git.read(tip, FILE), branch) if tip else None
+
+
+def before_hosts_had_names(git: Git, environment: str) -> list[Report]:
+    """All that agents of version 0.1 said, the newest first."""
+    branch = OLD_PREFIX + environment
+    tip = git.tip(branch)
     if tip is None:
         return []
-    reports = [_read(content, environment) for content in git.read_all(f"{c}:{FILE}" for c in git.history(tip))]
-    return list(dict.fromkeys(each.release for each in reports if each.release and each.state == "healthy"))
+    said = [_read(content, branch) for content in git.read_all(f"{each}:{FILE}" for each in git.history(tip))]
+    return [each.model_copy(update={"lasted": (each.checked - each.since).total_seconds()}) for each in said]
 
 
-def write(git: Git, environment: str, report: Report) -> Report:
-    """Say how it stands; returns what is now on the branch, with the time since when the state is the same."""
-    tip, before = git.tip(PREFIX + environment), latest(git, environment)
-    same = before is not None and _facts(before) == _facts(report)
+def write(git: Git, settings: Environment, host: str, state: State, clock: Clock | None = None) -> Report:
+    """Say how it stands on a host; returns what is now on its branch."""
+    clock = clock or Clock.here()
+    branch = f"{PREFIX}{settings.name}/{host}"
+    tip, before = git.tip(branch), latest(git, settings.name, host)
+    report = Report(
+        **state.model_dump(), host=host, since=clock.now, checked=clock.now, boot=clock.boot, uptime=clock.uptime
+    )
+    same = before is not None and State(**before.model_dump(include=set(State.model_fields))) == state
     if same and before is not None:
-        report = report.model_copy(update={"since": before.since})
-        if report.checked - before.checked < REFRESH:
+        passed = _passed(before, clock)
+        # Nobody knows how it stood while the agent was silent for too long.
+        known = passed if passed <= timedelta(minutes=settings.silent_minutes) else timedelta()
+        lasted = before.lasted + known.total_seconds()
+        report = report.model_copy(update={"since": before.since, "lasted": lasted})
+        soaked = before.lasted < settings.soak_minutes * 60 <= lasted
+        steady = abs((clock.now - before.checked) - passed) < SKEW
+        if passed < REFRESH and steady and not soaked and before.boot == clock.boot:
             return before
     tree = git.write({FILE: report.model_dump_json(indent=2).encode() + b"\n"})
     parents = git.parents(tip) if tip and same else [tip]
     what = f"{report.release} is healthy" if report.state == "healthy" else f"{report.release} failed: {report.reason}"
-    commit = git.commit(tree, parents[0] if parents else None, what)
-    git.push(commit, f"refs/heads/{PREFIX}{environment}", expected=tip)
+    commit = git.commit(tree, parents[0] if parents else None, what, machine=True)
+    git.push(commit, f"refs/heads/{branch}", expected=tip)
     return report
 
 
-def _facts(report: Report) -> tuple[str | None, ...]:
-    return (report.state, report.commit, report.release, report.serving, report.reason)
+def forget(git: Git, environment: str, host: str) -> bool:
+    """Wait no more for what a host says; False if it never said anything."""
+    branch = f"{PREFIX}{environment}/{host}"
+    known = git.tip(branch) is not None
+    if known:
+        git.delete(f"refs/heads/{branch}")
+    return known
 
 
-def _read(content: bytes | None, environment: str) -> Report:
+def _passed(before: Report, clock: Clock) -> timedelta:
+    """The time since a report, as far as it can be known; after a boot it is not, but for a cluster, which has none."""
+    if before.boot == clock.boot:
+        return timedelta(seconds=max(clock.uptime - before.uptime, 0))
+    return max(clock.now - before.checked, timedelta()) if before.host == CLUSTER else timedelta()
+
+
+def _read(content: bytes | None, branch: str) -> Report:
     try:
         return Report.model_validate_json(content or b"")
     except ValidationError as error:
-        raise UserError(f"{FILE} on {PREFIX}{environment} cannot be read: {error.errors()[0]['msg']}") from error
+        raise UserError(f"{FILE} on {branch} cannot be read: {error.errors()[0]['msg']}") from error

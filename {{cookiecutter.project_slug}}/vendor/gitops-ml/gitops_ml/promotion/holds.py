@@ -46,13 +46,7 @@ def read(git: Git) -> dict[str, Hold]:
 
 def add(git: Git, release: Release, reason: str, now: datetime) -> bool:
     """Put a release on hold; False if it was already."""
-    hold = Hold(release=release.release, reason=reason, since=now)
-    content = hold.model_dump_json(indent=2).encode() + b"\n"
-
-    def change(files: dict[str, bytes]) -> bool:
-        return files.setdefault(_path(release), content) is content
-
-    return _change(git, change, f"Hold {release.release}: {reason}")
+    return _pushed(git, lambda: added(git, release, reason, now))
 
 
 def remove(git: Git, release: Release) -> bool:
@@ -61,19 +55,36 @@ def remove(git: Git, release: Release) -> bool:
     def change(files: dict[str, bytes]) -> bool:
         return files.pop(_path(release), None) is not None
 
-    return _change(git, change, f"Release the hold on {release.release}")
+    return _pushed(git, lambda: _changed(git, change, f"Release the hold on {release.release}"))
 
 
-def _change(git: Git, change: Callable[[dict[str, bytes]], bool], message: str) -> bool:
-    """Commit a change on the branch's tip; somebody else's change that came first is kept."""
+def added(git: Git, release: Release, reason: str, now: datetime) -> str | None:
+    """A commit for the branch's tip that puts a release on hold; None if it is already. Nothing is pushed."""
+    hold = Hold(release=release.release, reason=reason, since=now)
+    content = hold.model_dump_json(indent=2).encode() + b"\n"
+
+    def change(files: dict[str, bytes]) -> bool:
+        return files.setdefault(_path(release), content) is content
+
+    return _changed(git, change, f"Hold {release.release}: {reason}")
+
+
+def _changed(git: Git, change: Callable[[dict[str, bytes]], bool], message: str) -> str | None:
+    tip = git.tip(BRANCH)
+    paths = git.paths(tip) if tip else []
+    contents = git.read_all(f"{tip}:{path}" for path in paths)
+    files = {path: content for path, content in zip(paths, contents, strict=True) if content is not None}
+    if not change(files):
+        return None
+    return git.commit(git.write(files | {"README.md": README}), tip, message)
+
+
+def _pushed(git: Git, make: Callable[[], str | None]) -> bool:
+    """Push a change, made anew each time that somebody else's came first; False if nothing is to be changed."""
     for _ in range(ATTEMPTS):
-        tip = git.tip(BRANCH)
-        paths = git.paths(tip) if tip else []
-        contents = git.read_all(f"{tip}:{path}" for path in paths)
-        files = {path: content for path, content in zip(paths, contents, strict=True) if content is not None}
-        if not change(files):
+        commit = make()
+        if commit is None:
             return False
-        commit = git.commit(git.write(files | {"README.md": README}), tip, message)
         try:
             git.push(commit, f"refs/heads/{BRANCH}")
         except RejectedError:

@@ -36,11 +36,12 @@ class Outcome(BaseModel):
     @property
     def sentence(self) -> str:
         """For the person at the command line."""
-        held = f"; {self.held} is on hold" if self.held and not self.dry_run else ""
+        held = f"; {self.held} {'would be' if self.dry_run else 'is'} on hold" if self.held else ""
+        count = f"{len(self._failed)} checks do not hold" if len(self._failed) != 1 else "a check does not hold"
         said = {
-            "nothing to do": f"{self.environment} has {self.release} already",
+            "nothing to do": f"{self.environment} has {self.release} already{self._further}",
             "merged": f"{self.environment} is to serve {self.release} now; its agent applies it",
-            "blocked": f"{self.release} cannot be put on {self.environment}: {len(self._failed)} checks do not hold",
+            "blocked": f"{self.release} cannot be put on {self.environment}: {count}",
             "open": f"{self.where or self.branch} is open; {self._awaited}",
         }[self.state]
         return f"{'would be: ' if self.dry_run and self.state != 'nothing to do' else ''}{said}{held}"
@@ -48,6 +49,12 @@ class Outcome(BaseModel):
     @property
     def _failed(self) -> list[verify.Check]:
         return [check for check in self.checks if not check.holds]
+
+    @property
+    def _further(self) -> str:
+        if self.kind != "rollback":
+            return ""
+        return f"; `gitops-ml env rollback {self.environment} --to RELEASE` goes back further"
 
     @property
     def _awaited(self) -> str:

@@ -6,18 +6,14 @@ changes, and it is merged only if every check holds. What differs is how the rel
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from gitops_ml.core import environment, record
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import RejectedError
+from gitops_ml.core.git import DamagedError
 from gitops_ml.image import attach
-from gitops_ml.promotion import health, holds, verify
+from gitops_ml.promotion import holds, proposals, served, verify
 from gitops_ml.promotion.outcome import Outcome
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
-
-KINDS: tuple[verify.Kind, ...] = ("promote", "rollback")
 
 
 def promote(repository: Repository, name: str, wanted: str | None = None, dry_run: bool = False) -> Outcome:
@@ -36,23 +32,22 @@ def rollback(
 ) -> Outcome:
     """Put the release that served before on an environment, and hold the one that serves now.
 
-    The hold comes first: whatever happens next, the bad release goes nowhere. Rolling back twice is rolling back once;
-    to go back further, name the release.
+    The hold is pushed with the proposal, in one step, once every check of the target holds: what serves is not held as
+    long as there is nothing to put in its place. Rolling back twice is rolling back once; to go back further, name the
+    release.
 
     Raises:
         UserError: nothing served there before, or something cannot be read.
     """
     serving = _named(repository, name)
-    if not health.served(repository.git, name):
+    if not served.releases(repository.git, name):
         raise UserError(f"nothing was ever healthy in {name}, so there is nothing to roll back to")
-    if to is None and serving is not None and _was_rolled_back(repository, name):
+    if to is None and serving is not None and _is_back(repository, name):
         to = serving.release
     target = tags.find(repository.git, to or _previous(repository, name, serving))
-    replaces = serving is not None and target.release.release != serving.release
-    if serving is not None and replaces and not dry_run:
-        holds.add(repository.git, serving, reason or f"rolled back in {name}", datetime.now(UTC))
-    outcome = _put(repository, name, target, "rollback", dry_run)
-    return outcome.model_copy(update={"held": serving.release if serving is not None and replaces else None})
+    bad = serving if serving is not None and target.release.release != serving.release else None
+    hold = proposals.Holding(bad, reason or f"rolled back in {name}") if bad else None
+    return _put(repository, name, target, "rollback", dry_run, hold)
 
 
 def merge(repository: Repository, name: str, dry_run: bool = False, settling: bool = False) -> Outcome:
@@ -63,9 +58,11 @@ def merge(repository: Repository, name: str, dry_run: bool = False, settling: bo
     Raises:
         UserError: nothing is proposed, or more than one thing.
     """
-    branch, commit = _proposal(repository, name)
-    checked = verify.verify(repository, name, commit, _kind(branch))
     serving = _named(repository, name)
+    if proposals.withdraw_merged(repository, name, dry_run) and serving and not proposals.find(repository, name):
+        return Outcome(environment=name, kind="promote", release=serving.release, replaces=None, state="nothing to do")
+    branch, commit = proposals.only(repository, name)
+    checked = verify.verify(repository, name, commit, proposals.kind_of(branch))
     waits = settling and (checked.waits or (checked.passes and repository.settings(name).approvals > 0))
     outcome = Outcome(
         environment=name,
@@ -79,9 +76,9 @@ def merge(repository: Repository, name: str, dry_run: bool = False, settling: bo
         checks=checked.checks,
     )
     if not dry_run:
-        _tell(repository, checked)
+        proposals.tell(repository, checked)
         if outcome.state == "merged":
-            _merge(repository, name, branch, commit)
+            proposals.merge(repository, name, branch, commit)
     return outcome
 
 
@@ -91,46 +88,30 @@ def verify_proposal(repository: Repository, name: str, wanted: str | None = None
     Raises:
         UserError: there is nothing to check, or no such commit.
     """
-    if wanted is None and not proposals(repository, name):
+    if wanted is None and not proposals.find(repository, name):
         return verify.verify_tip(repository, name)
     if wanted is None:
-        branch, commit = _proposal(repository, name)
+        branch, commit = proposals.only(repository, name)
     else:
         found = repository.git.commit_of(wanted)
         if found is None:
             raise UserError(f"there is no commit {wanted!r} here")
-        proposed = proposals(repository, name)
+        proposed = proposals.find(repository, name)
         branch, commit = next((each for each, tip in proposed.items() if tip == found), ""), found
-    return verify.verify(repository, name, commit, _kind(branch))
+    return verify.verify(repository, name, commit, proposals.kind_of(branch))
 
 
-def proposals(repository: Repository, name: str) -> dict[str, str]:
-    """The open branches that shall be merged into an environment's, and their commits."""
-    found: dict[str, str] = {}
-    for kind in KINDS:
-        found |= repository.git.branches(f"{kind}/{name}/")
-    return found
-
-
-def _proposal(repository: Repository, name: str) -> tuple[str, str]:
-    repository.tip(name)
-    proposed = proposals(repository, name)
-    if not proposed:
-        raise UserError(f"nothing is proposed for {name}; `gitops-ml env promote {name}` proposes")
-    if len(proposed) > 1:
-        raise UserError(f"{len(proposed)} branches are proposed for {name}: {', '.join(proposed)}; promote again")
-    return next(iter(proposed.items()))
-
-
-def _kind(branch: str) -> verify.Kind:
-    return "rollback" if branch.startswith("rollback/") else "promote"
-
-
-def _put(
-    repository: Repository, name: str, candidate: environment.Candidate, kind: verify.Kind, dry_run: bool
+def _put(  # noqa: PLR0917 - what is put, where, how
+    repository: Repository,
+    name: str,
+    candidate: environment.Candidate,
+    kind: verify.Kind,
+    dry_run: bool,
+    hold: proposals.Holding | None = None,
 ) -> Outcome:
     """Propose a release for an environment, and merge it where nobody needs to approve."""
     git, tip = repository.git, repository.tip(name)
+    proposals.withdraw_merged(repository, name, dry_run)
     target = candidate.release
     serving = _named(repository, name)
     outcome = Outcome(
@@ -146,7 +127,7 @@ def _put(
         return outcome
     # Named by its base too: a branch that was proposed never changes, and a moved base needs a new one.
     branch = f"{kind}/{name}/{target.short}-{tip[:8]}"
-    proposed = proposals(repository, name)
+    proposed = proposals.find(repository, name)
     if branch in proposed and (git.tree(proposed[branch]), git.parents(proposed[branch])) != (tree, [tip]):
         if not dry_run:
             repository.forge.withdraw(branch, "Somebody edited this branch, so it can be merged no more.")
@@ -159,11 +140,13 @@ def _put(
     outcome = outcome.model_copy(update={"branch": branch, "commit": commit, "checks": checked.checks})
     if not checked.passes and not checked.waits:
         if branch in proposed and not dry_run:
-            _tell(repository, checked)
+            proposals.tell(repository, checked)
         return outcome.model_copy(update={"state": "blocked"})
+    outcome = outcome.model_copy(update={"held": hold.release.release if hold else None})
     if dry_run:
-        return outcome.model_copy(update={"state": "open"})
-    commit = _propose(repository, name, branch, commit, tree)
+        waits = checked.waits or repository.settings(name).approvals
+        return outcome.model_copy(update={"state": "open" if waits else "merged"})
+    commit = proposals.propose(repository, branch, commit, hold)
     outcome = outcome.model_copy(update={"commit": commit})
     return _proposed(repository, name, outcome, checked, [other for other in proposed if other != branch])
 
@@ -194,42 +177,11 @@ def _proposed(
         repository.forge.withdraw(
             other, f"{outcome.release} is proposed for {name} now; this one can be merged no more."
         )
-    _tell(repository, checked)
+    proposals.tell(repository, checked)
     if checked.waits or repository.settings(name).approvals:
         return outcome.model_copy(update={"state": "open", "where": where})
-    _merge(repository, name, outcome.branch, outcome.commit)
+    proposals.merge(repository, name, outcome.branch, outcome.commit)
     return outcome.model_copy(update={"state": "merged", "where": where})
-
-
-def _propose(repository: Repository, name: str, branch: str, commit: str, tree: str) -> str:
-    """Push a proposal's branch; one that is there already with the same content on the same base is taken as it is."""
-    git = repository.git
-    try:
-        git.push(commit, f"refs/heads/{branch}")
-    except RejectedError:
-        git.fetch()
-        found = git.tip(branch)
-        if found is None or git.tree(found) != tree or git.parents(found) != git.parents(commit):
-            raise UserError(
-                f"origin has a branch {branch} with another content; look who made it, remove it, and try again"
-            ) from None
-        return found
-    return commit
-
-
-def _merge(repository: Repository, name: str, branch: str, commit: str) -> None:
-    try:
-        repository.forge.merge(branch, environment.branch(name), commit)
-    except RejectedError as error:
-        raise UserError(
-            f"{environment.branch(name)} has moved on while this was checked, so it was not merged; promote again"
-        ) from error
-
-
-def _tell(repository: Repository, checked: verify.Verification) -> None:
-    state = "success" if checked.passes else "pending" if checked.waits else "failure"
-    said = "; ".join(f"{check.name}: {check.sentence}" for check in checked.failures) or "every check holds"
-    repository.forge.tell(checked.commit, state, said)
 
 
 def _next(repository: Repository, name: str) -> str:
@@ -250,25 +202,35 @@ def _named(repository: Repository, name: str) -> record.Release | None:
     """The release that the branch names; None too if somebody edited the record, which a new commit then mends."""
     try:
         return repository.serving(name)
+    except DamagedError:
+        raise
     except UserError:
         repository.tip(name)
         return None
 
 
-def _was_rolled_back(repository: Repository, name: str) -> bool:
-    """Whether what the branch has now replaced a release that is on hold."""
-    history = repository.git.history(repository.tip(name))
-    try:
-        replaced = environment.serving(repository.git, history[1]) if len(history) > 1 else None
-    except UserError:
-        return False
-    return replaced is not None and replaced.release in holds.read(repository.git)
+def _is_back(repository: Repository, name: str) -> bool:
+    """Whether what the branch has now came there by a rollback.
+
+    Raises:
+        UserError: a person brought back an older state, so whether that is the good one or the bad one is not known.
+    """
+    git = repository.git
+    tip, *before = git.history(repository.tip(name))
+    stated = environment.action(git, tip)
+    if stated is None and git.tree(tip) in {git.tree(each) for each in before}:
+        known = ", ".join(served.releases(git, name)[:3])
+        raise UserError(
+            f"{environment.branch(name)} was brought back to an older state by hand, so which release is the bad one "
+            f"is not known; name the one that is to serve with --to: {known} served there last"
+        )
+    return stated == "roll back"
 
 
 def _previous(repository: Repository, name: str, serving: record.Release | None) -> str:
     held = holds.read(repository.git)
     bad = serving.release if serving else None
-    others = [each for each in health.served(repository.git, name) if each != bad and each not in held]
+    others = [each for each in served.releases(repository.git, name) if each != bad and each not in held]
     if not others:
         raise UserError(f"no other release was healthy in {name} before and is not on hold; promote a new one")
     return others[0]
@@ -277,8 +239,11 @@ def _previous(repository: Repository, name: str, serving: record.Release | None)
 def _message(name: str, kind: verify.Kind, target: record.Release, serving: record.Release | None) -> str:
     title = f"{'Promote' if kind == 'promote' else 'Roll back to'} {target.release}"
     came = f"Replaces: {serving.release}\n" if serving else ""
-    facts = f"Environment: {name}\nCommit: {target.commit}\nModel: {target.model}\n{came}Verdict: {target.verdict}"
-    return f"{title}\n\n{facts}"
+    action = "promote" if kind == "promote" else "roll back"
+    return (
+        f"{title}\n\nAction: {action}\nEnvironment: {name}\nCommit: {target.commit}\nModel: {target.model}\n{came}"
+        f"Verdict: {target.verdict}"
+    )
 
 
 def _body(outcome: Outcome) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import httpx
@@ -10,11 +10,21 @@ from pydantic import BaseModel
 
 from gitops_ml.core import environment
 from gitops_ml.core.git import MAIN, REMOTE
-from gitops_ml.promotion import health, holds, promote
+from gitops_ml.promotion import health, holds, proposals
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
 
 SECONDS = 5.0
+
+
+class HostStatus(BaseModel):
+    """What the agent of one host said last."""
+
+    host: str
+    state: str
+    serving: str | None
+    since: datetime
+    heard: datetime
 
 
 class EnvironmentStatus(BaseModel):
@@ -22,9 +32,10 @@ class EnvironmentStatus(BaseModel):
 
     name: str
     release: str | None  # that the branch names
-    state: str  # as its agent says
-    serving: str | None  # as its agent says
+    state: str  # as its agents say
+    serving: str | None  # as its agents say; None too if they disagree
     since: datetime | None
+    hosts: list[HostStatus]
     answers: str | None  # the release that its url says, if it has a url
     proposed: list[str]
     behind: int | None  # commits of main since the source commit of what serves
@@ -37,6 +48,7 @@ class Status(BaseModel):
     newest: str | None
     environments: list[EnvironmentStatus]
     held: list[holds.Hold]
+    foreign: list[str]  # tags and branches that look like ours, with why they are none
 
 
 def read(repository: Repository) -> Status:
@@ -46,10 +58,13 @@ def read(repository: Repository) -> Status:
         UserError: a branch holds something that cannot be read.
     """
     releases = tags.listed(repository.git)
+    foreign = [f"{tag}: {why}" for tag, why in tags.foreign(repository.git).items()]
+    foreign += [f"{branch}: no machine names a proposal so" for branch in proposals.foreign(repository)]
     return Status(
         newest=releases[0].release if releases else None,
         environments=[_environment(repository, each.name, each.url) for each in repository.policy.environments],
         held=list(holds.read(repository.git).values()),
+        foreign=foreign,
     )
 
 
@@ -57,25 +72,46 @@ def _environment(repository: Repository, name: str, url: str | None) -> Environm
     git = repository.git
     tip = git.tip(environment.branch(name))
     serving = environment.serving(git, tip) if tip else None
-    report = health.latest(git, name)
+    said = health.reports(git, name)
+    served = {report.serving for report in said}
+    now, allowed = datetime.now(UTC), timedelta(minutes=repository.settings(name).silent_minutes)
     return EnvironmentStatus(
         name=name,
         release=serving.release if serving else None,
-        state=_state(tip, report) if serving else "no branch" if tip is None else "empty",
-        serving=report.serving if report else None,
-        since=report.since if report else None,
+        state=_state(tip, said, now, allowed) if serving else "no branch" if tip is None else "empty",
+        serving=served.pop() if len(served) == 1 else None,
+        since=max((report.since for report in said), default=None),
+        hosts=[
+            HostStatus(
+                host=report.host,
+                state=_state(tip, [report], now, allowed),
+                serving=report.serving,
+                since=report.since,
+                heard=report.checked,
+            )
+            for report in said
+        ],
         answers=answered(url) if url else None,
-        proposed=sorted(promote.proposals(repository, name)),
+        proposed=sorted(proposals.find(repository, name)),
         behind=int(git.said("rev-list", "--count", f"{serving.commit}..refs/remotes/{REMOTE}/{MAIN}"))
         if serving
         else None,
     )
 
 
-def _state(tip: str | None, report: health.Report | None) -> str:
-    if report is None or report.commit != tip:
-        return "not applied yet"
-    return report.state if report.state == "healthy" else f"failed: {report.reason}"
+def _state(tip: str | None, said: list[health.Report], now: datetime, allowed: timedelta) -> str:
+    """What agents say of the tip, the worst first, and which of them say nothing any more."""
+    if all(report.commit != tip for report in said):
+        state = "not applied yet"
+    elif failed := [report for report in said if report.commit == tip and report.state == "failed"]:
+        state = f"failed: {failed[0].reason}"
+    elif late := [report for report in said if report.commit != tip]:
+        state = f"hosts disagree: {', '.join(f'{each.host} serves {each.serving}' for each in late)}"
+    else:
+        state = "healthy"
+    silent = [report for report in said if report.silent(now, allowed)]
+    heard = ", ".join(f"{each.host} was last heard {each.checked:%Y-%m-%d %H:%M}" for each in silent)
+    return f"{state}; {heard}" if heard else state
 
 
 def answered(url: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from gitops_ml.core import environment
 from gitops_ml.core.errors import UserError
-from gitops_ml.promotion import checks, health
+from gitops_ml.promotion import checks, served
 from gitops_ml.promotion.repository import Repository
 
 # How a commit shall come onto an environment's branch, or that it is there and serves.
@@ -73,7 +73,7 @@ def verify(repository: Repository, name: str, commit: str, kind: Kind, now: date
         done.ask("served before", lambda: checks.served_before(repository, name, found))
         return done
     done.ask("environment before", lambda: checks.environment_before(repository, name, found, moment))
-    done.ask("soak", lambda: checks.soak(repository, name, moment))
+    done.ask("soak", lambda: checks.soak(repository, name, found, moment))
     if repository.settings(name).gate == "champion":
         sound = done.passes or done.waits
         done.ask("gate", lambda: checks.gate(repository, name, found, sound))
@@ -92,7 +92,7 @@ def verify_tip(repository: Repository, name: str) -> Verification:
     done = Verification(environment=name, kind="serve", commit=tip)
     candidate = _ask_content(repository, done)
     if candidate is not None:
-        done.ask("agent", lambda: checks.healthy(repository, name, candidate.release))
+        done.ask("agent", lambda: checks.healthy(repository, name, candidate.release, datetime.now(UTC)))
     return done
 
 
@@ -108,8 +108,8 @@ def require_applicable(repository: Repository, name: str, commit: str) -> enviro
     checks.source(repository, candidate.release)
     checks.rendered(repository, name, commit, candidate)
     before = repository.before(name)
-    known = health.served(repository.git, name)
-    if before and release not in known and release not in health.served(repository.git, before.name):
+    known = served.releases(repository.git, name)
+    if before and release not in known and release not in served.releases(repository.git, before.name):
         raise checks.FailedCheckError(f"{release} was never healthy in {before.name}, which comes before {name}")
     return candidate
 
@@ -117,9 +117,15 @@ def require_applicable(repository: Repository, name: str, commit: str) -> enviro
 def _ask_content(repository: Repository, done: Verification) -> environment.Candidate | None:
     """The checks of what a commit holds, whatever it is for; None if it holds no release."""
     name, commit = done.environment, done.commit
-    if not done.ask("record", lambda: checks.record_whole(repository, commit)):
+    candidates: list[environment.Candidate] = []
+
+    def whole() -> str:
+        candidates.append(checks.candidate(repository, commit))
+        return f"{candidates[0].release.release} is whole and as it was written"
+
+    if not done.ask("record", whole):
         return None
-    candidate = checks.candidate(repository, commit)
+    candidate = candidates[0]
     found = candidate.release
     done.release = found.release
     done.ask("signature", lambda: checks.signature(repository, candidate))

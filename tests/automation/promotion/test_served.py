@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.git import Git
+from gitops_ml.promotion import deploy, health, served, status, verify
+
+from tests.automation.promotion.test_promotion import _candidate
+from tests.automation.world import Servers, World, git
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+def second_host(world: World, folder: Path, broken: str = "") -> deploy.Deployment:
+    """A step of the agent of one more host of staging, on which a release may not start."""
+    servers = world.hosts.setdefault("second", Servers(folder))
+    servers.broken = {broken}
+    deploy.stop(world.root, world.folder / "hosts" / "staging")  # both are on this machine, where the port is one
+    done = deploy.deploy(world.root, "staging", folder, runners={"process": servers})
+    deploy.stop(world.root, folder)
+    return done
+
+
+def _before(world: World) -> list[str]:
+    checked = verify.verify(world.opened(), "production", _candidate(world), "promote")
+    return [check.sentence for check in checked.failures if check.name == "environment before"]
+
+
+def test_what_served_is_only_appended_to(world: World) -> None:
+    """Each commit that was healthy is one line, in order; the same one again changes nothing."""
+    first = world.release("a")
+    world.roll_out("staging")
+    second = world.release("b")
+    world.roll_out("staging")
+    tip = world.opened().git.tip("served/staging") or ""
+    world.deploy("staging")
+    git_ = world.opened().git
+    assert git_.tip("served/staging") == tip
+    assert [entry.release for entry in served.read(git_, "staging")] == [first.release, second.release]
+    assert served.releases(git_, "staging") == [second.release, first.release]
+    assert len(git_.history(tip)) == 2
+
+
+def test_what_agents_say_now_can_be_lost(world: World) -> None:
+    """Whoever removes what agents say forgets no target of a rollback, and the next step says it again."""
+    first = world.release("a")
+    world.roll_out("staging", "production")
+    world.release("b")
+    world.roll_out("staging", "production")
+    for branch in git(world.origin, "for-each-ref", "--format=%(refname)", "refs/heads/agents").split():
+        git(world.origin, "update-ref", "-d", branch)
+    assert health.reports(world.opened().git, "production") == []
+    assert world.rollback("production").release == first.release
+    assert world.deploy("production").serving == first.release
+    assert len(health.reports(world.opened().git, "production")) == 1
+
+
+def test_a_repository_of_version_0_1_is_carried_over(world: World) -> None:
+    """The history of what served is taken from the branch where version 0.1 mixed it with what agents say."""
+    first, second = world.release("a"), world.release("b")
+    git_ = world.opened().git
+    parent = None
+    for age, (state, made) in enumerate([("healthy", first), ("failed", second), ("healthy", second)]):
+        content = health.Report(
+            version=1,
+            state=state,
+            commit=f"{age + 1:040x}",
+            release=made.release,
+            serving=made.release,
+            since=NOW,
+            checked=NOW + timedelta(minutes=7),
+        ).model_dump_json(exclude={"host", "lasted", "boot", "uptime"})
+        parent = git_.commit(git_.write({"health.json": content.encode()}), parent, "said")
+    git(world.root, "push", "--quiet", "origin", f"{parent}:refs/heads/health/staging")
+    git_.fetch()
+    assert served.releases(git_, "staging") == [second.release, first.release]
+    (old,) = health.reports(git_, "staging")
+    assert (old.host, old.lasted) == (health.OLD_HOST, 7 * 60)
+    world.promote("staging", second.release)
+    world.deploy("staging")
+    git_.fetch()
+    assert [entry.release for entry in served.read(git_, "staging")] == [first.release, second.release, second.release]
+    assert [report.host for report in health.reports(git_, "staging")] != [health.OLD_HOST]
+
+
+def test_two_agents_do_not_speak_for_each_other(world: World, tmp_path: Path) -> None:
+    """Where one of two hosts cannot serve a release, it goes no further, whichever of them spoke last."""
+    first = world.release("a")
+    world.roll_out("staging")
+    second_host(world, tmp_path / "second")
+    assert _before(world) == []
+    bad = world.release("b")
+    world.promote("staging")
+    assert second_host(world, tmp_path / "second", broken=bad.short).state == "failed"
+    world.deploy("staging")
+    (sentence,) = _before(world)
+    assert f"{bad.release} failed in staging (" in sentence
+    (staging, _) = status.read(world.opened()).environments
+    assert staging.state.startswith("failed: ")
+    assert [(host.serving, host.state == "healthy") for host in staging.hosts if host.state == "healthy"] == [
+        (bad.release, True)
+    ]
+    assert {host.serving for host in staging.hosts} == {bad.release, first.release}
+    assert staging.serving is None
+
+
+def test_a_host_that_lags_behind_is_named(world: World, tmp_path: Path) -> None:
+    """A release goes on only once every host serves it; until then the ones that do not are named."""
+    first = world.release("a")
+    world.roll_out("staging")
+    second_host(world, tmp_path / "second")
+    world.release("b")
+    world.roll_out("staging")
+    (sentence,) = _before(world)
+    assert f"serves {first.release} still" in sentence
+    (staging, _) = status.read(world.opened()).environments
+    assert staging.state.startswith("hosts disagree: ")
+
+
+def test_a_host_that_is_gone_is_forgotten_on_demand(world: World, tmp_path: Path) -> None:
+    """A host that says nothing any more is waited for, by name, until somebody says that it is gone."""
+    world.release("a")
+    world.roll_out("staging")
+    second_host(world, tmp_path / "second")
+    world.deploy("staging")
+    git_ = world.opened().git
+    gone = health.host_of(tmp_path / "second", world.opened().settings("staging"))
+    report = health.latest(git_, "staging", gone)
+    assert report is not None
+    old = report.model_copy(update={"checked": report.checked - timedelta(days=2)})
+    commit = git_.commit(git_.write({health.FILE: old.model_dump_json().encode()}), None, "two days ago")
+    git(world.root, "push", "--quiet", "--force", "origin", f"{commit}:refs/heads/agents/staging/{gone}")
+    (sentence,) = _before(world)
+    assert f"gitops-ml host forget staging {gone}" in sentence
+    (staging, _) = status.read(world.opened()).environments
+    assert f"{gone} was last heard" in staging.state
+    assert health.forget(world.opened().git, "staging", gone)
+    assert not health.forget(world.opened().git, "staging", gone)
+    assert _before(world) == []
+
+
+def test_a_damaged_history_is_not_an_empty_one(world: World) -> None:
+    """Lines that cannot be read stop what depends on them."""
+    world.release("a")
+    world.roll_out("staging")
+    git_ = world.opened().git
+    tip = git_.tip("served/staging")
+    commit = git_.commit(git_.write({served.FILE: b'{"release": 1}\n'}), tip, "by hand")
+    git_.push(commit, "refs/heads/served/staging")
+    with pytest.raises(UserError, match=r"served\.jsonl on served/staging cannot be read"):
+        world.rollback("staging")
+
+
+def test_an_agent_reports_without_a_name_of_its_user(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Git knows nobody, as under a service manager, an agent serves and reports in the automation's name."""
+    world.release("a")
+    world.promote("staging")
+    git(world.root, "config", "--unset", "user.name")
+    git(world.root, "config", "--unset", "user.email")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    git(world.root, "config", "user.useConfigOnly", "true")
+    assert world.deploy("staging").state == "healthy"
+    for branch in ("served/staging", "agents/staging"):
+        (tip,) = world.opened().git.branches(branch).values()
+        assert Git(world.root).said("show", "--no-patch", "--format=%an", tip) == "gitops-ml"
