@@ -234,9 +234,10 @@ class GitHub:
         return 200, self._filled(github.PullRequestMergeResult, sha=made, merged=True, message="merged")
 
     def _merge_pull(self, pull: dict[str, Any], commit: str) -> str:
-        # Rebasing on GitHub gives commits of GitHub's own, whatever they are rebased onto.
+        # Rebasing on GitHub gives commits of GitHub's own with the messages of the old, whatever they are rebased onto.
         tree, parent = f"{commit}^{{tree}}", self.tip(pull["base"])
-        made = run("git", "commit-tree", tree, "-p", parent, "-m", f"Merged #{pull['number']}", cwd=self.origin).strip()
+        said = run("git", "show", "--no-patch", "--format=%B", commit, cwd=self.origin)
+        made = run("git", "commit-tree", tree, "-p", parent, "-m", said, cwd=self.origin).strip()
         run("git", "update-ref", f"refs/heads/{pull['base']}", made, parent, cwd=self.origin)
         pull.update(state="closed", merged=True)
         return made
