@@ -14,6 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from gitops_ml.core import environment
+from gitops_ml.core.git import Git
+from gitops_ml.core.project import Project
+from gitops_ml.core.revision import Revision
+from gitops_ml.promotion import verdicts
 
 from ci.shell import run
 from tests.conftest import clone, gitops, make, tool
@@ -252,3 +257,28 @@ def look_at(page: Path, folder: Path) -> None:
         ).stdout
         found = json.loads(html.unescape(shown.split('data-found="')[1].split('"')[0]))
         assert found == {"over": 0, "pictures": 4}, name
+
+
+def test_a_promotion_judges_once(champion: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verdict is used again for the same release, champion and rules, and only where nobody else can write it."""
+    git = Git(champion)
+    tip = git.tip("env/production")
+    assert tip
+    made = environment.serving(git, tip)
+    assert made is not None
+    policy = Revision(champion, "HEAD").settings("project.yaml", Project)
+    monkeypatch.delenv("RUNNER_TEMP", raising=False)
+    verdict, known = verdicts.judged(git, made, None, policy)
+    assert (verdict.verdict, verdict.passes, known) == ("no champion", True, False)
+    (kept,) = (champion / ".git" / verdicts.FOLDER).iterdir()
+    assert verdicts.judged(git, made, None, policy) == (verdict, True)
+    kept.write_text(kept.read_text()[:-9])
+    assert verdicts.judged(git, made, None, policy)[1] is False
+    slow = policy.gate.model_copy(update={"latency_ms": 1e-6})
+    for _ in range(2):
+        refused, known = verdicts.judged(git, made, None, policy.model_copy(update={"gate": slow}))
+        assert (refused.passes, known) == (False, False)
+    with monkeypatch.context() as workflow:
+        workflow.setenv("RUNNER_TEMP", str(champion / "build" / "job"))
+        assert verdicts.judged(git, made, None, policy)[1] is False
+        assert verdicts.judged(git, made, None, policy)[1] is True

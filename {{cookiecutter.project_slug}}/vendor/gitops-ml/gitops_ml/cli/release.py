@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Never
 
 import typer
 from rich.console import Console
 
-from gitops_ml.cli.options import AsJson, DryRun, examples, folding, group
+from gitops_ml.cli.options import BLOCKED, AsJson, DryRun, examples, folding, group
 from gitops_ml.core import signing
-from gitops_ml.promotion import holds, repository
+from gitops_ml.core.errors import UserError
+from gitops_ml.promotion import holds, keys, repository
 from gitops_ml.release import make as making
 from gitops_ml.release import tags
 
@@ -87,21 +88,52 @@ def unhold(release: Wanted, as_json: AsJson = False, dry_run: DryRun = False) ->
     _hold(release, None, as_json, dry_run)
 
 
-@commands.command("key", epilog=examples("release key"))
-def key(as_json: AsJson = False) -> None:
+@commands.command("key", epilog=examples("release key", "release key --rotate", "release key --withdraw"))
+def key(
+    rotate: Annotated[bool, typer.Option("--rotate", help="Make another one, which signs from now on.")] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take out older ones that are needed no more.")] = False,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
     """Make the key pair that signs releases, unless the project has one: deploy/release.pub, and a private half.
 
-    Exit codes: 0 there is one; 1 it cannot be written.
+    Exit codes: 0 done, or nothing to do; 3 an older key is still needed; 1 an error.
     """
-    private = signing.create_key(Path.cwd())
+    if rotate and withdraw:
+        raise UserError("a key is withdrawn once releases of the new one serve; rotate first, withdraw later")
+    if withdraw:
+        _withdraw(as_json, dry_run)
+    public = Path.cwd() / signing.PUBLIC
+    wanted = rotate or not public.exists()
+    if rotate and not public.exists():
+        raise UserError(f"{signing.PUBLIC} is missing, so there is nothing to rotate; `gitops-ml release key` makes it")
+    private = signing.create_key(Path.cwd(), another=rotate) if wanted and not dry_run else None
     if as_json:
         written = {"version": 1, "public": signing.PUBLIC, "private": str(private) if private else None}
         typer.echo(json.dumps(written))
+    elif not wanted:
+        typer.echo(f"{signing.PUBLIC} is there already; --rotate makes another key")
     elif private is None:
-        typer.echo(f"{signing.PUBLIC} is there already")
+        typer.echo(f"would write {signing.PUBLIC} and a private key")
     else:
         typer.echo(f"wrote {signing.PUBLIC}, to be committed, and {private}, to be kept secret")
-        typer.echo(f"CI gets the content of the private one as the secret {signing.VARIABLE}")
+        typer.echo(f"CI gets the content of the private one as the secret {signing.VARIABLE}, once main has the other")
+        if rotate:
+            typer.echo("what older keys signed is trusted as before; once newer releases serve, run --withdraw")
+
+
+def _withdraw(as_json: bool, dry_run: bool) -> Never:
+    found = keys.withdraw(repository.Repository.opened(Path.cwd()), Path.cwd(), dry_run=dry_run)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+        raise typer.Exit(BLOCKED if found.needed else 0)
+    for name in found.withdrawn:
+        typer.echo(f"{'would take' if dry_run else 'took'} the key {name} out of {signing.PUBLIC}; commit that")
+    for release in found.lost:
+        typer.echo(f"nobody can roll back to {release} any more")
+    for name, whys in found.needed.items():
+        typer.echo(f"the key {name} is still needed: it signed {'; '.join(whys)}")
+    raise typer.Exit(BLOCKED if found.needed else 0)
 
 
 def _hold(name: str, reason: str | None, as_json: bool, dry_run: bool) -> None:

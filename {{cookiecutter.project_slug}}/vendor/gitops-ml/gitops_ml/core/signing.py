@@ -25,14 +25,14 @@ class SignatureError(UserError):
     """A record is not signed by anybody that this project trusts."""
 
 
-def create_key(root: Path) -> Path | None:
-    """Make the key pair of a project that has none yet.
+def create_key(root: Path, *, another: bool = False) -> Path | None:
+    """Make the key pair of a project that has none yet, or `another` one, which signs from then on.
 
-    The public half is a file of the project; the private one stays outside of it, where its owner alone can read it.
-    Returns where that is, or None if the project has a public key already.
+    The public half is in a file of the project, the newest first; the private one stays outside of it, where its owner
+    alone can read it. Returns where that is, or None if the project has a public key already.
     """
     public = root / PUBLIC
-    if public.exists():
+    if public.exists() and not another:
         return None
     key = ec.generate_private_key(ec.SECP256R1())
     content = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -44,8 +44,13 @@ def create_key(root: Path) -> Path | None:
     with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(secret)
     public.parent.mkdir(parents=True, exist_ok=True)
-    public.write_bytes(content)
+    public.write_bytes(content + (public.read_bytes() if public.exists() else b""))
     return private
+
+
+def keys(trusted: bytes) -> dict[str, bytes]:
+    """The public keys of a file, by the beginning of their hashes, in their order."""
+    return {_name(pem): pem for pem in PEM.findall(trusted)}
 
 
 def sign(content: bytes, trusted: bytes) -> bytes:
@@ -64,21 +69,30 @@ def verify(content: bytes, signature: bytes | None, trusted: bytes) -> None:
     Raises:
         SignatureError: there is no signature, or none of the keys made it.
     """
+    signer(content, signature, trusted)
+
+
+def signer(content: bytes, signature: bytes | None, trusted: bytes) -> str:
+    """Which of the trusted public keys made a signature, by the beginning of its hash.
+
+    Raises:
+        SignatureError: there is no signature, or none of the keys made it.
+    """
     if signature is None:
         raise SignatureError("it is not signed")
-    keys = PEM.findall(trusted)
-    if not keys:
+    known = keys(trusted)
+    if not known:
         raise SignatureError(f"{PUBLIC} on main names no key to trust; `gitops-ml release key` makes the first")
     try:
         raw = base64.b64decode(signature.strip(), validate=True)
     except binascii.Error as error:
         raise SignatureError("its signature is not base64") from error
-    for pem in keys:
+    for name, pem in known.items():
         try:
             _public_key(pem).verify(raw, content, ALGORITHM)
         except InvalidSignature:
             continue
-        return
+        return name
     raise SignatureError(f"it is signed by none of the keys in {PUBLIC} on main")
 
 
@@ -119,9 +133,13 @@ def _public_key(pem: bytes) -> ec.EllipticCurvePublicKey:
 
 def _private_path(public: bytes) -> Path:
     """Named by its public half, so that the projects of one person do not share a file."""
+    return _folder() / f"{_name(public)}.pem"
+
+
+def _name(public: bytes) -> str:
     digest = hashes.Hash(hashes.SHA256())
     digest.update(public.strip())
-    return _folder() / f"{digest.finalize().hex()[:16]}.pem"
+    return digest.finalize().hex()[:16]
 
 
 def _folder() -> Path:

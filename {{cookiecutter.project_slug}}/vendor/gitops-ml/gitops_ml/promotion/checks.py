@@ -11,10 +11,8 @@ from datetime import datetime, timedelta
 from gitops_ml.core import environment, record, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN
-from gitops_ml.core.revision import Revision
-from gitops_ml.gate import judge
 from gitops_ml.image import attach, registry
-from gitops_ml.promotion import health, holds, served
+from gitops_ml.promotion import health, holds, served, verdicts
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
 
@@ -215,9 +213,7 @@ def gate(repository: Repository, name: str, found: record.Release, sound: bool) 
         return "the model is the one that serves"
     if not sound:
         raise FailedCheckError("not judged, since another check fails")
-    root = repository.git.root
-    serving = Revision(root, champion.commit) if champion else None
-    result = judge.compare(Revision(root, found.commit), serving, repository.policy)
+    result, known = verdicts.judged(repository.git, found, champion, repository.policy)
     if not result.passes:
         raise FailedCheckError(f"{result.verdict}: {'; '.join(result.reasons)}")
-    return f"{result.verdict}: {'; '.join(result.reasons)}"
+    return f"{result.verdict}: {'; '.join(result.reasons)}{', as was judged before' if known else ''}"
