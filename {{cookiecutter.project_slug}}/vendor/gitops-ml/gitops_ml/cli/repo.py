@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.filesize import decimal
 
 from gitops_ml.cli.options import BLOCKED, AsJson, examples, group
 from gitops_ml.core import forge, initialize, manifest, project
@@ -14,6 +15,8 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.github import doctor as doctors
 from gitops_ml.github import rulesets
+from gitops_ml.promotion import collect as collecting
+from gitops_ml.promotion import repository
 
 commands = group()
 
@@ -70,6 +73,30 @@ def protect(
         typer.echo(f"{change.name}: {done if apply or change.action == 'none' else f'would be {done}'}")
     if not apply and any(change.action != "none" for change in changes):
         typer.echo("nothing was changed; `gitops-ml repo protect --apply` does it")
+
+
+@commands.command("gc", epilog=examples("repo gc", "repo gc --days 90 --apply"))
+def gc(
+    days: Annotated[int, typer.Option(min=1, help="Whatever is younger stays.")] = 30,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove it, for ever; otherwise only say what.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find what nothing needs any more in the storage: archives of releases, objects of DVC, remembered runs.
+
+    What an environment, one of its last releases, a hold, a proposal, a branch or main's younger history needs stays.
+
+    Exit codes: 0 told, or removed; 1 something cannot be read, and nothing was removed.
+    """
+    found = collecting.collect(repository.Repository.opened(Path.cwd()), days, apply=apply)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+        return
+    for kind, what in collecting.WORDS.items():
+        count, size = found.total(kind)
+        typer.echo(f"{count} {what}, {decimal(size)}, {'removed' if apply else 'are needed by nothing'}")
+    typer.echo(f"{found.kept} others stay")
+    if found.found and not apply:
+        typer.echo("nothing was removed; `gitops-ml repo gc --apply` does it, and nothing brings it back")
 
 
 @commands.command("vendored", epilog=examples("repo vendored"))

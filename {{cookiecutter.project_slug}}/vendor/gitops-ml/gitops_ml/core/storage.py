@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,15 @@ from gitops_ml.core.errors import UserError
 FOLDER = "releases"
 # What is put there is there as a whole or not at all; and who may add objects may not always delete any.
 BUCKETS = {"s3", "gs", "azure", "abfs"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One file of the storage: where, how many bytes, and since when, if the storage says so."""
+
+    path: str
+    bytes: int
+    since: datetime | None
 
 
 class Storage:
@@ -92,6 +103,38 @@ class Storage:
             self._require_root()
             return sorted({path for path, name in tracked(lock) if not self._has_object(name)})
 
+    def listed(self, folder: str) -> list[Stored]:
+        """All files of a folder of the storage.
+
+        Raises:
+            UserError: the storage cannot be asked.
+        """
+        with _asked("asked"):
+            self._require_root()
+            top = self._files.join(self._root, folder)
+            paths = sorted(self._files.find(top)) if self._files.exists(top) else []
+            about = self._files.info(paths) if paths else []
+        return [Stored(path, int(each.get("size") or 0), _since(each)) for path, each in zip(paths, about, strict=True)]
+
+    def read(self, path: str) -> bytes:
+        """One of the files that are listed.
+
+        Raises:
+            UserError: the storage cannot be read.
+        """
+        with _asked("read"):
+            content: bytes = self._files.cat_file(path)
+        return content
+
+    def remove(self, path: str) -> None:
+        """Remove one of the files that are listed, for ever.
+
+        Raises:
+            UserError: the storage does not let us.
+        """
+        with _asked("cleaned"):
+            self._files.rm_file(path)
+
     def _has_object(self, name: str) -> bool:
         if not self._objects.exists(name):
             return False
@@ -112,6 +155,19 @@ class Storage:
         # Asked whether a single object is there, a cloud's client says no where it may not look.
         with suppress(FileNotFoundError):
             self._files.ls(self._root, detail=False)
+
+
+def _since(about: dict[str, Any]) -> datetime | None:
+    """When a file was written, in whatever form a storage's plug-in says it."""
+    for name in ("mtime", "LastModified", "last_modified", "updated"):
+        found = about.get(name)
+        if isinstance(found, int | float):
+            return datetime.fromtimestamp(found, UTC)
+        if isinstance(found, str):
+            found = datetime.fromisoformat(found)
+        if isinstance(found, datetime):
+            return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return None
 
 
 def tracked(lock: bytes) -> Iterator[tuple[str, str]]:
