@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ci.bake import bake
 from ci.shell import ROOT, make
+from tests import mutants
 from tests.automation.gate import study as gate
 from tests.automation.monitor import study as monitor
 
@@ -24,8 +25,9 @@ REPORT = ROOT / "docs" / "studies.md"
 FOLDER = ROOT / "build" / "study"
 GATE_TIMES, GATE_ROWS = 1000, 2000
 MONITOR_TIMES = 200
-EXAMPLES, STEPS = 60, 40
-KILLS = 40
+EXAMPLES, STEPS = 110, 95
+KILLS = 200
+FAULTS = 25
 
 
 def main() -> int:
@@ -38,6 +40,8 @@ def main() -> int:
         part("The agent", f"killed {KILLS} times at random moments of replacing a release under load", kills),
         part("Promotion", f"{EXAMPLES} random sequences of up to {STEPS} promotions, rollbacks, reverts, edits by "
              "hand, crashes and pushes at once", promotions),
+        part("The tests", f"{FAULTS} faults planted at random in each room, and which of them the tests notice",
+             lambda: mutants.table(FAULTS, FOLDER / "mutants")),
     ]  # fmt: skip
     REPORT.write_text(f"{heading()}\n\n" + "\n\n".join(parts) + "\n")
     sys.stdout.write(f"wrote {REPORT.relative_to(ROOT)}\n")
