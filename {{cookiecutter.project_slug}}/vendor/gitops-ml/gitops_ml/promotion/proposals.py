@@ -58,6 +58,11 @@ def withdraw_merged(repository: Repository, name: str, dry_run: bool) -> list[st
 
 
 def only(repository: Repository, name: str) -> tuple[str, str]:
+    """The one branch that is proposed for an environment, and its commit.
+
+    Raises:
+        UserError: nothing is proposed, or more than one thing.
+    """
     repository.tip(name)
     proposed = find(repository, name)
     if not proposed:
@@ -68,6 +73,7 @@ def only(repository: Repository, name: str) -> tuple[str, str]:
 
 
 def kind_of(branch: str) -> verify.Kind:
+    """Whether a branch proposes a promotion or a rollback."""
     return "rollback" if branch.startswith("rollback/") else "promote"
 
 
@@ -98,6 +104,11 @@ def propose(repository: Repository, branch: str, commit: str, hold: Holding | No
 
 
 def merge(repository: Repository, name: str, branch: str, commit: str) -> None:
+    """Merge a proposal, if the environment is still what it follows.
+
+    Raises:
+        UserError: it has moved on, or the forge refuses.
+    """
     try:
         repository.forge.merge(branch, environment.branch(name), commit)
     except RejectedError as error:
@@ -107,6 +118,7 @@ def merge(repository: Repository, name: str, branch: str, commit: str) -> None:
 
 
 def tell(repository: Repository, checked: verify.Verification) -> None:
+    """Say on the forge what the checks of a proposal say."""
     state = "success" if checked.passes else "pending" if checked.waits else "failure"
     said = "; ".join(f"{check.name}: {check.sentence}" for check in checked.failures) or "every check holds"
     repository.forge.tell(checked.commit, state, said)
