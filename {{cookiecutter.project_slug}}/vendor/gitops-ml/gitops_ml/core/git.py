@@ -46,7 +46,11 @@ MACHINE = {
 
 # What Git says where somebody else was quicker; a protected branch, or a hook, is another matter.
 MOVED = re.compile(r"\[rejected\]|cannot lock ref|reference already exists|remote ref does not exist")
-MENDING = f"`git fsck` says what is lost, and `git fetch --refetch {REMOTE}` brings back what others have"
+# Without --no-tags, Git 2.39 asks for less than it says.
+MENDING = (
+    "`git fsck` says what is lost, and "
+    f"`{shlex.join(('git', 'fetch', '--refetch', '--no-tags', REMOTE, *FETCHED))}` brings back what others have"
+)
 
 
 class RejectedError(UserError):
