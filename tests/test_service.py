@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
@@ -172,9 +173,12 @@ def test_answers_are_written_down_under_the_callers_id(server: Server, rows: lis
     body = {"rows": rows[:3]}
     answer = server.client.post("/predict_batch", json=body, headers={"x-request-id": "flight-7"})
     assert answer.headers["x-request-id"] == "flight-7"
+    again = server.client.post("/predict", json={"row": rows[0]}, headers={"x-request-id": "flight-7"})
+    assert answer.headers["x-answer-id"] != again.headers["x-answer-id"]
     assert server.client.post("/predict", json={"row": {}}, headers={"x-request-id": "no id\\"}).status_code == 400
     # A request's own line is the last that is written of it.
-    lines = [line for line in written(server, {"request": "flight-7", "status": 200}) if line["request"] == "flight-7"]
+    awaited = {"answer": answer.headers["x-answer-id"], "request": "flight-7"}
+    lines = [line for line in written(server, awaited | {"status": 200}) if awaited.items() <= line.items()]
     (answered, requested) = lines
     assert answered["columns"]["score"] == answer.json()["scores"]
     assert answered["columns"]["decision"] == answer.json()["decisions"]
@@ -321,6 +325,21 @@ def test_a_malformed_body_is_the_callers_fault(server: Server, body: bytes, stat
     assert answer.status_code == status
     assert "error" in answer.json()
     assert server.client.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("batch", [False, True], ids=["single", "batch"])
+def test_what_can_be_read_in_two_ways_is_refused_by_name(
+    server: Server, rows: list[dict[str, Any]], batch: bool
+) -> None:
+    """A column that stands twice in a row is a 400 that names it, a compressed body a 415 that names the coding."""
+    whole = json.dumps({"rows": rows[:2]} if batch else {"row": rows[0]})
+    route, headers = ("/predict_batch" if batch else "/predict"), {"content-type": "application/json"}
+    twice = server.client.post(route, content=whole.replace('"temp"', '"dest": "ORD", "temp"'), headers=headers)
+    assert (twice.status_code, "'dest' stands twice" in twice.json()["error"]) == (400, True)
+    packed = server.client.post(
+        route, content=gzip.compress(whole.encode()), headers=headers | {"content-encoding": "gzip"}
+    )
+    assert (packed.status_code, "compressed (gzip)" in packed.json()["error"]) == (415, True)
 
 
 def test_a_large_body_of_unknown_length_is_refused(server: Server) -> None:

@@ -12,7 +12,7 @@ import bentoml
 import yaml
 from bentoml.exceptions import BentoMLException
 from gitops_serving.contract import answers, plural, requests, to_answers, to_table
-from gitops_serving.limits import RequestLimits, TooLargeError, end_with_parent
+from gitops_serving.limits import RequestLimits, end_with_parent
 from gitops_serving.log import PredictionLog, RequestLog, Sink, opened
 from gitops_serving.version import Version
 from pydantic import BaseModel, ValidationError
@@ -102,4 +102,4 @@ def _is_no_bad_request(record: logging.LogRecord) -> bool:
     """A request that is refused stands in the access log; its traceback would put the caller's values into the log."""
     error = record.exc_info[1] if record.exc_info else None
     refused = isinstance(error, BentoMLException) and error.error_code < HTTPStatus.INTERNAL_SERVER_ERROR
-    return not (refused or isinstance(error, ValidationError | TooLargeError | ClientDisconnect))
+    return not (refused or isinstance(error, ValidationError | ClientDisconnect))

@@ -260,7 +260,7 @@ def test_labels_of_another_form_are_an_error(project: Path, schema: Schema) -> N
     """Labels without the columns that join them stop the monitor with their names."""
     traffic(project, schema)
     pd.DataFrame({"id": [1]}).to_parquet(project / "labels/1.parquet")
-    with pytest.raises(UserError, match="have no column 'request'; they need request, row, "):
+    with pytest.raises(UserError, match="have no column 'answer'; they need answer "):
         monitor.watch(project, "production", NOW)
 
 
@@ -281,3 +281,13 @@ def test_answers_of_each_task_are_watched(project: Path, schema: Schema) -> None
     reference = profile.Profile.model_validate_json((project / "reports/profile.json").read_bytes())
     assert set(reference.answers.columns) == wanted
     assert set(reference.inputs.columns) == set(schema.features)
+
+
+def test_labels_that_fit_several_answers_are_an_error_and_no_figure(project: Path, schema: Schema) -> None:
+    """Where callers gave one id to several calls, the monitor says so instead of judging rows by others' labels."""
+    traffic(project, schema)
+    for path in [*project.glob("store/production/*/*.parquet"), project / "labels/1.parquet"]:
+        table = pd.read_parquet(path)
+        table.assign(request=(table["request"].astype(int) // 3).astype(str)).to_parquet(path)
+    with pytest.raises(UserError, match="667 ids in the column 'request' of the labels stand for more than one answer"):
+        monitor.watch(project, "production", NOW)

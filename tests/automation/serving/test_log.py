@@ -186,7 +186,7 @@ def test_personal_columns_and_texts_are_not_written_down(tmp_path: Path) -> None
     [line] = lines_of(tmp_path)
     first, second = predictions.rows(line)
     facts = {"row", "release", "model", "score", "decision", "input.age", "input.name", "input.since", "input.kind"}
-    assert set(first) == facts | {"time", "request"}
+    assert set(first) == facts | {"time", "answer", "request"}
     assert (first["input.age"], first["input.name"], first["score"]) == (31.5, 3, 0.25)
     assert (second["input.age"], second["input.name"], second["row"]) == (None, None, 1)
     assert (first["decision"], second["decision"]) == ("wait", "act")

@@ -1,17 +1,20 @@
-"""What the service does not put up with: bodies that are no JSON or too large, and a life without supervisor."""
+"""What the service does not put up with: bodies that cannot be read in one way only, and a life without supervisor."""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import json
 import signal
 import sys
+from typing import Any
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PR_SET_PDEATHSIG = 1
-JSON = b"application/json"
+JSON = "application/json"
+# What gzip begins with, whatever the headers say.
+GZIP = b"\x1f\x8b"
 
 
 def end_with_parent() -> None:
@@ -23,12 +26,12 @@ def end_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-class TooLargeError(Exception):
-    """The body grew beyond the limit while it was read."""
+class RepeatedKeyError(Exception):
+    """An object of the body has the same key twice: one parser takes the first value, another the last."""
 
 
 class RequestLimits:
-    """ASGI middleware: 415 for a body that is no JSON, 413 as soon as `body_bytes` are exceeded."""
+    """ASGI middleware: 415 for no JSON or a compressed body, 413 beyond `body_bytes`, 400 for a repeated key."""
 
     def __init__(self, app: ASGIApp, body_bytes: int) -> None:
         self.app = app
@@ -38,40 +41,84 @@ class RequestLimits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        if headers.get(b"content-type", JSON).split(b";")[0].strip().lower() != JSON:
-            await _refuse(415, "the body must be JSON; send content-type: application/json", scope, receive, send)
+        headers = {name: value.decode("latin-1").strip().lower() for name, value in scope["headers"]}
+        if reason := _unreadable(headers):
+            await _refuse(415, reason, scope, receive, send)
             return
-        length = headers.get(b"content-length", b"0")
-        received = int(length) if length.isdigit() else 0
-        if received <= self.body_bytes:
-            received = await self._counted(scope, receive, send)
-        if received > self.body_bytes:
+        length = headers.get(b"content-length", "0")
+        messages = [] if length.isdigit() and int(length) > self.body_bytes else await self._received(receive)
+        if not messages:
             reason = f"the body is larger than {self.body_bytes} bytes; send fewer rows in one request"
             await _refuse(413, reason, scope, receive, send)
+            return
+        body = b"".join(message.get("body", b"") for message in messages)
+        if body.startswith(GZIP):
+            await _refuse(415, _compressed("gzip"), scope, receive, send)
+        elif (key := _repeated(body)) is not None:
+            reason = f"the key {key[:200]!r} stands twice in one object of the body; send each key once"
+            await _refuse(400, reason, scope, receive, send)
+        else:
+            await self.app(scope, _again(messages, receive), send)
 
-    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> int:
-        """Hand the request on, but nothing more once the body is too large. Returns the bytes that were received."""
-        received = 0
-
-        async def counted() -> Message:
-            nonlocal received
+    async def _received(self, receive: Receive) -> list[Message]:
+        """The whole body, or what came until the caller left; nothing of one that is too large."""
+        messages, size = list[Message](), 0
+        while True:
             message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.body_bytes:
-                raise TooLargeError
-            return message
+            messages.append(message)
+            size += len(message.get("body", b""))
+            if size > self.body_bytes:
+                return []
+            if not message.get("more_body"):
+                return messages
 
-        async def unless_too_large(message: Message) -> None:
-            # What the application makes of the exception, a 500, is not sent.
-            if received <= self.body_bytes:
-                await send(message)
 
-        with contextlib.suppress(TooLargeError):
-            await self.app(scope, counted, unless_too_large)
-        return received
+def _unreadable(headers: dict[bytes, str]) -> str | None:
+    """Why a body with these headers is not even looked at; None if it is."""
+    kind, *parameters = (part.strip() for part in headers.get(b"content-type", JSON).split(";"))
+    if kind != JSON:
+        return f"the body must be JSON; send content-type: {JSON}"
+    charsets = [part.partition("=")[2].strip('"') for part in parameters if part.startswith("charset=")]
+    if set(charsets) - {"utf-8", "utf8", "us-ascii"}:
+        return f"the body is sent as {charsets[0]}, and JSON is UTF-8; encode it so"
+    encoding = headers.get(b"content-encoding", "")
+    return _compressed(encoding) if encoding not in ("", "identity") else None
+
+
+def _compressed(encoding: str) -> str:
+    return f"the body is compressed ({encoding}), which is not supported; send it as it is, without content-encoding"
+
+
+def _repeated(body: bytes) -> str | None:
+    """A key that stands twice in one object; None also of what is no JSON, which the request's form refuses."""
+    try:
+        json.loads(body, object_pairs_hook=_require_unique)
+    except RepeatedKeyError as error:
+        return str(error)
+    except (ValueError, RecursionError):
+        return None
+    return None
+
+
+def _require_unique(pairs: list[tuple[str, Any]]) -> None:
+    seen = set[str]()
+    for key, _ in pairs:
+        if key in seen:
+            raise RepeatedKeyError(key)
+        seen.add(key)
+
+
+def _again(messages: list[Message], receive: Receive) -> Receive:
+    """Hands out what was received already, then what is still to come: that the caller has left."""
+    waiting = iter(messages)
+
+    async def received() -> Message:
+        return next(waiting, None) or await receive()
+
+    return received
 
 
 async def _refuse(status: int, reason: str, scope: Scope, receive: Receive, send: Send) -> None:
     # The rest of the body is not read, so the connection cannot be used again.
-    await JSONResponse({"error": reason}, status_code=status, headers={"connection": "close"})(scope, receive, send)
+    headers = {"connection": "close"} | ({"accept-encoding": "identity"} if status == 415 else {})
+    await JSONResponse({"error": reason}, status_code=status, headers=headers)(scope, receive, send)

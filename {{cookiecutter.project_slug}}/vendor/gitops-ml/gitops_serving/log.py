@@ -25,7 +25,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import bentoml
 import numpy as np
@@ -40,14 +40,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # The folder to write to; without it, nothing is written down.
 VARIABLE = "PREDICTIONS"
-REQUEST_ID = "x-request-id"
+# The caller's id, which may stand for several calls, and the service's own, which is that of one answer.
+REQUEST_ID, ANSWER_ID = "x-request-id", "x-answer-id"
 SANE_ID = re.compile(r"[0-9A-Za-z._:-]{1,64}")
 # Rows that wait to be written, at most; with more, the disk is too slow and the newest are lost.
 WAITING_ROWS = 50_000
 PAUSE_SECONDS = 0.5
 CLOSING_SECONDS = 5.0
 
-current_request: contextvars.ContextVar[str] = contextvars.ContextVar("current_request", default="")
+
+class Ids(NamedTuple):
+    """What an answer is called: by the service, and by the caller, or by the service again."""
+
+    answer: str = ""
+    request: str = ""
+
+
+current_ids: contextvars.ContextVar[Ids] = contextvars.ContextVar("current_ids")
 _log = logging.getLogger(__name__)
 
 Line = dict[str, Any]
@@ -187,7 +196,7 @@ class Lines(MonitorBase[Any]):
     def export_data(self, datas: dict[str, deque[Any]]) -> None:
         """Each column came as one value, its list: a call for each value would cost as much as the prediction."""
         columns = {name: values[0] for name, values in datas.items()}
-        line = {"time": _now(), "request": current_request.get(), **self.facts, "columns": columns}
+        line = {"time": _now(), **current_ids.get(Ids())._asdict(), **self.facts, "columns": columns}
         self.sink.put(line, len(columns["score"]))
 
 
@@ -203,13 +212,15 @@ class PredictionLog:
         self.sink, self.share = sink, settings["sample"]
         self.columns = {name: schema.features[name].type for name in logged(schema, settings["redact"])}
         self.options = {"sink": sink, "release": release, "model": model}
+        # BentoML keeps a monitor by its name, and with it the sink.
+        self.name = f"predictions {uuid.uuid4().hex}"
 
     def write(self, table: pd.DataFrame, scores: npt.NDArray[np.float64], decisions: list[str] | None = None) -> None:
         """Have rows, their scores and what was decided written down, or the share of the requests that is asked for."""
         if random.random() >= self.share:  # noqa: S311 - a sample
             return
         try:
-            with bentoml.monitor("predictions", monitor_class=Lines, monitor_options=self.options) as record:  # type: ignore[call-overload]
+            with bentoml.monitor(self.name, monitor_class=Lines, monitor_options=self.options) as record:  # type: ignore[call-overload]
                 for name, kind in self.columns.items():
                     values = words(table[name]) if kind == "text" else table[name]
                     numeric = kind in ("integer", "number", "boolean", "text")
@@ -233,7 +244,11 @@ def logged(schema: Schema, redact: list[str]) -> list[str]:
 
 
 class RequestLog:
-    """ASGI middleware: gives each request an id, the caller's if there is one, and writes down what became of it."""
+    """ASGI middleware: gives each answer an id, and writes down what became of the request.
+
+    The caller's own id, if there is one, is kept beside it and sent back: several calls may share it, in retries, in
+    all that a session asks, or because somebody upstream made it.
+    """
 
     def __init__(self, app: ASGIApp, sink: Callable[[], Sink | None], routes: tuple[str, ...]) -> None:
         self.app, self.sink, self.routes = app, sink, routes
@@ -243,15 +258,16 @@ class RequestLog:
             await self.app(scope, receive, send)
             return
         said = dict(scope["headers"]).get(REQUEST_ID.encode(), b"").decode("latin-1")
-        request = said if SANE_ID.fullmatch(said) else uuid.uuid4().hex
-        current_request.set(request)
-        line: Line = {"time": _now(), "request": request, "route": scope["path"], "status": 500}
+        answer = uuid.uuid4().hex
+        ids = Ids(answer, said if SANE_ID.fullmatch(said) else answer)
+        current_ids.set(ids)
+        line: Line = {"time": _now(), **ids._asdict(), "route": scope["path"], "status": 500}
         start = time.perf_counter()
 
         async def noticed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 line["status"] = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = request
+                MutableHeaders(scope=message).update({REQUEST_ID: ids.request, ANSWER_ID: answer})
             await send(message)
 
         try:

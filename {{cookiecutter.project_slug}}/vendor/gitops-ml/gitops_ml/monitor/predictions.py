@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ def read(store: str, kind: str, since: datetime, until: datetime) -> pd.DataFram
         UserError: the store cannot be read.
     """
     first, last = (f"{moment:%Y%m%d}" for moment in (since - LONGEST, until))
-    table = _tables(f"{store.rstrip('/')}/{kind}", lambda name: first <= name[:8] <= last)
+    table = tables(f"{store.rstrip('/')}/{kind}", lambda name: first <= name[:8] <= last)
     if table.empty:
         return table
     table["time"] = pd.to_datetime(table["time"], utc=True, format="ISO8601")
@@ -144,36 +144,25 @@ def is_empty(store: str) -> bool:
     return not any(_names(store, kind) for kind in (ANSWERS, REQUESTS))
 
 
-def labels(place: str, target: str) -> pd.DataFrame:
-    """The labels that arrived, the last one of each row: columns `request`, `row` and the target.
+def tables(place: str, chosen: Callable[[str], bool] = lambda name: True) -> pd.DataFrame:
+    """All chosen Parquet files of a place, one below the other; an empty table if there are none.
 
     Raises:
-        UserError: the place cannot be read, or has other columns.
+        UserError: the place cannot be read.
     """
-    table = _tables(place, lambda name: True)
-    wanted = ["request", "row", target]
-    if table.empty:
-        return pd.DataFrame(columns=wanted)
-    if missing := [name for name in wanted if name not in table]:
-        raise UserError(f"the labels in {place} have no column {missing[0]!r}; they need {', '.join(wanted)}")
-    return table[wanted].drop_duplicates(["request", "row"], keep="last")
-
-
-def _tables(place: str, chosen: Any) -> pd.DataFrame:
-    """All chosen Parquet files of a place, one below the other; an empty table if there are none."""
     system, _ = _opened(place)
     try:
-        tables = []
+        found = []
         for path in _names(place):
             if chosen(Path(path).name):
                 with system.open(path, "rb") as file:
-                    tables.append(pd.read_parquet(file))
+                    found.append(pd.read_parquet(file))
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"{place} cannot be read: {_reason(error)}") from error
     # A column that is empty in a whole file has no type there.
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def _names(place: str, *below: str) -> list[str]:

@@ -22,7 +22,7 @@ from gitops_ml.core.git import REMOTE, Git
 from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import rules
 from gitops_ml.gate.result import Worth
-from gitops_ml.monitor import drift, predictions, signals
+from gitops_ml.monitor import drift, labels, predictions, signals
 from gitops_ml.monitor.signals import AT_ONCE, Kind, Reference, Signal
 
 ALARM = 3
@@ -106,15 +106,14 @@ def watch(root: Path, name: str, moment: datetime) -> Monitoring:
         raise UserError(
             f"nothing is in {store}; `gitops-ml watch predictions {name}` brings what the service wrote down"
         )
-    target = reference.schema.target
-    arrived = predictions.labels(place(root, monitor.labels), target) if monitor.labels else pd.DataFrame()
+    arrived = labels.read(place(root, monitor.labels), reference.schema) if monitor.labels else pd.DataFrame()
+    labelled = labels.joined(answers, requests, arrived, reference.schema.target)
     windows, newest = [], list[drift.Moved]()
     for number in range(monitor.windows):
         since = start + length * number
         span = (since, since + length)
-        window, newest = _window(
-            span, _between(answers, span), _between(requests, span), arrived, (reference, settings)
-        )
+        inside = (_between(answers, span), _between(requests, span), _between(labelled, span))
+        window, newest = _window(span, *inside, (reference, settings))
         windows.append(window)
     windows[-1].signals += signals.of_silence(answers, requests, reference, moment, monitor)
     logged = {str(column).removeprefix(INPUT) for column in answers if str(column).startswith(INPUT)}
@@ -190,11 +189,11 @@ def _window(
     span: tuple[datetime, datetime],
     answers: pd.DataFrame,
     requests: pd.DataFrame,
-    arrived: pd.DataFrame,
+    labelled: pd.DataFrame,
     rules: tuple[Reference, project.Project],
 ) -> tuple[Window, list[drift.Moved]]:
     reference, settings = rules
-    monitor, labelled, moved, worth = settings.monitor, 0, list[drift.Moved](), None
+    monitor, moved, worth = settings.monitor, list[drift.Moved](), None
     found = signals.of_requests(requests, monitor)
     enough = len(answers) >= monitor.least_rows
     if not answers.empty:
@@ -206,19 +205,17 @@ def _window(
     if enough:
         moved = _moved(answers, inputs, reference)
         found += [signals.of_drift(each, monitor) for each in moved]
-    if enough and not arrived.empty:
-        joined = answers[answers["model"] == reference.model].merge(arrived, on=["request", "row"])
-        joined = joined.dropna(subset=[reference.schema.target])
-        labelled = len(joined)
-        if labelled >= monitor.least_rows:
-            found += signals.of_labels(joined, reference, settings)
-            if worth := signals.worth_of(joined, reference, monitor.least_rows):
-                found.append(signals.of_worth(worth))
+    if not labelled.empty:
+        labelled = labelled[labelled["model"] == reference.model]
+    if len(labelled) >= monitor.least_rows:
+        found += signals.of_labels(labelled, reference, settings)
+        if worth := signals.worth_of(labelled, reference, monitor.least_rows):
+            found.append(signals.of_worth(worth))
     window = Window(
         since=span[0],
         until=span[1],
         rows=len(answers),
-        labelled=labelled,
+        labelled=len(labelled),
         requests=len(requests),
         enough=enough,
         signals=found,
