@@ -25,6 +25,7 @@ REPORT = ROOT / "docs" / "studies.md"
 FOLDER = ROOT / "build" / "study"
 GATE_TIMES, GATE_ROWS = 1000, 2000
 MONITOR_TIMES = 200
+POWER_TIMES = 100
 EXAMPLES, STEPS = 110, 95
 KILLS = 200
 FAULTS = 25
@@ -37,6 +38,9 @@ def main() -> int:
              lambda: gate.table(GATE_TIMES, GATE_ROWS)),
         part("The monitor", f"{MONITOR_TIMES} stretches of {monitor.WINDOWS} windows of {monitor.DAYS_A_WINDOW} days",
              lambda: monitor.table(MONITOR_TIMES, trained())),
+        part("What the monitor finds how fast", f"{POWER_TIMES} windows of each kind, a reference of "
+             f"{monitor.DAYS} days with {monitor.ROWS_A_DAY} rows each",
+             lambda: monitor.power_table(POWER_TIMES)),
         part("The agent", f"killed {KILLS} times at random moments of replacing a release under load", kills),
         part("Promotion", f"{EXAMPLES} random sequences of up to {STEPS} promotions, rollbacks, reverts, edits by "
              "hand, crashes and pushes at once", promotions),

@@ -17,11 +17,26 @@ from pydantic import BaseModel
 from pipeline.schema import Schema
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 BINS = 10
 # The most frequent values of a category; the others are one more bin.
 VALUES = 30
 DIGITS = 6
+# Fewer rows than that look like anything.
+STRETCH = 20
+
+
+class Most(BaseModel):
+    """Shares of one single value, of `other` values than those that have a bin, and of what is missing: the largest of
+    any stretch of time, where clusters are such and not too small, else those of all rows.
+
+    Stretches of less than half the usual size do not count.
+    """
+
+    value: float
+    other: float
+    missing: float
 
 
 class Distribution(BaseModel):
@@ -37,6 +52,7 @@ class Distribution(BaseModel):
     values: list[str] = []
     shares: list[float]
     alike: list[float]
+    most: Most | None = None
 
 
 class Sample(BaseModel):
@@ -62,7 +78,7 @@ class Profile(BaseModel):
     answers: Sample
 
 
-def sample(table: pd.DataFrame, clusters: npt.NDArray[np.int64], by_time: bool) -> Sample:
+def sample(table: pd.DataFrame, clusters: Integers, by_time: bool) -> Sample:
     """Profile a table of what is watched.
 
     Args:
@@ -71,18 +87,20 @@ def sample(table: pd.DataFrame, clusters: npt.NDArray[np.int64], by_time: bool) 
         by_time: whether the clusters are stretches of time.
     """
     sizes = np.bincount(clusters).astype("float64")
+    stretches = clusters if by_time and sizes.mean() >= STRETCH else np.zeros_like(clusters)
     return Sample(
         rows=len(table),
         together=round(float((sizes**2).sum() / sizes.sum()), DIGITS),
         by_time=by_time,
-        columns={str(name): _distribution(table[name], clusters) for name in table},
+        columns={str(name): _distribution(table[name], clusters, stretches) for name in table},
     )
 
 
 def watched_inputs(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """What is compared of the inputs that the table has: of a text the number of words, of a moment the weekday.
 
-    The log holds no texts, and that time goes on is no drift.
+    The log holds no texts, and that time goes on is no drift. Whether a value is missing is a question of its own: rows
+    of a day may have their weather in common, and their gaps not.
     """
     columns = {}
     for name, column in schema.features.items():
@@ -98,6 +116,8 @@ def watched_inputs(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
                 columns[name] = values.astype(object).map(str, na_action="ignore")
             case _:
                 columns[name] = values.astype("float64")
+        if column.nullable:
+            columns[gaps(name)] = values.isna().map({True: "yes", False: "no"}).astype(object)
     return pd.DataFrame(columns, index=table.index)
 
 
@@ -107,6 +127,11 @@ def watched_answers(scores: Floats, schema: Schema) -> pd.DataFrame:
         return pd.DataFrame({"score": scores})
     names = np.array([str(name) for name in schema.classes], dtype=object)
     return pd.DataFrame({"label": names[scores.argmax(axis=1)], "confidence": scores.max(axis=1)})
+
+
+def gaps(name: str) -> str:
+    """What is watched of a column beside its values: whether there is one."""
+    return f"{name} is missing"
 
 
 def words(texts: pd.Series) -> pd.Series:
@@ -119,7 +144,7 @@ def counts(values: pd.Series, distribution: Distribution) -> Floats:
     return np.bincount(_binned(values, distribution), minlength=len(distribution.shares)).astype("float64")
 
 
-def _distribution(values: pd.Series, clusters: npt.NDArray[np.int64]) -> Distribution:
+def _distribution(values: pd.Series, clusters: Integers, stretches: Integers) -> Distribution:
     present = values.dropna()
     if not pd.api.types.is_numeric_dtype(values):
         frequent = present.value_counts().sort_index().sort_values(ascending=False, kind="stable")
@@ -133,8 +158,25 @@ def _distribution(values: pd.Series, clusters: npt.NDArray[np.int64]) -> Distrib
         bins = len(edges) + 2
     places = _binned(values, empty.model_copy(update={"shares": [0.0] * bins}))
     shares = np.bincount(places, minlength=bins) / len(values)
-    alike = _alike(places, clusters, bins)
-    return empty.model_copy(update={"shares": [round(share, DIGITS) for share in shares.tolist()], "alike": alike})
+    found = {"alike": _alike(places, clusters, bins), "most": _most(values, places, stretches, bins)}
+    return empty.model_copy(update={"shares": [round(share, DIGITS) for share in shares.tolist()]} | found)
+
+
+def _most(values: pd.Series, places: Integers, stretches: Integers, bins: int) -> Most:
+    sizes = np.bincount(stretches)
+    usual = sizes >= sizes.mean() / 2
+    codes = pd.factorize(values)[0].astype("int64")
+    missing = codes < 0
+    pairs, repeats = np.unique(stretches[~missing] * (len(values) + 1) + codes[~missing], return_counts=True)
+    of_one_value = np.zeros(len(sizes), dtype="int64")
+    np.maximum.at(of_one_value, pairs // (len(values) + 1), repeats)
+    is_other = places == (bins - 1 if pd.api.types.is_numeric_dtype(values) else bins - 2)
+    rows = {
+        "value": of_one_value,
+        "other": np.bincount(stretches[is_other & ~missing], minlength=len(sizes)),
+        "missing": np.bincount(stretches[missing], minlength=len(sizes)),
+    }
+    return Most(**{name: round(float((count / sizes)[usual].max()), DIGITS) for name, count in rows.items()})
 
 
 def _repeated(edges: Floats) -> list[float]:
@@ -142,19 +184,18 @@ def _repeated(edges: Floats) -> list[float]:
     return [float(edge) for edge, count in zip(found, times, strict=True) if count > 1]
 
 
-def _binned(values: pd.Series, distribution: Distribution) -> npt.NDArray[np.int64]:
+def _binned(values: pd.Series, distribution: Distribution) -> Integers:
     """The number of each row's bin, shape (rows,)."""
     missing = len(distribution.shares) - 1
     if distribution.kind == "category":
-        places = {value: place for place, value in enumerate(distribution.values)}
-        codes = values.map(lambda value: places.get(value, missing - 1), na_action="ignore")
-        return np.asarray(codes.astype("float64").fillna(missing), dtype=np.int64)
+        codes = pd.Index(distribution.values, dtype=object).get_indexer(pd.Index(values, dtype=object))
+        return np.asarray(np.where(values.isna(), missing, np.where(codes < 0, missing - 1, codes)), dtype=np.int64)
     numbers = values.to_numpy(dtype="float64")
     inside = np.searchsorted(np.array(distribution.edges), numbers, side="right")
     return np.asarray(np.where(np.isnan(numbers), missing, inside), dtype=np.int64)
 
 
-def _alike(places: npt.NDArray[np.int64], clusters: npt.NDArray[np.int64], bins: int) -> list[float]:
+def _alike(places: Integers, clusters: Integers, bins: int) -> list[float]:
     """The intraclass correlations of the bins' indicators, by analysis of variance: one for each independent direction.
 
     They are the eigenvalues of the part that the clusters have in the covariance of the indicators. Rows may share much

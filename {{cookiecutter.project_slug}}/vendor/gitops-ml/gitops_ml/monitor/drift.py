@@ -29,6 +29,45 @@ class Moved:
     now: list[float]
 
 
+@dataclass(frozen=True)
+class Unseen:
+    """More rows of a column are alike than the reference ever had, by their shares: now, and at most then."""
+
+    name: str
+    what: str
+    now: float
+    most: float
+    limit: float
+
+
+def unseen(watched: list[tuple[pd.DataFrame, Sample]]) -> list[Unseen]:
+    """Columns in which far more rows are missing, of other values or of a single one than on any day of the reference.
+
+    Where rows of a day are as alike as in its weather, a day is little more than one row to `compare`, which then
+    cannot tell it from any other. But what never was in more than half of the rows of any day, and is now past the
+    middle between that and all rows, was never seen.
+    """
+    found = []
+    for table, reference in watched:
+        for name, distribution in reference.columns.items():
+            if distribution.most is None or name not in table or table.empty:
+                continue
+            for what, now in _alike(table[name], distribution).items():
+                most = getattr(distribution.most, what)
+                if most <= 0.5 and now >= (limit := (1 + most) / 2):
+                    found.append(Unseen(name, what, now, most, limit))
+    return found
+
+
+def _alike(values: pd.Series, distribution: Distribution) -> dict[str, float]:
+    """The shares of the rows by the names of the profile's `Most`."""
+    repeats = values.value_counts()
+    found = {"missing": values.isna().mean(), "value": repeats.max() / len(values) if len(repeats) else 0.0}
+    if distribution.kind == "category":
+        found["other"] = counts(values, distribution)[-2] / len(values)
+    return {what: float(share) for what, share in found.items()}
+
+
 def compare(watched: list[tuple[pd.DataFrame, Sample]], days: pd.Series) -> list[Moved]:
     """Compare tables of the same rows, each with its reference, column by column.
 
@@ -60,17 +99,20 @@ def _compared(name: str, values: pd.Series, distribution: Distribution, referenc
     now = counts(values, distribution) / max(len(values), 1)
     effect = float(np.abs(now - before).sum() / 2)
     sizes = [(reference.rows, reference.together), (max(len(values), 1), together)]
-    pooled = np.average([before, now], axis=0, weights=[rows for rows, _ in sizes])
 
     def variances(directions: int) -> Floats:
+        """Of one row's worth, by sample and direction."""
         alike = np.resize(np.append(distribution.alike, np.zeros(directions)), directions)
-        return np.asarray(np.sum([(1 + (max(m, 1) - 1) * alike) / rows for rows, m in sizes], axis=0))
+        return np.asarray([(1 + (max(m, 1) - 1) * alike) / rows for rows, m in sizes])
 
-    groups = _groups(pooled / variances(max(len(before) - 1, 1)).mean())
+    each = variances(max(len(before) - 1, 1)).mean(axis=1)
+    # Thousands of rows of one day say less of what is usual than the reference's many days.
+    pooled = np.average([before, now], axis=0, weights=1 / each)
+    groups = _groups(pooled / each.sum())
     old, new, both = (np.bincount(groups, weights=shares) for shares in (before, now, pooled))
     if len(both) < 2:
         return Moved(name, 1.0, effect, before.tolist(), now.tolist())
-    variance = variances(len(both) - 1)
+    variance = variances(len(both) - 1).sum(axis=0)
     spread = float((variance**2).mean() / variance.mean() ** 2)
     statistic = float(((new - old) ** 2 / both).sum() / (variance.mean() * spread))
     p = float(stats.chi2.sf(statistic, (len(both) - 1) / spread))

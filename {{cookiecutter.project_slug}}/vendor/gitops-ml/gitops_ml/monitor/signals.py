@@ -24,10 +24,10 @@ from gitops_ml.monitor import drift
 
 RESAMPLES = 200
 Kind = Literal[
-    "schema", "refused", "silence", "age", "drift", "performance", "calibration", "worth", "latency", "errors"
+    "schema", "refused", "silence", "age", "unseen", "drift", "performance", "calibration", "worth", "latency", "errors"
 ]
 # What is wrong with certainty needs no second window.
-AT_ONCE: tuple[Kind, ...] = ("schema", "refused", "silence", "age")
+AT_ONCE: tuple[Kind, ...] = ("schema", "refused", "silence", "age", "unseen")
 
 
 class Signal(BaseModel):
@@ -67,6 +67,20 @@ def of_drift(moved: drift.Moved, monitor: project.Monitor) -> Signal:
         raised=raised,
         sentence=f"{moved.name!r} has moved in {moved.effect:.0%} of the rows (p = {moved.p:.2g})",
         p=moved.p,
+    )
+
+
+def of_unseen(found: drift.Unseen) -> Signal:
+    """What looks as it never did in the rows that trained."""
+    words = {"missing": "is missing", "other": "is rare or unknown", "value": "is one single value"}
+    said = f"{found.name!r} {words[found.what]} in {found.now:.0%} of the rows"
+    return Signal(
+        kind="unseen",
+        name=found.name,
+        value=found.now,
+        limit=found.limit,
+        raised=True,
+        sentence=f"{said}, and was so in at most {found.most:.0%} of those that trained",
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 from pipeline import profile
 from pipeline.decision import Policy
@@ -28,6 +29,7 @@ from gitops_ml.monitor.signals import AT_ONCE, Kind, Reference, Signal
 ALARM = 3
 PROFILE, METRICS, FACTS = "reports/profile.json", "reports/metrics.json", "models/model.json"
 INPUT = "input."
+DAY = timedelta(days=1)
 
 
 class Window(BaseModel):
@@ -203,8 +205,10 @@ def _window(
             for name, problem in wrong.items()
         ]
     if enough:
-        moved = _moved(answers, inputs, reference)
+        watched = _watched(answers, inputs, reference)
+        moved = drift.compare(watched, answers["time"].dt.floor("D"))
         found += [signals.of_drift(each, monitor) for each in moved]
+        found += [signals.of_unseen(each) for each in _unseen(answers, watched, reference, (span[1], monitor))]
     if not labelled.empty:
         labelled = labelled[labelled["model"] == reference.model]
     if len(labelled) >= monitor.least_rows:
@@ -239,8 +243,10 @@ def _inputs(answers: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[s
     return cast(table, right).assign(**texts), wrong
 
 
-def _moved(answers: pd.DataFrame, inputs: pd.DataFrame, reference: Reference) -> list[drift.Moved]:
-    days = answers["time"].dt.floor("D")
+def _watched(
+    answers: pd.DataFrame, inputs: pd.DataFrame, reference: Reference
+) -> list[tuple[pd.DataFrame, profile.Sample]]:
+    """What is watched of the inputs and of the answers, each with its reference."""
     watched = profile.watched_inputs(inputs, reference.schema)
     own = answers["model"] == reference.model
     found = [(watched, reference.profile.inputs)]
@@ -248,7 +254,22 @@ def _moved(answers: pd.DataFrame, inputs: pd.DataFrame, reference: Reference) ->
         # Another model's scores are no drift.
         scored = profile.watched_answers(signals.scores(answers), reference.schema)
         found.append((scored.rename(columns=_answer), _renamed(reference.profile.answers)))
-    return drift.compare(found, days)
+    return found
+
+
+def _unseen(
+    answers: pd.DataFrame,
+    watched: list[tuple[pd.DataFrame, profile.Sample]],
+    reference: Reference,
+    rules: tuple[datetime, project.Monitor],
+) -> list[drift.Unseen]:
+    """What was never seen, in the window's last day if it has enough rows, else in all of it."""
+    until, monitor = rules
+    newest = (answers["time"] >= until - DAY).to_numpy()
+    newest = newest if newest.sum() >= monitor.least_rows else np.ones_like(newest)
+    # A day has one weekday, whatever the days were that trained.
+    moments = [name for name, column in reference.schema.features.items() if column.type == "datetime"]
+    return drift.unseen([(rows[newest].drop(columns=moments, errors="ignore"), sample) for rows, sample in watched])
 
 
 def _answer(name: str) -> str:
