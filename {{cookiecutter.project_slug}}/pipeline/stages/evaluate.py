@@ -44,9 +44,11 @@ def main() -> None:
     curves["importance"] = metrics.importance(measures, fitted, rows, labels, params)
     files.write(
         {
-            files.REPORTS / "metrics.json": files.as_json(summary),
+            files.REPORTS / "metrics.json": files.as_json(files.rounded(summary)),
             files.PROFILE: files.as_json(reference.model_dump()),
-            files.REPORTS / "slices.json": files.as_json(metrics.slices(measures, table, labels, scores, params)),
+            files.REPORTS / "slices.json": files.as_json(
+                files.rounded(metrics.slices(measures, table, labels, scores, params))
+            ),
             **{files.REPORTS / "plots" / f"{name}.csv": files.csv(curve) for name, curve in curves.items()},
         }
     )

@@ -29,6 +29,8 @@ TEST = Path("data/prepared/test.parquet")
 MODEL = Path("models/model.skops")
 MODEL_FACTS = Path("models/model.json")
 REPORTS = Path("reports")
+# Digits of a figure. In which order a sum is added, and so its last bits, differs from one processor to another.
+SIGNIFICANT = 12
 DATA_REPORT = REPORTS / "data.json"
 PROFILE = REPORTS / "profile.json"
 
@@ -130,12 +132,25 @@ def parquet(table: pd.DataFrame) -> bytes:
 
 def csv(table: pd.DataFrame) -> bytes:
     """The table as a CSV file."""
-    return table.to_csv(index=False, lineterminator="\n").encode()
+    return table.to_csv(index=False, lineterminator="\n", float_format=f"%.{SIGNIFICANT}g").encode()
 
 
 def as_json(value: Any) -> bytes:
     """The value as a JSON file; NaN is an error, since JSON has none."""
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def rounded(value: Any) -> Any:
+    """Figures of any structure with as many digits as every processor computes alike."""
+    match value:
+        case dict():
+            return {name: rounded(each) for name, each in value.items()}
+        case list() | tuple():
+            return [rounded(each) for each in value]
+        case float():
+            return float(f"{value:.{SIGNIFICANT}g}")
+        case _:
+            return value
 
 
 def run(stage: Callable[[], None]) -> None:

@@ -67,9 +67,24 @@ class Revision:
         try:
             content: bytes = dvc.api.read(path, repo=str(self.root), rev=self.commit, mode="rb")
         except Exception as error:  # each cloud's client has errors of its own
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(f"{path} of {self} cannot be had: {reason}") from error
+            raise UserError(f"{path} of {self} cannot be had: {_reason(error)}") from error
         return content
+
+    def files(self, path: str) -> list[str]:
+        """The files of an output: itself, or what is in the folder, in the order of the names; none if it is not there.
+
+        Raises:
+            UserError: the storage cannot give it.
+        """
+        if self.commit is None:
+            place = self.root / path
+            found = [place] if place.is_file() else [each for each in place.rglob("*") if each.is_file()]
+            return sorted(each.relative_to(self.root).as_posix() for each in found)
+        try:
+            system = dvc.api.DVCFileSystem(str(self.root), rev=self.commit)
+            return sorted(system.find(path)) if system.exists(path) else []
+        except Exception as error:
+            raise UserError(f"{path} of {self} cannot be had: {_reason(error)}") from error
 
     def __str__(self) -> str:
         return self.commit[:12] if self.commit else "the working tree"
@@ -82,6 +97,10 @@ def resolve(root: Path, name: str) -> str | None:
     """
     git = Git(root)
     return git.tip(name) or git.commit_of(f"refs/heads/{name}")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _first(error: ValidationError) -> str:

@@ -17,6 +17,7 @@ from pipeline.schema import Schema
 from gitops_ml.core import project, requirements
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
+from gitops_ml.core.recomputed import recomputed
 from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import judge
 from gitops_ml.gate.result import Measured, Result
@@ -29,6 +30,8 @@ PLOTS = "reports/plots"
 SHIFT = 0.2
 UNCHANGED = "as at the base: restored, not computed"
 COMPUTED = "new result"
+ROUNDED = "as at the base, but for the last bits of {}: another processor computed it"
+AGAIN = "another result from the same inputs: {}"
 CURVES = {
     "binary": [
         ("ROC", "roc.csv", "false_positive_rate", "true_positive_rate"),
@@ -56,20 +59,20 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     """
     settings, git = project.read(root), Git(root)
     here, base = Revision(root, None), Revision(root, _base(root, base_branch))
-    stages = _stages(base, here)
+    found = stages(base, here)
     report = Report(
         title=settings.title,
         branch=git.said("rev-parse", "--abbrev-ref", "HEAD"),
         base=base.commit or "",
         commit=git.said("rev-parse", "HEAD"),
-        changed=any(stage.fate != UNCHANGED for stage in stages),
+        changed=any(stage.fate != UNCHANGED for stage in found),
         params=[
             *_changes(base.text("params.yaml"), here.text("params.yaml")),
             *_changes(*(_decision(each.text("project.yaml")) for each in (base, here))),
         ],
         schema_changes=_changes(base.text("schema.yaml"), here.text("schema.yaml")),
         packages=_packages(base, here),
-        stages=stages,
+        stages=found,
     )
     if not report.changed:
         return report
@@ -112,11 +115,29 @@ def _lock(revision: Revision) -> dict[str, Any]:
     return stages
 
 
-def _stages(base: Revision, here: Revision) -> list[Stage]:
+def stages(base: Revision, here: Revision) -> list[Stage]:
+    """What became of each stage's result since the base.
+
+    Raises:
+        UserError: nothing was trained yet, or an output that was computed twice cannot be had.
+    """
     before, after = _lock(base), _lock(here)
     if not after:
         raise UserError("there is no dvc.lock yet; `make repro` trains the first model")
-    return [Stage(name=name, fate=UNCHANGED if before.get(name) == after[name] else COMPUTED) for name in after]
+    again = recomputed(base, here) if before != after else {}
+    return [Stage(name=name, fate=_fate(before.get(name), after[name], again)) for name in after]
+
+
+def _fate(before: dict[str, Any] | None, after: dict[str, Any], again: dict[str, bool]) -> str:
+    if before == after:
+        return UNCHANGED
+    if before is None or (before["cmd"], before.get("params")) != (after["cmd"], after.get("params")):
+        return COMPUTED
+    old, new = ({entry["path"]: entry["md5"] for entry in stage.get("outs", [])} for stage in (before, after))
+    differing = [path for path in new if old.get(path) != new[path]]
+    if not differing or not all(path in again for path in differing):
+        return COMPUTED
+    return (ROUNDED if all(again[path] for path in differing) else AGAIN).format(", ".join(differing))
 
 
 def _changes(before: str | None, after: str | None) -> list[Change]:
