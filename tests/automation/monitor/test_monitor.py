@@ -28,6 +28,7 @@ from pipeline.stages import evaluate, files, prepare, train, validate
 from scipy import stats
 
 from tests.automation.cli.test_commands import gitops
+from tests.automation.monitor.conftest import HIDDEN, Listener
 from tests.automation.monitor.study import FEW, MOVED, SCHEMA, power, simulate
 from tests.automation.tables import PROJECT, TASK, make_table, numeric_feature
 
@@ -367,6 +368,24 @@ def test_the_command_tells_by_its_exit_code(project: Path, schema: Schema) -> No
     assert told.returncode == 3, told.stderr
     assert [alarm["kind"] for alarm in json.loads(told.stdout)["alarms"]] == ["silence"]
     assert (project / "build/monitor/monitor.html").exists()
+
+
+def test_an_alarm_is_sent_if_the_command_is_told_to(project: Path, schema: Schema, listener: Listener) -> None:
+    """`--tell` sends what was found and ends as without; that nobody takes it is an error, and the pages are there."""
+    traffic(project, schema)
+    path = project / "project.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["monitor"]["webhook"] = "slack"
+    path.write_text(yaml.safe_dump(settings))
+    command = ("watch", "monitor", "--now", "2026-07-01", "--tell")
+    told = gitops(*command, cwd=project)
+    assert (told.returncode, len(listener.taken)) == (3, 1), told.stderr
+    assert "nobody has asked" in listener.taken[0]["text"]
+    listener.statuses = [404]
+    refused = gitops(*command, cwd=project)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert HIDDEN not in told.stdout + told.stderr + refused.stdout + refused.stderr
+    assert "nobody has asked" in (project / "build/monitor/monitor.md").read_text()
 
 
 def test_answers_of_each_task_are_watched(project: Path, schema: Schema) -> None:

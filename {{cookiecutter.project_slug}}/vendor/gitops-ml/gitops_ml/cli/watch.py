@@ -11,7 +11,7 @@ import typer
 from gitops_ml.cli.options import AsJson, LastByDefault, agents_folder, environment_or_last, examples, group
 from gitops_ml.core import project
 from gitops_ml.host import runner
-from gitops_ml.monitor import page, watch
+from gitops_ml.monitor import erasure, page, watch, webhook
 from gitops_ml.monitor import predictions as collector
 from gitops_ml.monitor import retrain as retraining
 
@@ -35,31 +35,42 @@ def predictions(
 ) -> None:
     """Move what the service of this host wrote down into the store that project.yaml names, as Parquet.
 
-    Exit codes: 0 moved, or there was nothing; 1 an error, and what was not moved is still there.
+    What is older there than `monitor.keep_days` is removed. Exit codes: 0 moved, or there was nothing; 1 an error, and
+    what was not moved is still there.
     """
     settings = project.read(Path.cwd())
     wanted = environment_or_last(settings, name)
     store = watch.place(Path.cwd(), settings.monitor.store, wanted)
     done = collector.collect(folder or agents_folder(wanted) / runner.PREDICTIONS, store)
+    if settings.monitor.keep_days is not None:
+        done.expired = collector.expire(store, datetime.now(UTC), settings.monitor.keep_days)
     if as_json:
         typer.echo(done.model_dump_json(indent=2))
     else:
         torn = f", {done.torn} torn lines left out" if done.torn else ""
         typer.echo(f"{done.answers:,} answers and {done.requests:,} requests of {done.files} files{torn}: {store}")
+        if done.expired:
+            typer.echo(f"{done.expired:,} files older than {settings.monitor.keep_days:g} days were removed")
 
 
-@commands.command("monitor", epilog=examples("watch monitor", "watch monitor production --now 2026-06-01"))
+@commands.command(
+    "monitor", epilog=examples("watch monitor", "watch monitor --tell", "watch monitor production --now 2026-06-01")
+)
 def monitor(
     name: LastByDefault = None,
     now: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="When the newest window ends, in UTC."),
     ] = None,
+    tell: Annotated[
+        bool, typer.Option("--tell", help="Send an alarm to the address in MONITOR_WEBHOOK, as monitor.webhook says.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at what the service answered: build/monitor/monitor.json, monitor.md for an issue, monitor.html to look at.
 
-    Exit codes: 0 all is well; 3 alarm; 1 something cannot be read, and nothing was judged.
+    Exit codes: 0 all is well; 3 alarm; 1 something cannot be read, and nothing was judged, or nobody
+    took the alarm that was to be sent.
     """
     moment = now.replace(tzinfo=UTC) if now else datetime.now(UTC)
     found = watch.watch(Path.cwd(), environment_or_last(project.read(Path.cwd()), name), moment)
@@ -74,7 +85,28 @@ def monitor(
         for alarm in found.alarms:
             typer.echo(f"  {alarm.kind}: {alarm.sentence}")
         typer.echo(f"  {sum(each.rows for each in found.windows):,} rows; all in {FOLDER / 'monitor.html'}")
+    if tell:
+        webhook.send(found)
     raise typer.Exit(found.exit_code)
+
+
+@commands.command("erase", epilog=examples("watch erase customer 4711", "watch erase request session-7 --json"))
+def erase(
+    column: Annotated[str, typer.Argument(help="A column of schema.yaml, or `answer` or `request` for an id.")],
+    value: Annotated[str, typer.Argument(help="The value whose rows are erased.")],
+    as_json: AsJson = False,
+) -> None:
+    """Erase all rows of one value from the predictions of every environment, and say what holds that value still.
+
+    Exit codes: 0 erased, or there was nothing; 1 an error, and what was not erased is still there.
+    """
+    done = erasure.erase(Path.cwd(), column, value)
+    if as_json:
+        typer.echo(done.model_dump_json(indent=2))
+        return
+    typer.echo(f"erased {done.answers:,} answers and {done.requests:,} requests in which {column} is {value}")
+    for sentence in done.held:
+        typer.echo(f"  {sentence}")
 
 
 @commands.command("retrain", epilog=examples("watch retrain april.csv", "watch retrain"))

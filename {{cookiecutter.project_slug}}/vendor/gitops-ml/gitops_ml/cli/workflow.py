@@ -18,6 +18,7 @@ from gitops_ml.github import credentials as storage
 from gitops_ml.github import publish as publishing
 from gitops_ml.image import engine, registry
 from gitops_ml.monitor import alarm as alarms
+from gitops_ml.monitor import webhook
 from gitops_ml.promotion import advance as promotion
 from gitops_ml.promotion import repository
 from gitops_ml.release import keyless
@@ -129,6 +130,8 @@ def alarm() -> None:
         raise UserError("issues are GitHub's, and origin is elsewhere; `gitops-ml watch monitor` says the same here")
     found = alarms.read(Path.cwd())
     done = alarms.tell(hub, found)
+    if found.settings.webhook:
+        webhook.send(found, actions.run_url())
     said = f"{len(found.alarms)} alarms in {found.environment}: {done}"
     actions.summarise(said)
     typer.echo(said)

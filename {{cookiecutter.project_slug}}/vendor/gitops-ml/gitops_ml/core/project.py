@@ -45,6 +45,8 @@ class Monitor(_Block):
     window_days: float = Field(gt=0)
     windows: int = Field(ge=1)
     alarms: int = Field(ge=1)
+    webhook: Literal["", "json", "slack"] = ""
+    keep_days: float | None = Field(default=None, gt=0)
     least_rows: int = Field(ge=1)
     level: float = Field(gt=0, lt=1)
     effect: float = Field(ge=0, le=1)
@@ -59,6 +61,10 @@ class Monitor(_Block):
     def _alarms_can_happen(self) -> Self:
         if self.alarms > self.windows:
             raise ValueError(f"{self.alarms} of {self.windows} windows are never wrong")
+        if self.keep_days is not None and self.keep_days < self.windows * self.window_days:
+            raise ValueError(
+                f"keep_days is {self.keep_days:g}, and the monitor looks at {self.windows * self.window_days:g} days"
+            )
         return self
 
 

@@ -31,6 +31,7 @@ class Collected(BaseModel):
     requests: int = 0
     torn: int = 0
     unfinished: int = 0
+    expired: int = 0
 
 
 def collect(folder: Path, store: str) -> Collected:
@@ -135,13 +136,60 @@ def read(store: str, kind: str, since: datetime, until: datetime) -> pd.DataFram
     return table[inside].sort_values("time", kind="stable", ignore_index=True)
 
 
+def file(store: str, path: str) -> pd.DataFrame:
+    """One file of the store, as it is.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    system, _ = _opened(store)
+    try:
+        with system.open(path, "rb") as opened:
+            return pd.read_parquet(opened)
+    except Exception as error:
+        raise UserError(f"{path} cannot be read: {_reason(error)}") from error
+
+
+def expire(store: str, moment: datetime, keep_days: float) -> int:
+    """Remove the files of the store whose newest line is older than so many days; how many these were.
+
+    Raises:
+        UserError: the store cannot be read or written to.
+    """
+    # A file is named by its first day.
+    last = f"{moment - timedelta(days=keep_days) - LONGEST:%Y%m%d}"
+    old = [path for kind in (ANSWERS, REQUESTS) for path in names(store, kind) if _day(path) < last]
+    for path in old:
+        remove(store, path)
+    return len(old)
+
+
+def _day(path: str) -> str:
+    """The first day of a file; of one that is none of ours, a day that never comes."""
+    day = Path(path).name[:8]
+    return day if day.isdigit() else "9" * 8
+
+
+def remove(store: str, path: str) -> None:
+    """Take one file out of the store.
+
+    Raises:
+        UserError: that is refused.
+    """
+    system, _ = _opened(store)
+    try:
+        system.rm_file(path)
+    except Exception as error:
+        raise UserError(f"{store} cannot be written to: {_reason(error)}") from error
+
+
 def is_empty(store: str) -> bool:
     """Whether nothing was ever collected there.
 
     Raises:
         UserError: the store cannot be read.
     """
-    return not any(_names(store, kind) for kind in (ANSWERS, REQUESTS))
+    return not any(names(store, kind) for kind in (ANSWERS, REQUESTS))
 
 
 def tables(place: str, chosen: Callable[[str], bool] = lambda name: True) -> pd.DataFrame:
@@ -150,22 +198,17 @@ def tables(place: str, chosen: Callable[[str], bool] = lambda name: True) -> pd.
     Raises:
         UserError: the place cannot be read.
     """
-    system, _ = _opened(place)
-    try:
-        found = []
-        for path in _names(place):
-            if chosen(Path(path).name):
-                with system.open(path, "rb") as file:
-                    found.append(pd.read_parquet(file))
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{place} cannot be read: {_reason(error)}") from error
+    found = [file(place, path) for path in names(place) if chosen(Path(path).name)]
     # A column that is empty in a whole file has no type there.
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
-def _names(place: str, *below: str) -> list[str]:
+def names(place: str, *below: str) -> list[str]:
+    """The Parquet files of a place, or of a folder below it, in the order of their names.
+
+    Raises:
+        UserError: the place cannot be read.
+    """
     system, root = _opened(place)
     try:
         return sorted(system.glob("/".join((root, *below, "*.parquet"))))
