@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.project import Gate
+from gitops_ml.gate import rules
 from gitops_ml.gate import verdict as gate
 from gitops_ml.gate.candidates import Candidate, Evaluation
-from gitops_ml.gate.result import Result
+from gitops_ml.gate.result import Result, SliceDifference
 from pipeline.decision import Policy
 from pipeline.tasks import binary
 from scipy import stats
@@ -133,6 +134,35 @@ def test_a_slice_that_suffers_is_caught_while_the_whole_improves() -> None:
     assert result.difference.difference > 0
     assert not result.passes
     assert [rule.name for rule in result.rules if not rule.holds] == ["slice group = small"]
+
+
+def slice_of(difference: float, high: float) -> SliceDifference:
+    """A slice in which the challenger differs by so much, at most by `high`."""
+    return SliceDifference(
+        column="group", value="small", rows=500, metric="roc_auc", champion=0.8, challenger=0.8 + difference,
+        difference=difference, low=-1.0, high=high,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("difference", "high", "holds"),
+    [(-0.019, -0.01, True), (-0.02, -0.01, True), (-0.021, -0.01, False), (-0.021, 0.0, True), (-0.021, -1e-9, False)],
+    ids=["within the margin", "at the margin", "beyond", "beyond, perhaps by chance", "beyond, hardly by chance"],
+)
+def test_a_slice_fails_by_more_than_the_margin_and_more_than_chance(
+    difference: float, high: float, holds: bool
+) -> None:
+    """A slice may be worse by the margin however sure that is, and beyond it as long as that may be chance."""
+    assert rules.of_slice(slice_of(difference, high), SETTINGS).holds == holds
+
+
+def test_a_slice_that_is_surely_worse_within_its_margin_passes() -> None:
+    """The margin that the settings name is the one that counts."""
+    mixed = np.where(GROUP == "small", candidate("poor", 0.5).scores, GOOD.scores)
+    challenger = replace(GOOD, model="mixed", scores=mixed)
+    wide = SETTINGS.model_copy(update={"slice_margin": 0.5})
+    assert not gate.judge(EVALUATION, challenger, MEDIUM, SETTINGS).passes
+    assert gate.judge(EVALUATION, challenger, MEDIUM, wide).passes
 
 
 DECIDED = replace(EVALUATION, policy=Policy("USD", ["wait", "act"], np.array([[0.0, 0.0], [-30.0, 60.0]])))

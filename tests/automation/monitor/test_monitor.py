@@ -320,6 +320,27 @@ def test_what_another_release_decided_does_not_count(schema: Schema, params: Par
     assert both.worth.value == pytest.approx(1000 / 3)
 
 
+def test_too_few_rows_or_labels_say_nothing(project: Path, schema: Schema) -> None:
+    """A window with fewer labels than `least_rows` has no performance and no worth, one with fewer rows no drift."""
+    traffic(project, schema)
+    least = min(each.rows for each in monitor.watch(project, "production", NOW).windows)
+    path = project / "labels/1.parquet"
+    table = pd.read_parquet(path)
+    few = monitor.watch(project, "production", NOW).settings.least_rows - 1
+    table.tail(few).to_parquet(path)
+    newest = monitor.watch(project, "production", NOW).windows[-1]
+    assert (newest.labelled, newest.worth) == (few, None)
+    kinds = {signal.kind for signal in newest.signals}
+    assert not {"performance", "calibration", "worth"} & kinds
+    assert "drift" in kinds
+    settings = yaml.safe_load((project / "project.yaml").read_text())
+    settings["monitor"]["least_rows"] = least + 100
+    (project / "project.yaml").write_text(yaml.safe_dump(settings))
+    windows = monitor.watch(project, "production", NOW).windows
+    assert not any(each.enough for each in windows)
+    assert not any(signal.kind == "drift" for each in windows for signal in each.signals)
+
+
 @pytest.mark.parametrize(("status", "kind"), [(500, "errors"), (400, "refused")])
 def test_requests_without_an_answer_are_an_alarm(project: Path, schema: Schema, status: int, kind: str) -> None:
     """So is a service that fails, and so are callers that do not keep to the schema."""

@@ -11,7 +11,7 @@ import pytest
 from gitops_serving.contract import answers, row_model, to_answers, to_table
 from pipeline import data
 from pipeline.decision import Policy
-from pipeline.schema import Column, Schema, validate
+from pipeline.schema import Column, Schema, problems, validate
 from pydantic import BaseModel, ValidationError
 
 COLUMNS = {
@@ -51,6 +51,8 @@ def test_a_nullable_column_may_be_null() -> None:
         ("count", -1),
         ("count", 11),
         ("count", None),
+        ("id", 2**53 + 1),
+        ("id", -(2**53) - 1),
         ("id", 10**23),
         ("id", -(10**400)),
         ("size in cm", "large"),
@@ -63,7 +65,11 @@ def test_a_nullable_column_may_be_null() -> None:
         ("place", ""),
         ("place", "x" * 201),
         ("class", 1),
+        ("class", "true"),
+        ("size in cm", True),
+        ("kind", True),
         ("y", 1),
+        ("column_0", 3),
         ("unheard of", 1),
     ],
 )
@@ -72,6 +78,22 @@ def test_a_bad_value_is_refused_by_name(column: str, value: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         parse(GOOD | {column: value})
     assert refused.value.errors()[0]["loc"][0] == column
+
+
+@pytest.mark.parametrize(("column", "value"), [("id", 2**53), ("id", -(2**53)), ("count", 0), ("count", 10)])
+def test_a_value_at_its_limit_is_accepted(column: str, value: int) -> None:
+    """Limits belong to what is allowed, also that up to which integers are exact."""
+    assert parse(GOOD | {column: value}).model_dump(by_alias=True)[column] == value
+
+
+def test_a_column_has_no_other_name() -> None:
+    """The place of a column is no name for it, whether it stands beside the column or instead of it."""
+    places = {f"column_{place}": value for place, value in enumerate(GOOD.values())}
+    with pytest.raises(ValidationError) as refused:
+        parse(places)
+    missing = {error["loc"][0] for error in refused.value.errors() if error["type"] == "missing"}
+    unknown = {error["loc"][0] for error in refused.value.errors() if error["type"] == "extra_forbidden"}
+    assert (missing, unknown) == (set(GOOD), set(places))
 
 
 @pytest.mark.parametrize("column", GOOD)
@@ -93,6 +115,89 @@ def test_an_answer_says_what_to_do() -> None:
     assert batch.model_validate(found | {"release": "x:1"}).model_dump()["decisions"] == ["wait", "act"]
     assert single.model_json_schema()["properties"]["decision"]["enum"] == ["wait", "act"]
     assert "decision" not in answers(SMALL, None)[0].model_fields
+
+
+TARGETS = {
+    "multiclass": Column(type="category", role="target", categories=["red", "green", "blue"]),
+    "regression": Column(type="number", role="target"),
+}
+
+
+def of_task(task: str) -> Schema:
+    """The same columns with another target."""
+    return Schema.model_validate({"task": task, "columns": COLUMNS | {"y": TARGETS[task]}})
+
+
+def test_of_many_classes_an_answer_has_the_label_and_every_probability() -> None:
+    """The most probable class is named, each probability stands under its class's name, and decisions look at all."""
+    schema = of_task("multiclass")
+    policy = Policy("USD", ["wait", "act"], np.array([[0.0, 0.0, 0.0], [-1.0, -1.0, 5.0]]))
+    found = to_answers(np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1]]), schema, policy)
+    assert found == {
+        "labels": ["red", "green"],
+        "scores": [{"red": 0.5, "green": 0.3, "blue": 0.2}, {"red": 0.1, "green": 0.8, "blue": 0.1}],
+        "decisions": ["act", "wait"],
+    }
+    single, batch = answers(schema, policy)
+    assert batch.model_validate(found | {"release": "x:1"}).model_dump() == found | {"release": "x:1"}
+    one = {"label": "red", "scores": {"red": 1.0}, "decision": "act", "release": "x:1"}
+    assert single.model_validate(one).model_dump() == one
+    with pytest.raises(ValidationError):
+        single.model_validate(one | {"label": "yellow"})
+    assert single.model_json_schema()["properties"]["label"]["enum"] == ["red", "green", "blue"]
+
+
+def test_of_whole_numbers_an_answer_has_the_class_as_it_stands_in_the_data() -> None:
+    """Classes that are numbers are answered as numbers, and name their probabilities as text, as JSON asks for."""
+    target = Column(type="integer", role="target", categories=[10, 20, 30])
+    schema = Schema.model_validate({"task": "multiclass", "columns": COLUMNS | {"y": target}})
+    found = to_answers(np.array([[0.2, 0.5, 0.3]]), schema, None)
+    assert found == {"labels": [20], "scores": [{"10": 0.2, "20": 0.5, "30": 0.3}]}
+    assert answers(schema, None)[1].model_validate(found | {"release": "x:1"}).model_dump()["labels"] == [20]
+
+
+def test_of_a_regression_an_answer_has_the_number() -> None:
+    """A prediction is any number, with nothing that only classes have."""
+    schema = of_task("regression")
+    found = to_answers(np.array([-3.5, 1e6]), schema, None)
+    assert found == {"predictions": [-3.5, 1e6]}
+    single, batch = answers(schema, None)
+    assert batch.model_validate(found | {"release": "x:1"}).model_dump() == found | {"release": "x:1"}
+    assert set(single.model_fields) == {"prediction", "release"}
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.1])
+def test_a_probability_lies_between_0_and_1(score: float) -> None:
+    """An answer of two classes that is no probability is never given."""
+    with pytest.raises(ValidationError):
+        answers(SMALL, None)[0].model_validate({"score": score, "release": "x:1"})
+
+
+BOOLEANS = {kind: Column(type=kind, nullable=True) for kind in ("boolean", "integer", "number")}
+
+
+@pytest.mark.parametrize(
+    ("values", "fits"),
+    [
+        ([True, False], {"boolean"}),
+        (pd.array([True, None], dtype="boolean"), {"boolean"}),
+        (np.array([True, 1], dtype=object), set()),
+        ([1, 0], {"integer", "number"}),
+        ([1.0, 0.0], {"integer", "number"}),
+        ([1.0, 0.5], {"number"}),
+        (["1", "0"], set()),
+    ],
+    ids=["booleans", "with gaps", "mixed", "whole", "floats", "fractions", "texts"],
+)
+def test_booleans_are_no_numbers_in_tables_either(values: Any, fits: set[str]) -> None:
+    """What a table holds is of one kind, as in a request: true is not 1, 1 is not true, and "1" is neither."""
+    column = pd.DataFrame({"x": values})
+    fitting = {
+        kind
+        for kind, each in BOOLEANS.items()
+        if not problems(column, {"x": each.model_copy(update={"nullable": True})})
+    }
+    assert fitting == fits
 
 
 def test_openapi_shows_types_ranges_categories_and_an_example() -> None:

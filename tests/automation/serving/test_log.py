@@ -146,6 +146,20 @@ def test_files_rotate_and_the_oldest_go(tmp_path: Path) -> None:
     assert numbers == list(range(numbers[0], 500))
 
 
+def test_a_file_ends_by_its_age_too(tmp_path: Path) -> None:
+    """A file that nobody writes to any more is finished after its time, and can be collected while the service runs."""
+    folder, store = tmp_path / "log", str(tmp_path / "store")
+    sink = Sink(folder, file_bytes=10**6, file_seconds=0.01, files=10)
+    sink.put({"time": "2026-03-01T10:00:00.000+00:00", "request": "a", "status": 200, "ms": 3.0})
+    wait_until_idle(sink)
+    give_up = time.monotonic() + 30
+    while predictions.collect(folder, store).files == 0:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+    assert list(folder.glob("*.jsonl")) == []
+    sink.close()
+
+
 def test_more_than_can_wait_is_lost_at_once(tmp_path: Path) -> None:
     """A caller never waits for the disk: beyond a bound, lines are counted as lost instead."""
     found = Counter[str]()
