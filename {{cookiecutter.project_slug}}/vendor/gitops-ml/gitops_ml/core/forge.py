@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from gitops_ml.core import actions
 from gitops_ml.core.errors import UserError
@@ -19,6 +20,31 @@ DEPLOY = "deploy.yml"
 PAGES = 10
 DESCRIPTION = 140
 SECONDS = 30.0
+
+Form = TypeVar("Form")
+
+
+class Pull(BaseModel):
+    """A pull request, as far as it matters here."""
+
+    number: int
+    title: str
+    body: str | None
+    html_url: str
+
+
+class Author(BaseModel):
+    """Who wrote a comment."""
+
+    type: str
+
+
+class Comment(BaseModel):
+    """A comment; who wrote it may be nobody any more, and its text empty."""
+
+    id: int
+    body: str | None = None
+    user: Author | None = None
 
 
 class RefusedError(UserError):
@@ -88,21 +114,23 @@ class GitHub:
         """See Forge."""
         pull = self._open(branch)
         if pull is None:
-            pull = self.ask("POST", "pulls", {"title": title, "head": branch, "base": base, "body": body})
-        elif (pull["title"], pull["body"]) != (title, body):
-            self.ask("PATCH", f"pulls/{pull['number']}", {"title": title, "body": body})
-        return str(pull["html_url"])
+            asked = {"title": title, "head": branch, "base": base, "body": body}
+            pull = self.held(Pull, "POST", "pulls", asked)
+        elif (pull.title, pull.body) != (title, body):
+            self.ask("PATCH", f"pulls/{pull.number}", {"title": title, "body": body})
+        return pull.html_url
 
     def withdraw(self, branch: str, reason: str) -> None:
         """See Forge."""
         if pull := self._open(branch):
-            self.ask("POST", f"issues/{pull['number']}/comments", {"body": reason})
-            self.ask("PATCH", f"pulls/{pull['number']}", {"state": "closed"})
+            self.ask("POST", f"issues/{pull.number}/comments", {"body": reason})
+            self.ask("PATCH", f"pulls/{pull.number}", {"state": "closed"})
         self.git.delete(f"refs/heads/{branch}")
 
     def tell(self, commit: str, state: str, sentence: str, context: str = CONTEXT) -> None:
         """See Forge."""
-        said = sentence if len(sentence) <= DESCRIPTION else f"{sentence[: DESCRIPTION - 1]}…"
+        line = " ".join(sentence.split())
+        said = line if len(line) <= DESCRIPTION else f"{line[: DESCRIPTION - 1]}…"
         body = {"state": state, "description": said, "context": context}
         if url := actions.run_url():
             body["target_url"] = url
@@ -113,7 +141,7 @@ class GitHub:
         pull = self._open(branch)
         if pull is None:
             raise UserError(f"there is no open pull request of {branch}; promote again")
-        self.ask("PUT", f"pulls/{pull['number']}/merge", {"sha": commit, "merge_method": "rebase"})
+        self.ask("PUT", f"pulls/{pull.number}/merge", {"sha": commit, "merge_method": "rebase"})
         if actions.running():
             # What a workflow's token merges starts no workflow by itself.
             self.start(DEPLOY, environment=base.removeprefix("env/"))
@@ -127,17 +155,19 @@ class GitHub:
     def comment(self, number: int, marker: str, body: str) -> None:
         """Write the one comment of a pull request that begins with a marker, or write it anew."""
         for page in range(1, PAGES + 1):
-            found = self.ask("GET", f"issues/{number}/comments", params={"per_page": "100", "page": str(page)})
+            params = {"per_page": "100", "page": str(page)}
+            found = self.held(list[Comment], "GET", f"issues/{number}/comments", params=params)
             own = [each for each in found if _is_ours(each, marker)]
             if own:
-                self.ask("PATCH", f"issues/comments/{own[0]['id']}", {"body": f"{marker}\n{body}"})
+                self.ask("PATCH", f"issues/comments/{own[0].id}", {"body": f"{marker}\n{body}"})
                 return
             if len(found) < 100:
                 break
         self.ask("POST", f"issues/{number}/comments", {"body": f"{marker}\n{body}"})
 
-    def _open(self, branch: str) -> dict[str, Any] | None:
-        found = self.ask("GET", "pulls", params={"head": f"{self.owner}:{branch}", "state": "open"})
+    def _open(self, branch: str) -> Pull | None:
+        params = {"head": f"{self.owner}:{branch}", "state": "open"}
+        found = self.held(list[Pull], "GET", "pulls", params=params)
         return found[0] if found else None
 
     def ask(
@@ -154,20 +184,43 @@ class GitHub:
             raise UserError(f"GitHub does not answer: {error or type(error).__name__}") from error
         if not answer.is_success:
             raise RefusedError(f"GitHub refuses {method} {path} with {answer.status_code}: {_said(answer)}", answer)
-        return answer.json() if answer.content else None
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as error:
+            raise UserError(f"GitHub answers {method} {path} with what is no JSON; try again later") from error
+
+    def held(
+        self,
+        form: type[Form],
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        params: dict[str, str] | None = None,
+    ) -> Form:
+        """Ask for something, and hold the answer to its form.
+
+        Raises:
+            UserError: GitHub does not answer, refuses, or answers something else.
+        """
+        try:
+            return TypeAdapter(form).validate_python(self.ask(method, path, body, params))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "all of it"
+            raise UserError(f"GitHub answers {method} {path} in another form: {place}: {first['msg']}") from error
 
 
-def _is_ours(comment: dict[str, Any], marker: str) -> bool:
-    # Who wrote it may be nobody any more, and its text empty.
-    return (comment["body"] or "").startswith(marker) and (comment["user"] or {}).get("type") == "Bot"
+def _is_ours(comment: Comment, marker: str) -> bool:
+    return (comment.body or "").startswith(marker) and comment.user is not None and comment.user.type == "Bot"
 
 
 def of(git: Git) -> Forge:
     """GitHub where `origin` is there, or where a workflow of GitHub runs; else Git alone.
 
     Raises:
-        UserError: it is GitHub, and there is no token.
+        UserError: it is GitHub, and there is no token; or there is no `origin`.
     """
+    git.require_origin()
     known = GITHUB.search(git.said("remote", "get-url", REMOTE))
     name = actions.repository() or (known["name"] if known else None)
     if name is None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
+from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core import actions
 from gitops_ml.core.errors import UserError
@@ -21,6 +22,10 @@ LOCAL = Path(".dvc/config.local")
 SECRET = "DVC_CONFIG"  # noqa: S105 - the name of one
 SECONDS = 30.0
 _SECRET_HOLDS = f"the secret {SECRET} to what .dvc/config.local would hold (`gitops-ml repo doctor` says more)"
+
+
+class _Identity(BaseModel):
+    value: str
 
 
 def obtain(root: Path, folder: Path) -> str:
@@ -111,9 +116,11 @@ def _token(audience: str) -> str:
         answer = httpx.get(
             url, params={"audience": audience}, headers={"authorization": f"Bearer {secret}"}, timeout=SECONDS
         )
-        return str(answer.raise_for_status().json()["value"])
-    except (httpx.HTTPError, ValueError, KeyError) as error:
+        return _Identity.model_validate_json(answer.raise_for_status().content).value
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise UserError(f"GitHub gives no OIDC token: {error or type(error).__name__}") from error
+    except ValidationError as error:
+        raise UserError("GitHub answers in another form when asked for an OIDC token") from error
 
 
 def _none(kind: str) -> str:

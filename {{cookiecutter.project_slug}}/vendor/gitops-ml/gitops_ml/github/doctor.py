@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel
 
 from gitops_ml.core import forge, project, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN, REMOTE, Git
-from gitops_ml.core.programs import run
 from gitops_ml.core.storage import Storage
 from gitops_ml.github import credentials, rulesets
 from gitops_ml.host import units
@@ -28,6 +27,40 @@ class Finding(BaseModel):
     sentence: str
 
 
+class _Token(BaseModel):
+    can_approve_pull_request_reviews: bool
+    default_workflow_permissions: str
+
+
+class _Actions(BaseModel):
+    enabled: bool
+    sha_pinning_required: bool = False
+
+
+class _Environment(BaseModel):
+    name: str
+    deployment_branch_policy: dict[str, bool] | None = None
+
+
+class _Error(BaseModel):
+    line: int
+    kind: str
+
+
+class _Owners(BaseModel):
+    errors: list[_Error]
+
+
+class _Name(BaseModel):
+    name: str
+
+
+class _Named(BaseModel):
+    total_count: int
+    secrets: list[_Name] = []
+    variables: list[_Name] = []
+
+
 class FaultError(UserError):
     """Something is not as it must be; the message says what to do."""
 
@@ -35,12 +68,16 @@ class FaultError(UserError):
 def examine(root: Path) -> Iterator[Finding]:
     """Look at everything, in the order in which it is set up; nothing is changed."""
     settings = project.read(root)
-    yield _asked("origin", lambda: _origin(root))
+    origin = _asked("origin", lambda: _origin(root))
+    yield origin
+    yield _asked("storage", lambda: _storage(root))
+    yield _asked("units of systemd here", lambda: _units(root))
+    if origin.state != "ok":
+        # All else is told by what origin has.
+        return
     yield _asked("main", lambda: _main(root))
     yield _asked("signing key", lambda: _key(root))
-    yield _asked("storage", lambda: _storage(root))
     yield _asked("environments", lambda: _environments(root))
-    yield _asked("units of systemd here", lambda: _units(root))
     try:
         hub = forge.of(Git(root))
     except UserError as error:
@@ -69,9 +106,12 @@ def _asked(name: str, question: Callable[[], str]) -> Finding:
 
 
 def _origin(root: Path) -> str:
-    if REMOTE not in run("git", "remote", cwd=root).split():
-        raise FaultError("this clone has no origin: `git remote add origin URL`, then `git push -u origin main`")
-    return f"origin is {run('git', 'remote', 'get-url', REMOTE, cwd=root)}"
+    git = Git(root)
+    try:
+        git.require_origin()
+    except UserError as error:
+        raise FaultError(str(error)) from error
+    return f"origin is {git.said('remote', 'get-url', REMOTE)}"
 
 
 def _main(root: Path) -> str:
@@ -128,13 +168,13 @@ def _units(root: Path) -> str:
 
 
 def _token(hub: forge.GitHub) -> str:
-    found = hub.ask("GET", "actions/permissions/workflow")
-    if not found["can_approve_pull_request_reviews"]:
+    found = hub.held(_Token, "GET", "actions/permissions/workflow")
+    if not found.can_approve_pull_request_reviews:
         raise FaultError(
             "workflows may not open pull requests: Settings, Actions, General, "
             "allow GitHub Actions to create and approve pull requests"
         )
-    if found["default_workflow_permissions"] != "read":
+    if found.default_workflow_permissions != "read":
         raise FaultError(
             "a workflow's token may write by default: Settings, Actions, General, read repository contents"
         )
@@ -142,7 +182,7 @@ def _token(hub: forge.GitHub) -> str:
 
 
 def _pinned(hub: forge.GitHub) -> str:
-    if not hub.ask("GET", "actions/permissions").get("sha_pinning_required"):
+    if not hub.held(_Actions, "GET", "actions/permissions").sha_pinning_required:
         raise FaultError(
             "actions need not be pinned to a commit: Settings, Actions, General, require actions to be pinned to a "
             "full-length commit SHA"
@@ -153,7 +193,7 @@ def _pinned(hub: forge.GitHub) -> str:
 def _release_environment(hub: forge.GitHub) -> str:
     where = "Settings, Environments"
     try:
-        found = hub.ask("GET", f"environments/{ENVIRONMENT}")
+        found = hub.held(_Environment, "GET", f"environments/{ENVIRONMENT}")
     except forge.RefusedError as error:
         if error.status == 404:
             raise FaultError(
@@ -161,8 +201,7 @@ def _release_environment(hub: forge.GitHub) -> str:
                 f"limit it to the branch {MAIN}"
             ) from error
         raise
-    policy = found.get("deployment_branch_policy")
-    if not policy:
+    if not found.deployment_branch_policy:
         raise FaultError(
             f"any branch may use the environment {ENVIRONMENT!r}, and so its key: {where}, limit it to {MAIN}"
         )
@@ -211,11 +250,11 @@ def _rulesets(hub: forge.GitHub, settings: project.Project) -> str:
 
 
 def _owners(hub: forge.GitHub) -> str:
-    if errors := hub.ask("GET", "codeowners/errors")["errors"]:
-        raise FaultError(f"CODEOWNERS, line {errors[0]['line']}: {errors[0]['kind']}; name people or teams that exist")
+    if errors := hub.held(_Owners, "GET", "codeowners/errors").errors:
+        raise FaultError(f"CODEOWNERS, line {errors[0].line}: {errors[0].kind}; name people or teams that exist")
     return "CODEOWNERS names people or teams that exist"
 
 
 def _names(hub: forge.GitHub, path: str) -> list[str]:
-    found: dict[str, Any] = hub.ask("GET", path, params={"per_page": "30"})
-    return [each["name"] for each in found[path.rpartition("/")[2]]]
+    found = hub.held(_Named, "GET", path, params={"per_page": "30"})
+    return [each.name for each in [*found.secrets, *found.variables]]

@@ -77,16 +77,16 @@ def require_signed(image: Image, trusted: bytes, copied_to: str | None = None) -
     if content is None:
         raise UserError(f"the image {shown} is not signed")
     reason = "its signature cannot be read"
-    for layer in json.loads(content).get("layers", []):
-        payload = repository.blob(layer["digest"]) if layer.get("mediaType") == SIMPLE else None
+    for layer in repository.held(content, _tag(image, "sig")).layers:
+        payload = repository.blob(layer.digest) if layer.media_type == SIMPLE else None
         if payload is None:
             continue
         try:
-            signing.verify(payload, layer.get("annotations", {}).get(SIGNATURE, "").encode(), trusted)
+            signing.verify(payload, (layer.annotations or {}).get(SIGNATURE, "").encode(), trusted)
         except signing.SignatureError as error:
             reason = str(error)
             continue
-        if json.loads(payload)["critical"] == _claim(image)["critical"]:
+        if _critical(payload) == _claim(image)["critical"]:
             return "signed"
         reason = "its signature is that of another image"
     raise UserError(f"the image {shown} cannot be trusted: {reason}")
@@ -101,6 +101,14 @@ def _claim(image: Image) -> dict[str, Any]:
         },
         "optional": None,
     }
+
+
+def _critical(payload: bytes) -> Any:
+    """What was signed, if it is about an image: the key signs release records too."""
+    try:
+        return json.loads(payload)["critical"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _envelope(image: Image, kind: str, stated: Any, trusted: bytes) -> dict[str, Any]:

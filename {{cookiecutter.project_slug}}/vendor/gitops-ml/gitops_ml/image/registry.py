@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
+from pydantic import BaseModel, Field, ValidationError
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.record import Image
@@ -31,6 +31,28 @@ SERVERS = {"docker.io": "registry-1.docker.io"}
 LOOPBACK = re.compile(r"^(localhost|127\.0\.0\.1)(:|/|$)")
 
 
+class Descriptor(BaseModel):
+    """What a manifest names: its kind, its digest, and notes about it."""
+
+    media_type: str = Field(default="", alias="mediaType")
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    annotations: dict[str, str] | None = None
+
+
+class Manifest(BaseModel):
+    """An image's manifest, or the list of several; what else it says is of no matter here."""
+
+    media_type: str = Field(default=MANIFEST, alias="mediaType")
+    config: Descriptor | None = None
+    layers: list[Descriptor] = []
+    manifests: list[Descriptor] = []
+
+
+class _Token(BaseModel):
+    token: str | None = None
+    access_token: str | None = None
+
+
 class Repository:
     """The repository of an image's name, in its registry."""
 
@@ -44,6 +66,24 @@ class Repository:
         """The manifest of a digest or a tag; None if there is none."""
         return self._found(f"manifests/{reference}", {"accept": MANIFESTS})
 
+    def held(self, content: bytes, reference: str) -> Manifest:
+        """What a manifest from here says.
+
+        Raises:
+            UserError: it is none, or another one than its digest says.
+        """
+        if reference.startswith("sha256:") and digest_of(content) != reference:
+            raise UserError(f"the registry {self.host} has another manifest under {self.name}@{reference}")
+        try:
+            return Manifest.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "all of it"
+            raise UserError(
+                f"the registry {self.host} answers what is no manifest when asked for {reference} of {self.name}: "
+                f"{place}: {first['msg']}"
+            ) from error
+
     def blob(self, digest: str) -> bytes | None:
         """A layer, or what else is stored under its digest; None if there is none, or another one."""
         content = self._found(f"blobs/{digest}", {})
@@ -51,15 +91,15 @@ class Repository:
 
     def put_blob(self, content: bytes) -> dict[str, Any]:
         """Store a layer; returns size and digest, as a manifest names it."""
-        where = httpx.URL(self._asked("POST", "blobs/uploads/").headers["location"])
-        where = where.copy_merge_params({"digest": digest_of(content)})
-        self._asked("PUT", str(where), content=content, headers=BINARY)
+        where = self._asked("POST", "blobs/uploads/").headers.get("location")
+        if where is None:
+            raise UserError(f"the registry {self.host} does not say where to put what belongs to {self.name}")
+        self._asked("PUT", where, params={"digest": digest_of(content)}, content=content, headers=BINARY)
         return {"size": len(content), "digest": digest_of(content)}
 
-    def put_manifest(self, reference: str, content: bytes) -> None:
+    def put_manifest(self, reference: str, content: bytes, kind: str = MANIFEST) -> None:
         """Store a manifest under its digest or a tag."""
-        kind = {"content-type": json.loads(content).get("mediaType", MANIFEST)}
-        self._asked("PUT", f"manifests/{reference}", content=content, headers=kind)
+        self._asked("PUT", f"manifests/{reference}", content=content, headers={"content-type": kind})
 
     def copy(self, reference: str, target: Repository) -> bool:
         """Copy a manifest and what it names to another repository, to the byte; False if there is none here.
@@ -70,12 +110,12 @@ class Repository:
         content = self.manifest(reference)
         if content is None:
             return False
-        manifest = json.loads(content)
-        for each in manifest.get("manifests", []):
-            self.copy(each["digest"], target)
-        for each in [manifest[name] for name in ("config",) if name in manifest] + manifest.get("layers", []):
-            self._copy_blob(each["digest"], target)
-        target.put_manifest(reference, content)
+        manifest = self.held(content, reference)
+        for each in manifest.manifests:
+            self.copy(each.digest, target)
+        for each in [*([manifest.config] if manifest.config else []), *manifest.layers]:
+            self._copy_blob(each.digest, target)
+        target.put_manifest(reference, content, manifest.media_type)
         return True
 
     def _copy_blob(self, digest: str, target: Repository) -> None:
@@ -101,6 +141,7 @@ class Repository:
         path: str,
         headers: Mapping[str, str] | None = None,
         expected: tuple[int, ...] = (),
+        params: Mapping[str, str] | None = None,
         **what: Any,
     ) -> httpx.Response:
         """Ask, as who has logged in if the registry wants that.
@@ -110,7 +151,7 @@ class Repository:
         """
         host = self.host
         with _reached(host, self.seconds), httpx.Client(timeout=self.seconds, follow_redirects=True) as client:
-            url = httpx.URL(self._url).join(path)
+            url = httpx.URL(self._url).join(path).copy_merge_params(params or {})
             answer = client.request(method, url, headers={**(headers or {}), **self._authorization}, **what)
             if answer.status_code == httpx.codes.UNAUTHORIZED:
                 # Kept, so that a large layer is not sent first to be refused and then once more.
@@ -177,7 +218,7 @@ def _reached(host: str, seconds: float) -> Iterator[None]:
         yield
     except httpx.TimeoutException as error:
         raise UserError(f"the registry {host} does not answer within {seconds:g} seconds; try again") from error
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise UserError(f"the registry {host} cannot be reached: {error}") from error
 
 
@@ -194,5 +235,11 @@ def _authorization(client: httpx.Client, challenge: str, host: str) -> dict[str,
     answer = client.get(asked["realm"], params=wanted, headers=basic)
     if not answer.is_success:
         return basic
-    given = answer.json()
-    return {"authorization": f"Bearer {given.get('token') or given.get('access_token')}"}
+    try:
+        given = _Token.model_validate_json(answer.content)
+    except ValidationError as error:
+        raise UserError(
+            f"the registry {host} answers in another form when asked for a token; try again later"
+        ) from error
+    token = given.token or given.access_token
+    return {"authorization": f"Bearer {token}"} if token else basic
