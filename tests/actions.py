@@ -60,7 +60,8 @@ class Actions:
         done = []
         while self.github.events:
             event = self.github.events.pop(0)
-            commit = self.github.tip("main") if event.workflow else event.commit
+            by_main = event.workflow or event.name == "pull_request_target"
+            commit = self.github.tip("main") if by_main else event.commit
             for name, content in self._workflows(commit):
                 if _starts(name, content, event):
                     done.append(self._run(name, content, event, until))
@@ -98,7 +99,7 @@ class Actions:
             "GITHUB_REPOSITORY": REPOSITORY,
             "GITHUB_SERVER_URL": self.github.url,
             "GITHUB_API_URL": self.github.url,
-            "GITHUB_REF": f"refs/pull/{number}/merge" if number else f"refs/heads/{event.branch}",
+            "GITHUB_REF": f"refs/pull/{number}/merge" if event.name == "pull_request" else f"refs/heads/{event.branch}",
             "GITHUB_SHA": event.commit,
             "GITHUB_RUN_ID": str(self.runs),
             "RUNNER_TEMP": str(place),

@@ -113,11 +113,12 @@ class GitHub:
         """Somebody presses the button of a pull request; returns why it cannot be pressed, if so."""
         pull = self.pulls[number - 1]
         head, base = self.tip(pull["head"]), self.tip(pull["base"])
-        context = "promotion" if pull["base"].startswith("env/") else "pull-request"
-        said = [each for each in self.statuses if (each["sha"], each["context"]) == (head, context)]
-        if not said or said[-1]["state"] != "success":
-            return f"{context} is {said[-1]['state'] if said else 'missing'}"
-        if context == "promotion":
+        promoting = pull["base"].startswith("env/")
+        for context in ["promotion"] if promoting else ["pull-request", "trust"]:
+            said = [each for each in self.statuses if (each["sha"], each["context"]) == (head, context)]
+            if not said or said[-1]["state"] != "success":
+                return f"{context} is {said[-1]['state'] if said else 'missing'}"
+        if promoting:
             self._merge_pull(pull, head)
         else:
             try:
@@ -151,6 +152,8 @@ class GitHub:
         }
         payload = {"action": action, "number": pull["number"], "pull_request": described}
         self.events.append(Event("pull_request", pull["base"], head, payload))
+        # With rights, so of the commit that it would be merged into.
+        self.events.append(Event("pull_request_target", pull["base"], base, payload))
 
     def close(self) -> None:
         """Stop."""

@@ -165,6 +165,12 @@ def test_an_older_month_alone_is_refused(challenger: Path) -> None:
     code, result = gate(challenger)
     assert code != 0
     assert "share of the evaluation set that trained the champion: 1 exceeds 0.01" in result["reasons"]
+    # Nor are the base's figures, which are those of March.
+    gitops("model", "report", cwd=challenger)
+    shown = (challenger / "build/report/report.md").read_text()
+    assert "| metric | this change | champion |" in shown
+    assert "The base was measured on other rows" in shown
+    assert "grey the base" not in shown
 
 
 def test_a_better_model_passes_and_is_reported(trained: Path, tmp_path: Path) -> None:
@@ -186,7 +192,15 @@ def test_a_better_model_passes_and_is_reported(trained: Path, tmp_path: Path) ->
     gitops("model", "report", cwd=project)
     shown = (project / "build/report/report.md").read_text()
     assert "promote" in shown.splitlines()[0]
-    for part in ("max_iter", "roc_auc", "origin &#61; EWR", "```mermaid", "Champion (sha256)"):
+    for part in (
+        "max_iter",
+        "roc_auc",
+        "origin &#61; EWR",
+        "```mermaid",
+        "Champion (sha256)",
+        "| base | this change |",
+        "grey the base",
+    ):
         assert part in shown, part
     gitops("model", "card", cwd=project)
     card = (project / "MODEL_CARD.md").read_text()
@@ -226,8 +240,35 @@ def test_a_docs_only_branch_trains_and_judges_nothing(challenger: Path) -> None:
     for name in ("models", "reports"):
         run("rm", "-r", name, cwd=challenger)
     said = gitops("model", "report", cwd=challenger)
-    assert "nothing changed" in said
+    assert said.startswith("the same model\n")
     assert not (challenger / "models").exists()
+
+
+def test_what_was_changed_without_its_results_is_told(challenger: Path) -> None:
+    """Params, code or data that changed after the last `make repro` are named, and not called the same model."""
+    set_estimator(challenger, max_iter=7)
+    for path in ("pipeline/encode.py", "pipeline/tasks/binary.py"):
+        with (challenger / path).open("a") as file:
+            file.write("# more\n")
+    (challenger / "data/raw/2013-03.parquet").unlink()
+    said = gitops("model", "report", cwd=challenger)
+    changed = "data/raw, pipeline/encode.py, pipeline/tasks, train of params.yaml"
+    assert said.startswith(f"`make repro` is missing after a change of {changed}; the same model")
+
+
+def test_what_decides_is_told_before_it_is_pushed(challenger: Path) -> None:
+    """Settings that decide are shown by the report of a laptop, also before anything is committed."""
+    settings = yaml.safe_load((challenger / "project.yaml").read_text())
+    settings["decision"]["payoffs"]["rebook"][0] = -1
+    (challenger / "project.yaml").write_text(yaml.safe_dump(settings))
+    said = gitops("model", "report", cwd=challenger)
+    assert said.splitlines()[:2] == [
+        "the same model; 1 change of what decides about trust or quality",
+        "  asks for @my-org/ml-engineers, @my-org/data-scientists",
+    ]
+    shown = html.unescape((challenger / "build/report/report.md").read_text())
+    assert "| what decisions pay | <code>project.yaml: decision.payoffs.rebook.0</code> " in shown
+    assert "| <code>-30</code> | <code>-1</code> |" in shown
 
 
 PROBE = """<script>

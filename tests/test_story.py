@@ -140,6 +140,7 @@ DEPLOYED = ("deploy", {"start": "skipped", "deploy": "success"})
 # What the environment's own branch says: start main's workflow.
 STARTED = ("deploy", {"start": "success", "deploy": "skipped"})
 ALL = dict.fromkeys(("plan", "check", "train", "package", "publish"), "success")
+TRUST = ("trust", {"trust": "success"})
 
 
 def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is told in one go
@@ -164,7 +165,7 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
     team.push("tune", team.params(arguments={"max_iter": 150, "learning_rate": 0.06, "l2_regularization": 0.01}))
     number = github.opened("tune", "A little regularization")
     pushed = github.tip("tune")
-    assert jobs(actions.answer()) == [("pull-request", ALL)]
+    assert jobs(actions.answer()) == [("pull-request", ALL), TRUST]
     locked = github.tip("tune")
     changed = run("git", "diff", "--name-only", pushed, locked, cwd=github.origin).split()
     assert changed == ["dvc.lock"]
@@ -175,7 +176,7 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
 
     # A second push brings the same comment up to date.
     team.push("tune", team.params(arguments={"max_iter": 150, "learning_rate": 0.06, "l2_regularization": 0.02}))
-    assert jobs(actions.answer()) == [("pull-request", ALL)]
+    assert jobs(actions.answer()) == [("pull-request", ALL), TRUST]
     assert [each["pull"] for each in github.comments] == [number]
     assert "<code>0&#46;02</code>" in github.comments[0]["body"]
 
@@ -192,7 +193,7 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
     # A worse model is not to be merged.
     team.push("guess", team.params(path="sklearn.dummy.DummyClassifier", arguments={}))
     number = github.opened("guess", "Guess")
-    assert jobs(actions.answer()) == [("pull-request", ALL)]
+    assert jobs(actions.answer()) == [("pull-request", ALL), TRUST]
     assert "Not to be merged" in github.comments[-1]["body"]
     assert github.merged(number) == "pull-request is failure"
 
@@ -249,22 +250,23 @@ def test_a_change_of_documents_trains_nothing(team: Team) -> None:
     team.push("words", {"docs/how.md": "How\n"})
     number = team.github.opened("words", "Words")
     done = team.actions.answer()
-    assert jobs(done) == [("pull-request", ALL | {"train": "skipped", "package": "skipped"})]
+    assert jobs(done) == [("pull-request", ALL | {"train": "skipped", "package": "skipped"}), TRUST]
     assert team.status("pull-request", team.github.tip("words")) == "success"
     assert team.github.merged(number) is None
     assert jobs(team.actions.answer()) == [("release", {"plan": "success", "check": "success", "release": "skipped"})]
 
 
 def test_a_fork_is_checked_and_told_what_was_skipped(team: Team) -> None:
-    """The pull request of a fork gets the checks, the reason why nothing was trained, and no comment from a token."""
-    before = len(team.github.comments), len(team.github.statuses)
+    """A fork's pull request gets the checks, the reason why nothing was trained, and what main's code says of trust."""
+    before = len(team.github.comments)
     team.push("from-a-fork", team.params(arguments={"max_iter": 10}))
     number = team.github.opened("from-a-fork", "From outside", source="somebody/late-flights")
     done = team.actions.answer()
     skipped = dict.fromkeys(("train", "package", "publish"), "skipped")
-    assert jobs(done) == [("pull-request", ALL | skipped)]
+    assert jobs(done) == [("pull-request", ALL | skipped), TRUST]
     assert "this comes from somebody/late-flights, a fork, whose code gets no secrets" in done[0].said
-    assert (len(team.github.comments), len(team.github.statuses)) == before
+    assert len(team.github.comments) == before
+    assert team.status("trust", team.github.tip("from-a-fork")) == "success"
     assert team.github.merged(number) == "pull-request is missing"
 
 
@@ -274,7 +276,7 @@ def test_hostile_names_are_only_names(team: Team) -> None:
     team.push(branch, {"docs/$(touch wrong)\n::set-output name=train::true.md": "x\n"})
     team.github.opened(branch, '$(touch wrong)"; touch wrong #\n@everybody <script>alert(1)</script>')
     done = team.actions.answer()
-    assert jobs(done) == [("pull-request", ALL | {"train": "skipped", "package": "skipped"})]
+    assert jobs(done) == [("pull-request", ALL | {"train": "skipped", "package": "skipped"}), TRUST]
     assert team.status("pull-request", team.github.tip(branch)) == "success"
     assert list(team.actions.folder.rglob("wrong")) == []
     assert "<script" not in team.github.comments[-1]["body"]
@@ -291,13 +293,64 @@ def test_a_change_of_the_automation_is_not_what_publishes(team: Team) -> None:
     number = team.github.opened("harm", "Harm")
     done = team.actions.answer()
     failed = {"plan": "failure", "check": "failure", "train": "skipped", "package": "skipped", "publish": "success"}
-    assert jobs(done) == [("pull-request", failed)]
+    assert jobs(done) == [("pull-request", failed), TRUST]
     # The action of the change has run where its code may, and nowhere else.
     assert [path.name for path in (team.actions.folder / "caches").glob("of-*")] == ["of-check"]
     assert team.status("pull-request", team.github.tip("harm")) == "failure"
     comment = team.github.comments[-1]
     assert (comment["pull"], "check failed" in comment["body"]) == (number, True)
     assert team.github.merged(number) == "pull-request is failure"
+
+
+def test_a_change_cannot_say_of_itself_that_nothing_decisive_changed(team: Team) -> None:
+    """It lowers what is asked, adds a key and owners, and rewrites the workflow that judges it; `trust` names all."""
+    developer = team.developer
+    run("git", "fetch", "--quiet", "origin", cwd=developer)
+    run("git", "checkout", "--quiet", "--force", "origin/main", cwd=developer)
+    settings = yaml.safe_load((developer / "project.yaml").read_text())
+    settings["gate"]["floors"] = {"roc_auc": 0.01}
+    settings["environments"][-1] |= {"gate": "none", "approvals": 0}
+    key = (developer / "deploy/release.pub").read_text()
+    nothing = "jobs: {all: {runs-on: ubuntu-24.04, steps: [run: 'true']}}\n"
+    gentle = f"on: {{pull_request: {{branches: [main]}}}}\npermissions: {{}}\n{nothing}"
+    changes = {
+        "project.yaml": yaml.safe_dump(settings, sort_keys=False),
+        "deploy/release.pub": f"{key}-----BEGIN PUBLIC KEY-----\nAA\n-----END PUBLIC KEY-----\n",
+        "CODEOWNERS": "* @somebody\n",
+        ".github/workflows/pull-request.yml": gentle,
+        ".github/workflows/trust.yml": gentle.replace("pull_request:", "pull_request_target:"),
+        ".github/actions/setup/action.yml": "runs: {using: composite, steps: [{run: exit 1, shell: bash}]}\n",
+    }
+    team.push("trusting", changes)
+    number = team.github.opened("trusting", "Small things")
+    done = team.actions.answer()
+    assert jobs(done) == [("pull-request", {"all": "success"}), TRUST]
+    (said,) = [each for each in team.github.statuses if each["sha"] == team.github.tip("trusting")]
+    assert (said["context"], said["state"]) == ("trust", "success")
+    assert said["description"].startswith("asks for @my-org/ml-engineers, @my-org/data-scientists: ")
+    told = json.loads(ask(team, "workflow", "trust", "--head", "trusting", "--json").stdout)
+    assert {each["path"] for each in told["changes"]} == set(changes)
+    assert team.github.merged(number) == "pull-request is missing"
+
+
+def test_whatever_the_jobs_did_somebody_says_what_happened(team: Team) -> None:
+    """A change that hands on megabytes, spoils the later steps and uploads nothing gets a comment and a status."""
+    make_ = (ROOT / "{{cookiecutter.project_slug}}/Makefile").read_text()
+    spoiled = make_.replace(
+        "\nplan:\n",
+        "\nplan:\n\t@printf 'more=%3000000s\\n' x >> \"$$GITHUB_OUTPUT\"\n",
+    ).replace(
+        "\t$(RUN) dvc push --run-cache\n", "\trm -rf dvc.lock build/report; echo 'PATH=/nowhere' >> \"$$GITHUB_ENV\"\n"
+    )
+    assert spoiled.count("GITHUB_") == 2
+    team.push("spoil", {"Makefile": spoiled, **team.params(arguments={"max_iter": 20})})
+    number = team.github.opened("spoil", "Spoil")
+    ((_, done), trusted) = jobs(team.actions.answer())
+    assert (done["publish"], trusted) == ("success", TRUST)
+    assert team.status("pull-request", team.github.tip("spoil")) == "failure"
+    comment = team.github.comments[-1]
+    assert (comment["pull"], "Not to be merged" in comment["body"]) == (number, True)
+    assert "<code>Makefile</code>" in comment["body"].replace("&#46;", ".")
 
 
 def test_a_token_pushes_no_workflow_that_main_does_not_have(team: Team) -> None:
@@ -348,16 +401,17 @@ def test_two_changes_at_once_are_settled_by_one_command(team: Team) -> None:
 
 def test_a_run_that_is_cancelled_leaves_nothing_half(team: Team) -> None:
     """A run that is ended while it trains has changed no branch, comment or status; the next one does all of it."""
-    before = len(team.github.comments), len(team.github.statuses)
+    before = len(team.github.comments)
     team.push("again", team.params(arguments={"max_iter": 30}))
     pushed = team.github.tip("again")
     team.github.opened("again", "Once more")
     events = list(team.github.events)
-    assert jobs(team.actions.answer(until="make repro")) == [("pull-request", dict.fromkeys(ALL, "cancelled"))]
+    assert jobs(team.actions.answer(until="make repro")) == [("pull-request", dict.fromkeys(ALL, "cancelled")), TRUST]
     assert team.github.tip("again") == pushed
-    assert (len(team.github.comments), len(team.github.statuses)) == before
+    assert len(team.github.comments) == before
+    assert {each["context"] for each in team.github.statuses if each["sha"] == pushed} == {"trust"}
     team.github.events = events
-    assert jobs(team.actions.answer()) == [("pull-request", ALL)]
+    assert jobs(team.actions.answer()) == [("pull-request", ALL), TRUST]
     assert team.github.tip("again") != pushed
 
 
@@ -421,18 +475,21 @@ def test_the_repositorys_rules_are_set_once(team: Team) -> None:
     rules = {
         each["name"]: {rule["type"]: rule.get("parameters", {}) for rule in each["rules"]} for each in github.rulesets
     }
-    assert rules["main"]["pull_request"]["require_code_owner_review"]
+    review = rules["main"]["pull_request"]
+    assert review["require_code_owner_review"]
+    assert review["dismiss_stale_reviews_on_push"]
+    assert review["required_approving_review_count"] == 1
     assert rules["environment production"]["pull_request"]["required_approving_review_count"] == 1
     assert rules["environment staging"]["pull_request"]["required_approving_review_count"] == 0
-    assert all(required(rules[name]) == "promotion" for name in rules if name.startswith("environment"))
-    assert required(rules["main"]) == "pull-request"
+    assert all(required(rules[name]) == ["promotion"] for name in rules if name.startswith("environment"))
+    assert required(rules["main"]) == ["pull-request", "trust"]
     github.rulesets[0]["rules"].pop()
     assert "main: updated" in ask(team, "repo", "protect", "--apply").stdout
 
 
-def required(rules: dict[str, Any]) -> str:
-    """The status that a branch requires."""
-    return str(rules["required_status_checks"]["required_status_checks"][0]["context"])
+def required(rules: dict[str, Any]) -> list[str]:
+    """The statuses that a branch requires."""
+    return [each["context"] for each in rules["required_status_checks"]["required_status_checks"]]
 
 
 def ask(team: Team, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:

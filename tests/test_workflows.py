@@ -50,6 +50,8 @@ PERMISSIONS = {
         "pull-requests": "write",  # the comment
         "statuses": "write",  # the status on the commit with the lock
     },
+    # It is started by any change, a fork's too, and compares its objects without ever having its files.
+    ("project", "trust.yml", "trust"): READ | {"statuses": "write"},
     ("project", "release.yml", "plan"): READ,
     ("project", "release.yml", "check"): READ,
     ("project", "release.yml", "release"): PROPOSE | STORAGE | {"packages": "write"},  # the image
@@ -246,6 +248,18 @@ def test_what_runs_a_changes_code_has_nothing_to_write_or_sign_with() -> None:
     for action in ACTIONS:
         # Beyond its inputs, which stand above, an action takes nothing that is secret.
         assert not re.search(r"secrets\.|github\.token|GITHUB_TOKEN", action.read_text())
+
+
+def test_what_any_change_starts_with_rights_has_nothing_of_the_change() -> None:
+    """Only `trust` is started by pull_request_target; it checks out main alone, and takes and keeps nothing."""
+    targeted = [path for path in WORKFLOWS if re.search(r"pull_request_target|workflow_run", path.read_text())]
+    assert targeted == [ROOT / SLUG / ".github/workflows/trust.yml"]
+    (job,) = yaml.safe_load(targeted[0].read_text())["jobs"].values()
+    checkout, setup, said = job["steps"]
+    assert checkout["with"] == {"ref": "${{ github.sha }}", "fetch-depth": 0, "persist-credentials": False}
+    assert setup == {"uses": "./.github/actions/setup"}
+    assert said["run"].startswith("gitops-ml workflow trust ")
+    assert "secrets" not in targeted[0].read_text()
 
 
 def test_deploy_yml_is_the_one_that_stands_on_environments_branches() -> None:

@@ -19,7 +19,7 @@ from gitops_ml.core import lock
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.recomputed import differ_in_last_bits, recomputed
 from gitops_ml.core.revision import Revision
-from gitops_ml.report import compare
+from gitops_ml.report import compare, facts
 
 from tests.automation.world import git
 
@@ -82,7 +82,7 @@ def test_what_was_not_computed_again_is_as_it_was(root: Path) -> None:
     git(root, "checkout", "--quiet", "HEAD", "dvc.lock")
     reproduced(root)
     assert lock.require_current(root) == []
-    assert set(fates(root).values()) == {compare.UNCHANGED}
+    assert set(fates(root).values()) == {facts.UNCHANGED}
 
 
 def test_the_last_bits_of_another_processor_are_no_change(root: Path) -> None:
@@ -110,7 +110,7 @@ def test_another_result_is_told_from_the_last_bits(root: Path) -> None:
     assert lock.require_current(root) == []
     assert fates(root) == {
         "train": compare.AGAIN.format("model.json, parts"),
-        "evaluate": compare.COMPUTED,
+        "evaluate": facts.COMPUTED,
     }
     git(root, "checkout", "--quiet", "HEAD", "dvc.lock")
     with pytest.raises(UserError, match=r"dvc\.lock is not of this commit: figures\.csv, model\.json, parts changed"):
@@ -124,7 +124,7 @@ def test_a_changed_setting_is_a_change_however_little_it_changes(root: Path) -> 
     git(root, "checkout", "--quiet", "HEAD", "dvc.lock")
     (root / "params.yaml").write_text("width: 2\n")
     reproduced(root, 1e-15)
-    assert fates(root)["train"] == compare.COMPUTED
+    assert fates(root)["train"] == facts.COMPUTED
     assert recomputed(Revision(root, "HEAD"), Revision(root, None)) == {}
     git(root, "checkout", "--quiet", "HEAD", "params.yaml", "dvc.lock")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import threading
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ import yaml
 from gitops_ml.core import actions
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
-from gitops_ml.github import credentials, plan, publish
+from gitops_ml.github import credentials, plan, publish, trust
 from gitops_ml.release import keyless
 
+from tests.automation.report.test_render import full_report
 from tests.automation.world import PROJECT, World, git
 
 HASH = "0" * 32
@@ -31,10 +33,14 @@ LOCK: dict[str, Any] = {
         }
     },
 }
+PIPELINE = {
+    "dvc.yaml": yaml.safe_dump({"stages": {"train": {"cmd": "python -m train"}}}),
+    "params.yaml": yaml.safe_dump({"train": {"seed": 0}}),
+}
 
 
 class Answering:
-    """A server that remembers what it is asked, and answers everything with the same JSON."""
+    """A server that remembers what it is asked, and answers everything with the same JSON, or the same bytes."""
 
     def __init__(self, answer: Any) -> None:
         self.asked: list[tuple[str, str, Any]] = []
@@ -45,7 +51,7 @@ class Answering:
                 length = int(self.headers.get("content-length") or 0)
                 body = json.loads(self.rfile.read(length)) if length else None
                 asked.append((self.command, self.path, body))
-                content = json.dumps(answer).encode()
+                content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(200)
                 self.send_header("content-length", str(len(content)))
                 self.end_headers()
@@ -77,7 +83,7 @@ def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answering]:
 @pytest.fixture
 def change(world: World) -> publish.PullRequest:
     """A pull request with a pipeline of one stage."""
-    return _push(world, "change", {"dvc.yaml": yaml.safe_dump({"stages": {"train": {"cmd": "python -m train"}}})})
+    return _push(world, "change", PIPELINE)
 
 
 def _push(world: World, branch: str, files: dict[str, str]) -> publish.PullRequest:
@@ -99,7 +105,14 @@ def _handed(world: World, lock: str, report: str) -> None:
     (folder / publish.REPORT).write_text(report)
 
 
-REPORT = json.dumps({"title": "x", "branch": "x", "base": HASH, "commit": HASH, "changed": False})
+REPORT = full_report("x").model_dump_json()
+
+
+def _statuses(github: Answering, commit: str) -> dict[str, str]:
+    """What was said of a commit, by context."""
+    return {body["context"]: body["state"] for _, path, body in github.asked if path.endswith(f"/statuses/{commit}")}
+
+
 DONE = dict.fromkeys(("plan", "check", "train", "package"), "success")
 
 
@@ -149,7 +162,7 @@ def test_the_lock_is_committed_to_the_branch(world: World, change: publish.PullR
     assert (done.state, done.locked) == ("success", True)
     assert Git(world.root).changed(change.head, done.commit) == ["dvc.lock"]
     assert Git(world.root).parents(done.commit) == [change.head]
-    assert github.asked[-1][1].endswith(f"/statuses/{done.commit}")
+    assert _statuses(github, done.commit) == {"trust": "success", "pull-request": "success"}
     assert publish.publish(world.root, change, DONE).commit == done.commit
 
 
@@ -183,7 +196,7 @@ def test_a_lock_of_another_form_is_not_committed(
     done = publish.publish(world.root, change, DONE)
     assert (done.state, done.commit) == ("failure", change.head)
     assert said in done.sentence
-    assert github.asked[-1][2]["state"] == "failure"
+    assert _statuses(github, change.head)["pull-request"] == "failure"
 
 
 def test_a_report_of_another_form_is_not_shown(world: World, change: publish.PullRequest, github: Answering) -> None:
@@ -191,6 +204,110 @@ def test_a_report_of_another_form_is_not_shown(world: World, change: publish.Pul
     _handed(world, yaml.safe_dump(LOCK), '{"title": "<b>bold</b>"}')
     assert publish.publish(world.root, change, DONE).sentence.startswith("the report that was handed over is damaged")
     assert "bold" not in str(github.asked)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"gate": None},
+        {"metrics": [{"name": "x", "base": None, "here": None, "champion": {"value": 1, "low": 0, "high": 2}}] * 9},
+        {"curves": [{"name": "x", "x": "x", "y": "y", "series": {"other": [[0, 0]]}}]},
+        {"curves": [{"name": "x", "x": "x", "y": "y", "series": {}}]},
+        {"importance": [["x", -1e308], ["y", 1e308]]},
+        {"lineage": dict.fromkeys(map(str, range(5000)), "x" * 90)},
+        {"decisive": [], "stale": [], "params": [], "changed": False},
+    ],
+    ids=[
+        "no verdict",
+        "no figure",
+        "another series",
+        "no series",
+        "numbers too large",
+        "too long",
+        "not what Git says",
+    ],
+)
+def test_nonsense_that_was_handed_over_is_told(
+    world: World, change: publish.PullRequest, github: Answering, nonsense: dict[str, Any]
+) -> None:
+    """Whatever has the form of a report gets a comment of a length that GitHub takes, and both statuses."""
+    _handed(world, yaml.safe_dump(LOCK), json.dumps(json.loads(REPORT) | nonsense))
+    done = publish.publish(world.root, change, DONE)
+    assert _statuses(github, done.commit).keys() == {"trust", "pull-request"}
+    (comment,) = [body["body"] for _, path, body in github.asked if path.endswith("/comments")]
+    assert "What decides about trust or quality changes" in comment
+    assert len(comment) < 65_536
+    assert (done.state == "failure") == ("gate" in nonsense)
+
+
+@pytest.mark.parametrize("name", ["dvc.yaml", "dvc.lock", "params.yaml", "schema.yaml", "uv.lock", "project.yaml"])
+@pytest.mark.parametrize(
+    "content", ["a: [", "- 1\n", "a: &a [1]\nb: [*a, *a]\n", "a = " + "[" * 9999, "\x01"], ids=repr
+)
+def test_no_file_of_a_change_keeps_its_status_away(world: World, github: Answering, name: str, content: str) -> None:
+    """A file that has lost its form is a failure that names it, whatever the jobs handed over."""
+    change = _push(world, "change", PIPELINE | {name: content})
+    git(world.root, "checkout", "--quiet", "--detach", "origin/main")
+    _handed(world, yaml.safe_dump(LOCK), REPORT)
+    # A lock that was handed over would take the place of the change's own.
+    done = publish.publish(world.root, change, DONE | ({"train": "failure"} if name == "dvc.lock" else {}))
+    assert done.state == "failure"
+    assert _statuses(github, done.commit).keys() == {"trust", "pull-request"}
+
+
+def test_a_name_that_is_no_text_keeps_no_status_away(world: World, github: Answering) -> None:
+    """A file whose name is no UTF-8 is a file like any other."""
+    _push(world, "change", PIPELINE)
+    with open(bytes(world.root) + b"/\xff\xfe", "w") as file:
+        file.write("x\n")
+    change = _push(world, "other", PIPELINE)
+    _handed(world, yaml.safe_dump(LOCK), REPORT)
+    assert publish.publish(world.root, change, DONE).state == "success"
+
+
+def test_what_decides_is_neither_ready_nor_no_change(world: World, github: Answering) -> None:
+    """A floor that is lowered by a change that trains nothing new is the first thing that its comment says."""
+    settings = yaml.safe_load((world.root / "project.yaml").read_text())
+    settings["gate"]["floors"] = {"roc_auc": 0.01}
+    change = _push(world, "change", {"project.yaml": yaml.safe_dump(settings)})
+    done = publish.publish(world.root, change, {"check": "success", "plan": "success"})
+    assert done.sentence == "train was skipped; package was skipped"
+    told = trust.look(world.root, change.base, change.head)
+    assert told.sentence == "asks for nobody whom CODEOWNERS of main names: what no model may fall below"
+    comment = html.unescape(github.asked[-1][2]["body"])
+    assert "Ready" not in comment
+    assert "nothing changed" not in comment
+    assert "| what no model may fall below | <code>project.yaml: gate.floors.roc_auc</code> " in comment
+    assert "| <code>0.65</code> | <code>0.01</code> |" in comment
+
+
+def test_params_without_their_results_are_not_ready(world: World, github: Answering) -> None:
+    """A lock that is handed over and is not of the change's own settings is told by the setting that it lacks."""
+    change = _push(world, "change", PIPELINE | {"params.yaml": yaml.safe_dump({"train": {"seed": 1}})})
+    _handed(world, yaml.safe_dump(LOCK), REPORT)
+    done = publish.publish(world.root, change, DONE)
+    assert (done.state, done.sentence) == (
+        "failure",
+        "`make repro` is missing: train of params.yaml changed after dvc.lock was made",
+    )
+
+
+@pytest.mark.parametrize("text", ["", "check", "check=", "check=fine", '{"check": {"result": "success"}}'])
+def test_results_of_another_form_are_no_results(text: str) -> None:
+    """What is not a list of jobs and GitHub's words for their ends is refused."""
+    with pytest.raises(UserError, match="no list of NAME=RESULT"):
+        publish.results_of(text)
+    assert publish.results_of("plan=success train=skipped") == {"plan": "success", "train": "skipped"}
+
+
+def test_a_branch_that_takes_no_lock_is_told(world: World, change: publish.PullRequest, github: Answering) -> None:
+    """Where the branch's rules refuse the commit with dvc.lock, comment and statuses say so."""
+    _handed(world, yaml.safe_dump(LOCK), REPORT)
+    world.refuse_after(0)
+    done = publish.publish(world.root, change, DONE)
+    assert (done.state, done.locked) == ("failure", False)
+    assert "git push" in done.sentence
+    assert _statuses(github, change.head) == {"trust": "success", "pull-request": "failure"}
 
 
 def test_a_job_that_failed_is_named(world: World, change: publish.PullRequest, github: Answering) -> None:
@@ -205,8 +322,7 @@ def test_people_who_commit_the_lock_are_told_to(world: World, github: Answering)
     settings = yaml.safe_load((world.root / "project.yaml").read_text())
     settings["pull_requests"]["lock"] = "verify"
     (world.root / "project.yaml").write_text(yaml.safe_dump(settings))
-    files = {"dvc.yaml": yaml.safe_dump({"stages": {"train": {"cmd": "x"}}}), "project.yaml": yaml.safe_dump(settings)}
-    change = _push(world, "change", files)
+    change = _push(world, "change", PIPELINE | {"project.yaml": yaml.safe_dump(settings)})
     _handed(world, yaml.safe_dump(LOCK), REPORT)
     done = publish.publish(world.root, change, DONE)
     assert (done.state, done.locked) == ("failure", False)
@@ -229,7 +345,7 @@ def test_a_cloud_is_asked_with_the_jobs_own_token(  # noqa: PLR0913, PLR0917 - p
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, given: dict[str, str], known: str
 ) -> None:
     """GitHub's OIDC token lies in a file that only this user reads, where the cloud's library looks for it."""
-    _set_storage(world, url)
+    set_storage(world, url)
     server = Answering({"value": "a.b.c"})
     exported = tmp_path / "exported"
     monkeypatch.setenv("GITHUB_ENV", str(exported))
@@ -252,14 +368,14 @@ def test_a_cloud_is_asked_with_the_jobs_own_token(  # noqa: PLR0913, PLR0917 - p
 )
 def test_missing_credentials_are_named(world: World, tmp_path: Path, url: str, said: str) -> None:
     """A storage without credentials is one sentence that names what to set."""
-    _set_storage(world, url)
+    set_storage(world, url)
     with pytest.raises(UserError, match=said):
         credentials.obtain(world.root, tmp_path)
 
 
 def test_a_secret_becomes_local_settings(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the secret says is DVC's local settings, which Git ignores and only this user reads."""
-    _set_storage(world, "ssh://host/x")
+    set_storage(world, "ssh://host/x")
     monkeypatch.setenv(credentials.SECRET, "['remote \"storage\"']\n    password = not a secret")
     credentials.obtain(world.root, tmp_path)
     written = world.root / credentials.LOCAL
@@ -305,5 +421,5 @@ def test_a_workflows_token_stays_in_memory(monkeypatch: pytest.MonkeyPatch) -> N
     assert asked.startswith("AUTHORIZATION: basic ")
 
 
-def _set_storage(world: World, url: str) -> None:
+def set_storage(world: World, url: str) -> None:
     (world.root / ".dvc/config").write_text(f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {url}\n")

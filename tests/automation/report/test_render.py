@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from gitops_ml.report import render
-from gitops_ml.report.content import Change, Curve, Metric, Report, Shift, Stage, Table
+from gitops_ml.report.content import Change, Curve, Decisive, Metric, Report, Shift, Stage, Table
 from gitops_ml.report.ledger import Entry
 
 from tests.automation.gate.test_verdict import EVALUATION, GOOD, MEDIUM, SETTINGS, gate
@@ -38,6 +40,8 @@ def full_report(text: str, rows: int = 1) -> Report:
         base="0" * 40,
         commit="1" * 40,
         changed=True,
+        decisive=[Decisive(path=text, name=text, what="what decides", before=text, after=text, owners=[text])] * rows,
+        stale=[text] * rows,
         gate=result.model_copy(update={"reasons": [text] * rows, "slices": slices}),
         metrics=[Metric(name="roc_auc", base=None, here=measured, champion=measured)],
         params=[Change(name=text, before=text, after=None)] * rows,
@@ -62,7 +66,7 @@ def test_markdown_shows_hostile_text_as_text(text: str) -> None:
         assert re.fullmatch(r"(?:[0-9A-Za-z_ …]|&#\d+;)*", inside)
     for line in prose.splitlines():
         if line.startswith("| <code>roc"):
-            assert line.count("|") == 5
+            assert line.count("|") == 4
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -102,12 +106,65 @@ def test_a_comment_is_never_too_long(rows: int) -> None:
     assert ("more are in the HTML report" in shown) == (rows > 20)
 
 
-def test_a_report_without_changes_says_so() -> None:
-    """Where nothing changed, both renderings say that and show no verdict."""
-    report = Report(title="T", branch="b", base="0" * 40, commit="1" * 40, changed=False)
-    for shown in (render.markdown(report), render.html(report)):
-        assert "nothing changed" in shown
+def report(**more: Any) -> Report:
+    """A change of nothing, and what is more."""
+    facts = {"title": "T", "branch": "b", "base": "0" * 40, "commit": "1" * 40, "changed": False}
+    return Report.model_validate(facts | more)
+
+
+def test_a_report_without_new_results_shows_no_verdict() -> None:
+    """Where the model is the same, both renderings say that and show no figures."""
+    for shown in (render.markdown(report()), render.html(report())):
+        assert "the same model" in shown
         assert "champion" not in shown
+
+
+DECISIVE = {"path": "project.yaml", "name": "gate.floors.roc_auc", "what": "what no model may fall below"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (
+            {"stale": ["train of params.yaml"]},
+            "`make repro` is missing after a change of train of params.yaml; the same",
+        ),
+        ({"params": [{"name": "train.seed", "before": "0", "after": "1"}]}, "the same model; 1 setting"),
+        (
+            {"decisive": [DECISIVE | {"before": "0.65", "after": "0.01"}] * 2},
+            "the same model; 2 changes of what decides about trust or quality",
+        ),
+        ({"packages": [{"name": "x", "before": None, "after": "1", "use": "a tool"}]}, "the same model; 1 package"),
+        ({"changed": True}, "new results that nothing judged"),
+    ],
+)
+def test_the_heading_says_what_changed(facts: dict[str, Any], said: str) -> None:
+    """A change that makes no other model is told by what it changes, and never called no change."""
+    assert report(**facts).heading.startswith(said)
+    for shown in (html.unescape(render.markdown(report(**facts))), html.unescape(render.html(report(**facts)))):
+        assert said.partition(";")[0] in shown
+        assert "nothing changed" not in shown
+
+
+def test_what_decides_is_shown_first_with_before_and_after() -> None:
+    """Floors, keys and rights stand before the figures, beside whom the change asks for."""
+    change = DECISIVE | {"before": "0.65", "after": "0.01", "owners": ["@acme/ml-engineers"]}
+    whole = full_report("plain").model_copy(update={"decisive": [Decisive.model_validate(change)]})
+    for shown in (html.unescape(render.markdown(whole)), html.unescape(render.html(whole))):
+        places = [shown.index(each) for each in ("gate.floors.roc_auc", "0.65", "0.01", "@acme/ml-engineers<")]
+        assert max(places) < shown.index("roc_auc", max(places))
+
+
+def test_figures_of_other_rows_stand_in_no_column() -> None:
+    """Without figures of the same rows there is no column for the base, and a sentence says why."""
+    measured = RESULT.challenger_metrics["roc_auc"]
+    same = full_report("plain")
+    same.metrics = [Metric(name="roc_auc", base=measured, here=measured, champion=measured)]
+    other = full_report("plain").model_copy(update={"same_rows": False})
+    for rendered in (render.markdown, render.html):
+        assert re.search(r"metric.{0,30}base", rendered(same))
+        assert not re.search(r"metric.{0,30}base", rendered(other))
+        assert "The base was measured on other rows" in rendered(other)
 
 
 def test_the_ledger_as_a_page_escapes_names() -> None:

@@ -68,7 +68,9 @@ def report(
     if as_json:
         typer.echo(content.model_dump_json(indent=2))
         return
-    typer.echo(content.gate.verdict if content.gate else "nothing changed")
+    typer.echo(content.heading)
+    if content.decisive:
+        typer.echo(f"  asks for {', '.join(content.asked) or 'nobody whom CODEOWNERS names'}")
     typer.echo(f"the report is {FOLDER / 'report.html'}")
 
 

@@ -13,9 +13,10 @@ import typer
 from gitops_ml.cli.options import AsJson, DryRun, Name, conclude, group
 from gitops_ml.core import actions, forge, project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
+from gitops_ml.core.git import MAIN, Git
 from gitops_ml.github import credentials as storage
 from gitops_ml.github import publish as publishing
+from gitops_ml.github import trust as trusting
 from gitops_ml.image import engine, registry
 from gitops_ml.monitor import alarm as alarms
 from gitops_ml.monitor import webhook
@@ -37,7 +38,7 @@ def publish(  # noqa: PLR0917 - options of a command have names
     base: Annotated[str, typer.Option(help="The commit that it would be merged into.")],
     head: Annotated[str, typer.Option(help="The commit whose run this is.")],
     branch: Annotated[str, typer.Option(help="The branch that it comes from.")],
-    results: Annotated[str, typer.Option(help="What `toJSON(needs)` gives: the jobs' results.")],
+    results: Annotated[str, typer.Option(help="The jobs' results, each as NAME=RESULT.")],
     as_json: AsJson = False,
 ) -> None:
     """Commit dvc.lock to a pull request's branch, write its one comment and set its status, from build/trained."""
@@ -45,6 +46,25 @@ def publish(  # noqa: PLR0917 - options of a command have names
     done = publishing.publish(Path.cwd(), request, publishing.results_of(results))
     actions.summarise(f"{done.state}: {done.sentence}")
     typer.echo(done.model_dump_json(indent=2) if as_json else f"{done.state}: {done.sentence}")
+
+
+@commands.command("trust")
+def trust(
+    head: Annotated[str, typer.Option(help="The commit that would be merged; it is not checked out.")] = "HEAD",
+    base: Annotated[str, typer.Option(help="The commit or branch that it would be merged into.")] = MAIN,
+    pull: Annotated[int | None, typer.Option(help="Of which pull request, to set the status `trust`.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what in a change decides about trust or quality, from Git's objects alone, and whom that asks for."""
+    if pull is None:
+        told = trusting.look(Path.cwd(), base, head)
+    elif (found := trusting.publish(Path.cwd(), pull, base, head)) is None:
+        typer.echo("null" if as_json else f"pull request {pull} has moved on; its own run says it")
+        return
+    else:
+        told = found
+    actions.summarise(told.markdown)
+    typer.echo(told.model_dump_json(indent=2) if as_json else f"{told.state}: {told.sentence}")
 
 
 @commands.command("advance")

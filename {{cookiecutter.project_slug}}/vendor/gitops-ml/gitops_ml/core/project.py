@@ -84,9 +84,10 @@ class Gate(_Block):
 
 
 class PullRequests(_Block):
-    """What CI does with a pull request."""
+    """What CI does with a pull request, and how many people must approve it."""
 
     lock: Literal["commit", "verify"]
+    approvals: int = Field(default=1, ge=0)
 
 
 class Environment(_Block):

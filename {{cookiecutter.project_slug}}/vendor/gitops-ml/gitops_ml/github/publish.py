@@ -6,25 +6,25 @@ was made by the pull request's code, so it is data that is held to its form, and
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from gitops_ml.core import forge, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git, RejectedError
-from gitops_ml.github import plan
-from gitops_ml.report import render
+from gitops_ml.github import plan, trust
+from gitops_ml.report import decisive, facts, forms, render
 from gitops_ml.report.content import Report
 
 LOCK = "dvc.lock"
 REPORT = "build/report/report.json"
 MARKER = "<!-- gitops-ml: the report of this pull request -->"
 CONTEXT = "pull-request"
+# What GitHub says of a job.
+RESULTS = ("success", "failure", "cancelled", "skipped")
 # Far above what any project needs.
 LARGEST = {LOCK: 1_000_000, REPORT: 20_000_000}
 MESSAGE = "Lock what was trained\n\nA workflow reproduced the pipeline of {head}."
@@ -93,9 +93,9 @@ def publish(root: Path, pull: PullRequest, results: dict[str, str]) -> Published
     If the branch has moved on in the meantime, nothing is published: the run of its newer commit does that.
 
     Raises:
-        UserError: GitHub does not answer or refuses, or what was handed over has not its form.
+        UserError: GitHub does not answer or refuses.
     """
-    git = Git(root)
+    git, settings = Git(root), project.read(root)
     git.fetch()
     hub = forge.of(git)
     if not isinstance(hub, forge.GitHub):
@@ -104,28 +104,42 @@ def publish(root: Path, pull: PullRequest, results: dict[str, str]) -> Published
     commit = pull.head
     trained = root / "build/trained"
     verdict = _verdict(results, wanted)
-    report = None
+    handed = None
     if results.get("train") == "success":
         try:
-            report, content = _report(trained), _lock(trained, git, pull.head)
+            handed, content = _report(trained), _lock(trained, git, pull.head)
+            if content != git.read(pull.head, LOCK):
+                if settings.pull_requests.lock == "verify":
+                    raise UserError(
+                        "dvc.lock is not what reproducing gives; run `make repro`, commit it and `make push`"
+                    )
+                commit = _commit(git, pull, content)
         except UserError as error:
             verdict = str(error)
-        else:
-            if content != git.read(pull.head, LOCK):
-                if project.read(root).pull_requests.lock == "verify":
-                    verdict = "dvc.lock is not what reproducing gives; run `make repro`, commit it and `make push`"
-                else:
-                    commit = _commit(git, pull, content)
     if git.tip(pull.branch) != commit:
         return Published(
             state="outdated", sentence=f"{pull.branch} has moved on; its own run publishes", commit=pull.head
         )
-    if verdict is None and report is not None and report.gate is not None and not report.gate.passes:
-        verdict = f"the gate says: {report.gate.verdict}"
+    told = trust.look(root, pull.base, commit)
+    own: dict[str, Any] = {"title": settings.title, "branch": pull.branch, "base": pull.base, "commit": commit}
+    report = Report(**own, changed=False, decisive=told.changes)
+    try:
+        found = facts.read(git, *decisive.merged(git, pull.base, commit), pull.base)
+    except UserError as error:
+        verdict = verdict or str(error)
+    else:
+        # What was measured is taken as it was handed over, and everything else from Git.
+        measured = dict(handed) if handed and found.changed else {}
+        report = Report(**measured | dict(found) | own)
+    verdict = verdict or _unfit(report, told)
     state: Literal["success", "failure"] = "success" if verdict is None else "failure"
-    said = verdict or (f"checked, and trained: {_found(report)}" if report else f"checked; {wanted.reason}")
-    hub.comment(pull.number, MARKER, _comment(state, said, report, commit if commit != pull.head else None))
+    done = "checked, and trained" if handed else "checked"
+    said = verdict or f"{done}: {report.heading}{'' if handed else f'; {wanted.reason}'}"
+    # The statuses first: what is to be merged waits for them, and a comment may be refused.
+    hub.tell(commit, told.state, told.sentence, trust.CONTEXT)
     hub.tell(commit, state, said, CONTEXT)
+    title = _title(state, report, settings)
+    hub.comment(pull.number, MARKER, _comment(title, said, report, commit if commit != pull.head else None))
     return Published(state=state, sentence=said, commit=commit, locked=commit != pull.head)
 
 
@@ -136,8 +150,17 @@ def _verdict(results: dict[str, str], wanted: plan.Plan) -> str | None:
     return "; ".join(failed).replace("was failure", "failed") or None
 
 
-def _found(report: Report) -> str:
-    return report.gate.verdict if report.gate else "nothing changed"
+def _unfit(report: Report, told: trust.Told) -> str | None:
+    """Why what changed is not to be merged; None if it may be."""
+    if told.state == "failure":
+        return told.sentence
+    if report.stale:
+        return f"`make repro` is missing: {', '.join(report.stale)} changed after dvc.lock was made"
+    if report.changed and report.gate is None:
+        return "dvc.lock names new results, and the report that was handed over judges none"
+    if report.gate is not None and not report.gate.passes:
+        return f"the gate says: {report.gate.verdict}"
+    return None
 
 
 def _report(trained: Path) -> Report:
@@ -154,14 +177,14 @@ def _lock(trained: Path, git: Git, head: str) -> bytes:
         UserError: it is no dvc.lock, or not one of the pipeline of this commit.
     """
     try:
-        lock = Lock.model_validate(yaml.safe_load(_handed(trained, LOCK)))
-        pipeline = yaml.safe_load(git.read(head, "dvc.yaml") or b"")["stages"]
-    except (ValidationError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+        lock = Lock.model_validate(forms.load(_handed(trained, LOCK)))
+        pipeline = forms.load(git.read(head, "dvc.yaml"))["stages"]
+    except (ValueError, KeyError, TypeError) as error:
         said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else " ".join(str(error).split())
         raise UserError(f"the dvc.lock that was handed over has not the form of one: {said}") from error
     # `foreach` and `matrix` make several stages of one, named with an @.
     locked = {name.partition("@")[0] for name in lock.stages}
-    if differing := locked ^ set(pipeline):
+    if differing := locked ^ set(map(str, pipeline)):
         raise UserError(f"the dvc.lock that was handed over is of another pipeline: {', '.join(sorted(differing))}")
     return _handed(trained, LOCK)
 
@@ -187,23 +210,36 @@ def _commit(git: Git, pull: PullRequest, lock: bytes) -> str:
     return commit
 
 
-def _comment(state: str, said: str, report: Report | None, locked: str | None) -> str:
-    parts = [f"**{'Ready to be merged' if state == 'success' else 'Not to be merged'}**: {render.code(said, 300)}"]
+def _title(state: str, report: Report, settings: project.Project) -> str:
+    if state == "failure":
+        return "Not to be merged"
+    if report.decisive:
+        asked = render.code(trust.asks(report, settings), 300)
+        return f"Not ready by itself, since it changes what decides about trust or quality, and {asked}"
+    return "Ready to be merged"
+
+
+def _comment(title: str, said: str, report: Report, locked: str | None) -> str:
+    parts = [f"**{title}**: {render.code(said, 300)}"]
     if locked is not None:
         parts.append(f"dvc.lock was committed to this branch as {locked[:12]}; `git pull` before you go on.")
-    if report is not None:
+    if report.gate is not None:
+        parts.append("The figures are those that this change's own code measured; a release is judged anew by main's.")
+    try:
         parts.append(render.markdown(report))
+    except Exception:  # what was handed over has the form of a report, and may still make no sense
+        parts.append("The report that was handed over cannot be shown.")
+        parts.append(render.trust(report, render.LEAST))
     return "\n\n".join(parts)
 
 
 def results_of(text: str) -> dict[str, str]:
-    """The results of jobs, from what GitHub's `toJSON(needs)` gives.
+    """The results of jobs, each as `name=result`.
 
     Raises:
         UserError: it is something else.
     """
-    try:
-        found = {name: str(job["result"]) for name, job in json.loads(text).items()}
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise UserError("the results of the jobs are not what `toJSON(needs)` gives") from error
-    return found
+    pairs = [word.partition("=") for word in text.split()]
+    if not pairs or not all(name and result in RESULTS for name, _, result in pairs):
+        raise UserError(f"the results of the jobs are no list of NAME=RESULT: {text[:100]!r}")
+    return {name: result for name, _, result in pairs}

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from gitops_ml.core.forge import CONTEXT, GitHub
 from gitops_ml.core.project import Project
-from gitops_ml.github import publish
+from gitops_ml.github import publish, trust
 
 # GitHub's own app, as which a workflow's token acts: a status that anybody else posts does not count.
 ACTIONS_APP = 15368
@@ -25,13 +25,20 @@ class Change(BaseModel):
     action: Literal["create", "update", "none"]
 
 
+class _Known(BaseModel):
+    id: int
+    name: str
+
+
 def wanted(settings: Project) -> list[Ruleset]:
     """The rulesets that the settings ask for.
 
-    main takes only pull requests that owners of the code approved and CI found ready. An environment's branch takes
-    only promotions whose checks hold, with as many approvals as project.yaml says, and nobody rewrites it. Releases are
-    never moved or removed. What agents and automation write is theirs alone.
+    main takes only pull requests that owners of the code approved and CI found ready; where one person works alone,
+    whom nobody else can approve, `pull_requests.approvals` of project.yaml is 0, and CI alone decides. An environment's
+    branch takes only promotions whose checks hold, with as many approvals as project.yaml says, and nobody rewrites it.
+    Releases are never moved or removed. What agents and automation write is theirs alone.
     """
+    approvals = settings.pull_requests.approvals
     environments = [
         _ruleset(
             f"environment {each.name}",
@@ -55,8 +62,8 @@ def wanted(settings: Project) -> list[Ruleset]:
             [
                 {"type": "deletion"},
                 {"type": "non_fast_forward"},
-                _pull_request(1, owners=True, methods=["merge", "squash", "rebase"]),
-                _status(publish.CONTEXT),
+                _pull_request(approvals, owners=approvals > 0, methods=["merge", "squash", "rebase"]),
+                _status(publish.CONTEXT, trust.CONTEXT),
             ],
             bypass=[],
         ),
@@ -90,7 +97,8 @@ def apply(hub: GitHub, settings: Project, *, dry_run: bool) -> list[Change]:
     Raises:
         UserError: GitHub refuses, as it does without the rights of an administrator, or on a plan without rulesets.
     """
-    known = {each["name"]: each["id"] for each in hub.ask("GET", "rulesets", params={"includes_parents": "false"})}
+    listed = hub.held(list[_Known], "GET", "rulesets", params={"includes_parents": "false"})
+    known = {each.name: each.id for each in listed}
     changes = []
     for ruleset in wanted(settings):
         name = ruleset["name"]
@@ -146,11 +154,11 @@ def _pull_request(approvals: int, *, owners: bool, methods: list[str]) -> dict[s
     }
 
 
-def _status(context: str) -> dict[str, Any]:
+def _status(*contexts: str) -> dict[str, Any]:
     return {
         "type": "required_status_checks",
         "parameters": {
-            "required_status_checks": [{"context": context, "integration_id": ACTIONS_APP}],
+            "required_status_checks": [{"context": each, "integration_id": ACTIONS_APP} for each in contexts],
             "strict_required_status_checks_policy": False,
             "do_not_enforce_on_create": True,
         },

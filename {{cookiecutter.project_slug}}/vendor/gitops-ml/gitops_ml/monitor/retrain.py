@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN, REMOTE, Git
 from gitops_ml.core.programs import run
-from gitops_ml.github import publish
+from gitops_ml.github import publish, trust
 from gitops_ml.monitor import watch
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.report import render
@@ -95,6 +95,8 @@ def retrain(root: Path, files: list[Path], told: Callable[[str], object] = lambd
     # What a workflow's token pushes starts no checks. The code is main's, so nothing but the model is to be judged.
     said = f"retrained by main's own code; the gate says: {verdict}"
     repository.forge.tell(commit, "success" if passes else "failure", said, publish.CONTEXT)
+    decides = trust.look(root, MAIN, commit)
+    repository.forge.tell(commit, decides.state, decides.sentence, trust.CONTEXT)
     return Retraining(
         state=state, files=added, verdict=verdict, passes=passes, branch=BRANCH, commit=commit, where=where
     )

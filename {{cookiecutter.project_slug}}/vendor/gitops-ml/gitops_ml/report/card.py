@@ -17,7 +17,7 @@ from gitops_ml.core import project
 from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
 from gitops_ml.gate.result import Measured
-from gitops_ml.report import compare
+from gitops_ml.report import compare, forms
 
 SHOWN_CATEGORIES = 8
 SHOWN_METRICS = 2
@@ -101,7 +101,7 @@ def build(root: Path) -> Card:
         ],
         shown_metrics=list(metrics["baseline"])[:SHOWN_METRICS],
         slices=json.loads(here.output("reports/slices.json")),
-        params=compare.flat(params.model_dump()),
+        params=forms.flat(params.model_dump()),
     )
 
 

@@ -10,26 +10,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import yaml
 from pipeline import tasks
 from pipeline.schema import Schema
 
-from gitops_ml.core import project, requirements
+from gitops_ml.core import lock, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
+from gitops_ml.core.programs import run
 from gitops_ml.core.recomputed import recomputed
 from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import judge
 from gitops_ml.gate.result import Measured, Result
-from gitops_ml.report.content import Change, Curve, Metric, Report, Shift, Stage, Table
+from gitops_ml.report import facts
+from gitops_ml.report.content import Curve, Metric, Report, Shift, Stage, Table
 
 METRICS = "reports/metrics.json"
 DATA = "reports/data.json"
 PLOTS = "reports/plots"
 # From here on a column's change is shown: a fifth of a standard deviation is a small effect (Cohen 1988).
 SHIFT = 0.2
-UNCHANGED = "as at the base: restored, not computed"
-COMPUTED = "new result"
 ROUNDED = "as at the base, but for the last bits of {}: another processor computed it"
 AGAIN = "another result from the same inputs: {}"
 CURVES = {
@@ -58,119 +57,90 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
         UserError: the base does not exist, or something that should be compared cannot be read.
     """
     settings, git = project.read(root), Git(root)
-    here, base = Revision(root, None), Revision(root, _base(root, base_branch))
-    found = stages(base, here)
-    report = Report(
-        title=settings.title,
-        branch=git.said("rev-parse", "--abbrev-ref", "HEAD"),
-        base=base.commit or "",
-        commit=git.said("rev-parse", "HEAD"),
-        changed=any(stage.fate != UNCHANGED for stage in found),
-        params=[
-            *_changes(base.text("params.yaml"), here.text("params.yaml")),
-            *_changes(*(_decision(each.text("project.yaml")) for each in (base, here))),
-        ],
-        schema_changes=_changes(base.text("schema.yaml"), here.text("schema.yaml")),
-        packages=_packages(base, here),
-        stages=found,
-    )
+    main, left = _base(git, base_branch)
+    here, base = Revision(root, None), Revision(root, left)
+    if here.text("dvc.lock") is None:
+        raise UserError("there is no dvc.lock yet; `make repro` trains the first model")
+    branch, commit = git.said("rev-parse", "--abbrev-ref", "HEAD"), git.said("rev-parse", "HEAD")
+    found = facts.read(git, left, facts.working_tree(git), main)
+    found.stale = sorted({*found.stale, *_edited_data(root)})
+    found.stages = stages(base, here)
+    report = Report(**dict(found), title=settings.title, branch=branch, base=left, commit=commit)
     if not report.changed:
         return report
-    report.gate = judge.judge(root, champion_branch)
-    had_results = base.text("dvc.lock") is not None
+    gate = judge.judge(root, champion_branch)
+    before, after = (facts.stages(revision.text("dvc.lock")) for revision in (base, here))
     # Another task before this change has no metrics and no curves in common with this one.
     task = here.settings("schema.yaml", Schema).task
-    comparable = base if had_results and base.settings("schema.yaml", Schema).task == task else None
-    report.metrics = _metrics(comparable, here, report.gate)
-    report.tables = _tables(_json(base, DATA) if had_results else {}, _json(here, DATA))
-    report.shifts = _shifts(base, here) if had_results else []
+    same_task = bool(before) and base.settings("schema.yaml", Schema).task == task
+    same_rows = same_task and _hash(before, judge.TEST) == _hash(after, judge.TEST)
+    comparable = base if same_rows else None
+    report.gate, report.same_rows = gate, same_rows or not same_task
+    report.metrics = _metrics(comparable, here, gate)
+    report.tables = _tables(_json(base, DATA) if before else {}, _json(here, DATA))
+    report.shifts = _shifts(base, here) if before and before["prepare"] != after["prepare"] else []
     report.curves = [_curve(*each, base=comparable, here=here) for each in CURVES[task]]
     report.confusion = _confusion(here) if task == "multiclass" else []
     report.importance = _importance(here)
     report.importance_is = tasks.MEASURES[task].IMPORTANCE
     report.lineage = {
-        "Source commit": report.commit,
-        "Base commit": report.base,
-        "Model (sha256)": report.gate.challenger,
-        "Champion (sha256)": report.gate.champion or "none",
-        "Evaluation set (sha256)": report.gate.evaluation,
-        "Raw data (DVC)": _lock(here)["validate"]["deps"][0]["md5"],
+        "Source commit": commit,
+        "Base commit": left,
+        "Model (sha256)": gate.challenger,
+        "Champion (sha256)": gate.champion or "none",
+        "Evaluation set (sha256)": gate.evaluation,
+        "Raw data (DVC)": after["validate"]["deps"][0]["md5"],
     }
     return report
 
 
-def _base(root: Path, branch: str) -> str:
-    tip = resolve(root, branch) or Git(root).commit_of(branch)
+def _edited_data(root: Path) -> list[str]:
+    """What DVC holds of data/ and is another one here, which Git cannot know."""
+    pointers = sorted(path.relative_to(root).as_posix() for path in (root / "data").glob("*.dvc"))
+    said = json.loads(run(*lock.DVC, "status", "--json", *pointers, cwd=root)) if pointers else {}
+    entries = [entry for found in said.values() for entry in found if isinstance(entry, dict)]
+    paths = [item for entry in entries for found in entry.values() for item in found.items()]
+    return [path for path, what in paths if what == "modified"]
+
+
+def _base(git: Git, branch: str) -> tuple[str, str]:
+    """The commit of a branch, and the one at which HEAD left it."""
+    tip = resolve(git.root, branch) or git.commit_of(branch)
     if tip is None:
         raise UserError(f"there is no branch or commit {branch!r} to compare with; name another one with --base")
-    base = Git(root).merge_base(tip, "HEAD")
+    base = git.merge_base(tip, "HEAD")
     if base is None:
         raise UserError(f"{branch} and this commit share no history here; in a shallow clone, `git fetch --unshallow`")
-    return base
-
-
-def _lock(revision: Revision) -> dict[str, Any]:
-    text = revision.text("dvc.lock")
-    stages: dict[str, Any] = yaml.safe_load(text)["stages"] if text else {}
-    return stages
+    return tip, base
 
 
 def stages(base: Revision, here: Revision) -> list[Stage]:
     """What became of each stage's result since the base.
 
     Raises:
-        UserError: nothing was trained yet, or an output that was computed twice cannot be had.
+        UserError: an output that was computed twice cannot be had.
     """
-    before, after = _lock(base), _lock(here)
-    if not after:
-        raise UserError("there is no dvc.lock yet; `make repro` trains the first model")
+    before, after = (facts.stages(revision.text("dvc.lock")) for revision in (base, here))
     again = recomputed(base, here) if before != after else {}
     return [Stage(name=name, fate=_fate(before.get(name), after[name], again)) for name in after]
 
 
 def _fate(before: dict[str, Any] | None, after: dict[str, Any], again: dict[str, bool]) -> str:
     if before == after:
-        return UNCHANGED
+        return facts.UNCHANGED
     if before is None or (before["cmd"], before.get("params")) != (after["cmd"], after.get("params")):
-        return COMPUTED
+        return facts.COMPUTED
     old, new = ({entry["path"]: entry["md5"] for entry in stage.get("outs", [])} for stage in (before, after))
     differing = [path for path in new if old.get(path) != new[path]]
     if not differing or not all(path in again for path in differing):
-        return COMPUTED
+        return facts.COMPUTED
     return (ROUNDED if all(again[path] for path in differing) else AGAIN).format(", ".join(differing))
 
 
-def _changes(before: str | None, after: str | None) -> list[Change]:
-    """The settings that differ between two YAML texts, by their dotted names."""
-    old, new = (flat(yaml.safe_load(text) if text else {}) for text in (before, after))
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return [Change(name=name, before=old.get(name), after=new.get(name)) for name in names]
-
-
-def _packages(base: Revision, here: Revision) -> list[requirements.PackageChange]:
-    before, after = (
-        {path: revision.text(path) for path in (requirements.LOCK, requirements.TRAIN, requirements.SERVE)}
-        for revision in (base, here)
-    )
-    # The lock is long, and mostly the same.
-    return requirements.changes(before, after) if before != after else []
-
-
-def _decision(text: str | None) -> str:
-    """What project.yaml says is decided, as YAML by itself."""
-    settings = yaml.safe_load(text) if text else {}
-    return yaml.safe_dump({"decision": settings.get("decision")})
-
-
-def flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Nested settings by their dotted names, each value as JSON."""
-    if isinstance(value, dict) and value:
-        return {
-            name: text
-            for key, child in value.items()
-            for name, text in flat(child, f"{prefix}.{key}" if prefix else str(key)).items()
-        }
-    return {prefix: json.dumps(value, ensure_ascii=False, default=str)}
+def _hash(stages: dict[str, Any], path: str) -> str | None:
+    """The hash of an output."""
+    entries = (entry for stage in stages.values() for entry in stage.get("outs", []))
+    return next((entry["md5"] for entry in entries if entry["path"] == path), None)
 
 
 def _json(revision: Revision, path: str) -> Any:
@@ -207,8 +177,6 @@ def _tables(before: dict[str, Any], after: dict[str, Any]) -> list[Table]:
 
 def _shifts(base: Revision, here: Revision) -> list[Shift]:
     """The features of the training data that moved, the largest first."""
-    if _lock(base)["prepare"] == _lock(here)["prepare"]:
-        return []
     before, after = (pd.read_parquet(io.BytesIO(revision.output(judge.TRAIN))) for revision in (base, here))
     schema = here.settings("schema.yaml", Schema)
     moved = [

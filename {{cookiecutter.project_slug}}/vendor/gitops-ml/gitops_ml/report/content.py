@@ -1,4 +1,4 @@
-"""The form of the report: what is shown, in the order in which it is shown; the JSON that other programs read."""
+"""The form of the report; the JSON that other programs read."""
 
 from __future__ import annotations
 
@@ -14,6 +14,21 @@ class Change(BaseModel):
     name: str
     before: str | None
     after: str | None
+
+
+class Decisive(BaseModel):
+    """Something that decides about trust or quality and differs; None where one side has none.
+
+    `what` is in words what it decides, `name` what of the file, `owners` whom main's CODEOWNERS names for that file.
+    """
+
+    path: str
+    name: str
+    what: str
+    before: str | None
+    after: str | None
+    readable: bool = True
+    owners: list[str] = []
 
 
 class Metric(BaseModel):
@@ -58,24 +73,64 @@ class Curve(BaseModel):
     series: dict[str, list[tuple[float, float]]]
 
 
-class Report(BaseModel):
-    """Everything that is shown, in the order in which it is shown."""
+class Facts(BaseModel):
+    """What Git alone says of a change; `stale` names the inputs that were changed after dvc.lock was made."""
+
+    changed: bool
+    decisive: list[Decisive] = []
+    stale: list[str] = []
+    params: list[Change] = []
+    schema_changes: list[Change] = []
+    packages: list[PackageChange] = []
+    stages: list[Stage] = []
+
+
+class Report(Facts):
+    """Everything that is shown.
+
+    `same_rows` says whether the base was measured on the rows of this change. If not, its figures are left out.
+    """
 
     title: str
     branch: str
     base: str
     commit: str
-    changed: bool
     gate: Result | None = None
     metrics: list[Metric] = []
-    params: list[Change] = []
-    schema_changes: list[Change] = []
-    packages: list[PackageChange] = []
+    same_rows: bool = True
     tables: list[Table] = []
     shifts: list[Shift] = []
-    stages: list[Stage] = []
     curves: list[Curve] = []
     confusion: list[tuple[str, str, int]] = []
     importance: list[tuple[str, float]] = []
     importance_is: str = ""
     lineage: dict[str, str] = {}
+
+    @property
+    def heading(self) -> str:
+        """What changed, in a few words."""
+        settings = len(self.params) + len(self.schema_changes)
+        said = [
+            f"`make repro` is missing after a change of {', '.join(self.stale)}" if self.stale else "",
+            self.verdict,
+            f"{_counted(len(self.decisive), 'change')} of what decides about trust or quality" if self.decisive else "",
+            _counted(settings, "setting") if settings else "",
+            _counted(len(self.packages), "package") if self.packages else "",
+        ]
+        return "; ".join(filter(None, said))
+
+    @property
+    def verdict(self) -> str:
+        """What the gate says, and whether that blocks."""
+        if self.gate is None:
+            return "new results that nothing judged" if self.changed else "the same model"
+        return f"{self.gate.verdict}{'' if self.gate.passes else ', blocked'}"
+
+    @property
+    def asked(self) -> list[str]:
+        """Whom main's CODEOWNERS names for what decides."""
+        return list(dict.fromkeys(name for each in self.decisive for name in each.owners))
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -22,6 +22,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 COMMENT_LENGTH = 65_536 - 2_000
 # How many rows of a table a comment shows, the fewer the longer everything is.
 ROW_LIMITS = (20, 8, 3, 0)
+# Of what decides, so many are always shown.
+LEAST = 8
 TEXT_LENGTH = 60
 
 
@@ -29,10 +31,16 @@ def markdown(report: Report) -> str:
     """The report for a comment, never longer than GitHub allows: the longer it is, the fewer rows its tables show."""
     template = environment().get_template("report.md")
     for rows in ROW_LIMITS:
-        text = template.render(report=report, rows=rows, charts=charts)
+        text = template.render(report=report, rows=rows, shown=max(rows, LEAST), charts=charts)
         if len(text) <= COMMENT_LENGTH:
-            break
-    return text
+            return text
+    return f"## {code(report.heading, 300)}\n\n{trust(report, LEAST)}The rest is longer than GitHub allows.\n"
+
+
+def trust(report: Report, shown: int | None = None) -> str:
+    """What of a change decides about trust or quality: all of it, or what weighs most."""
+    template = environment().get_template("decisive.md")
+    return template.render(report=report, shown=len(report.decisive) if shown is None else shown)
 
 
 def model_card(card: Card) -> str:
