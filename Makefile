@@ -9,6 +9,8 @@ RUN := $(UV) run --no-sync
 
 # Company networks have certificate authorities of their own: trust what this machine trusts.
 export UV_SYSTEM_CERTS ?= true
+# Run by a hook, as from anywhere else: its variables name a repository to work in.
+unexport $(shell git rev-parse --local-env-vars)
 # Compiling every import again would make each command several times slower.
 unexport PYTHONDONTWRITEBYTECODE
 # Not in the template's folder, from which cookiecutter copies whatever it finds.

@@ -16,9 +16,6 @@ IDENTITY = {
 }
 # What the template's own environment leaves in os.environ, and a terminal would not have.
 OURS = {
-    "GIT_DIR",
-    "GIT_INDEX_FILE",
-    "GIT_WORK_TREE",
     "MAKEFLAGS",
     "MAKELEVEL",
     "MAKEOVERRIDES",
@@ -31,7 +28,9 @@ OURS = {
     "UV_RUN_RECURSION_DEPTH",
     "VIRTUAL_ENV",
 }
-
+# Of Git's variables, those that say how servers are reached and where settings are. A hook has others, which say which
+# repository it runs in, who commits and when, and a command that inherits them works in that repository.
+MACHINES = ("GIT_ASKPASS", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_SYSTEM", "GIT_SSH", "GIT_SSL_")
 
 # Keys that sign the releases of projects that are gone afterwards stay out of the home of whoever runs this.
 KEYS = {"RELEASE_KEY_FOLDER": str(ROOT / "build" / "keys")}
@@ -43,9 +42,14 @@ class CommandError(Exception):
 
 def environment() -> dict[str, str]:
     """The environment of a terminal in which somebody has told Git who they are."""
-    clean = {name: value for name, value in os.environ.items() if name not in OURS}
+    clean = {name: value for name, value in os.environ.items() if name not in OURS and not of_a_hook(name)}
     path = [entry for entry in clean["PATH"].split(os.pathsep) if not entry.startswith(str(ROOT / ".venv"))]
     return IDENTITY | clean | {"PATH": os.pathsep.join(path)}
+
+
+def of_a_hook(name: str) -> bool:
+    """Whether a variable may say which repository Git works in, or for whom."""
+    return name.startswith("GIT_") and not name.startswith(MACHINES)
 
 
 def run(

@@ -13,7 +13,12 @@ import pytest
 
 from ci import shell
 from ci.bake import bake, export
-from ci.shell import KEYS, ROOT, environment, run
+from ci.shell import KEYS, ROOT, environment, of_a_hook, run
+
+# Whoever runs the tests keeps their repository, also if a hook of it does, their keys and their settings of Git.
+for name in filter(of_a_hook, list(os.environ)):
+    del os.environ[name]
+os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", **KEYS}
 
 SLUG = "{{cookiecutter.project_slug}}"
 # The uv that runs the tests serves the projects too; the demo shows that they can install their own.
