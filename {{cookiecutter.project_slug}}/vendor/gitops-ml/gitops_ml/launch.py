@@ -15,13 +15,14 @@ PACKAGES = ("gitops_ml", "gitops_serving", "pipeline", "service")
 
 
 def main() -> int:
-    """Run the command line of the repository around the working directory; outside of any, what is installed."""
+    """Run the command line of the repository around the working directory; outside of any there is only help."""
     root = repository(Path.cwd())
     if root is not None:
         _stand_in(root)
-        if root != Path.cwd() and len(sys.argv) > 1 and "--help" not in sys.argv:
-            print(f"error: {Path.cwd()} is a folder of the project {root}; run this there", file=sys.stderr)
-            return 1
+    if root != Path.cwd() and len(sys.argv) > 1 and "--help" not in sys.argv:
+        where = f"a folder of the project {root}; run this there" if root else "in no project; run this in the folder of one"
+        print(f"error: {Path.cwd()} is {where}", file=sys.stderr)
+        return 1
     from gitops_ml.cli.main import main as command  # noqa: PLC0415 - whose it is has just been decided
 
     return command()

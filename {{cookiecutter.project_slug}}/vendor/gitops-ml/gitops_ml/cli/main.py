@@ -99,11 +99,6 @@ def main() -> int:
     except OSError as error:
         typer.echo(f"error: {_said(error)}", err=True)
         return 1
-    except ModuleNotFoundError as error:
-        if error.name not in ("pipeline", "service"):
-            raise
-        typer.echo(f"error: {Path.cwd()} is in no project; run this in the folder of one", err=True)
-        return 1
     return 0
 
 
