@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -145,6 +148,30 @@ def test_cruft_creates_a_project_that_can_be_updated(template: Path, tmp_path: P
     project = tmp_path / "late-flights"
     assert files_of(project) == EXPECTED | {".cruft.json"}
     assert "up to date" in run("cruft", "check", cwd=project, env=env)
+
+
+def test_a_project_has_the_python_that_generates_it(template: Path, tmp_path: Path) -> None:
+    """Offered first is the Python that runs cookiecutter, as far as it can be chosen; the others can be chosen, too."""
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    choices = json.loads((template / "cookiecutter.json").read_text())["python_version"]
+    assert own in choices
+    for version in choices:
+        baked = bake({"python_version": version}, tmp_path / version)
+        assert (baked / ".python-version").read_text() == f"{version}\n"
+    assert (bake({}, tmp_path) / ".python-version").read_text() == f"{own}\n"
+
+
+def test_a_python_that_no_project_can_have_is_not_offered(template: Path, tmp_path: Path) -> None:
+    """An interpreter that is too old or too new changes nothing in what is offered."""
+    for version in ((3, 9), (4, 0)):
+        questions = shutil.copy(template / "cookiecutter.json", tmp_path)
+        pretending = (
+            f"import sys, types; sys.version_info = types.SimpleNamespace(major={version[0]}, minor={version[1]})"
+        )
+        code = f"{pretending}\nexec(open({str(template / 'hooks/pre_prompt.py')!r}).read())"
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+        offered = json.loads(Path(questions).read_text())
+        assert offered == json.loads((template / "cookiecutter.json").read_text())
 
 
 def test_the_project_holds_no_variable_where_it_runs(template: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in READ:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(PROJECT / name, tmp_path / name)
-    (tmp_path / ".python-version").write_text("3.11\n")
+    (tmp_path / ".python-version").write_text("{}.{}\n".format(*sys.version_info))
     return tmp_path
 
 
