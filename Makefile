@@ -7,9 +7,7 @@ SHELL := /bin/bash
 UV ?= $(or $(shell command -v uv),.uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-# Company networks have certificate authorities of their own: trust what this machine trusts.
-export UV_SYSTEM_CERTS ?= true
-# Run by a hook, as from anywhere else: its variables name a repository to work in.
+# A hook's variables name a repository to work in, which need not be this one.
 unexport $(shell git rev-parse --local-env-vars)
 # Compiling every import again would make each command several times slower.
 unexport PYTHONDONTWRITEBYTECODE

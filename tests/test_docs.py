@@ -25,7 +25,7 @@ PROJECT = ROOT / SLUG
 FOLDERS = [ROOT, PROJECT]
 PAGES = sorted((PROJECT / "docs").glob("*.md"))
 # Looked up when there is a question, and not part of what everybody reads.
-LOOKED_UP = ("security.md",)
+LOOKED_UP = ("company-networks.md", "security.md")
 COPIED = [PROJECT / "AGENTS.md", *PAGES]
 CHANGELOG = ROOT / "CHANGELOG.md"
 DOCUMENTS = [
