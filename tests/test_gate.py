@@ -138,6 +138,7 @@ def test_shuffled_labels_are_refused(challenger: Path) -> None:
         order = pc.sort_indices(pa.array([hash((path.name, row)) for row in range(len(table))]))
         shuffled = table["late"].take(order)
         pq.write_table(table.set_column(table.column_names.index("late"), "late", shuffled), path)
+    tool(challenger, "dvc", "add", "data/raw")
     make("repro", cwd=challenger)
     code, result = gate(challenger)
     assert code in (3, 4, 5)
@@ -161,6 +162,7 @@ def test_an_older_month_alone_is_refused(challenger: Path) -> None:
     """A model of January, judged on January, faces a champion that was trained on those rows: that is no comparison."""
     for month in ("02", "03"):
         (challenger / f"data/raw/2013-{month}.parquet").unlink()
+    tool(challenger, "dvc", "add", "data/raw")
     make("repro", cwd=challenger)
     code, result = gate(challenger)
     assert code != 0

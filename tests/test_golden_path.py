@@ -75,6 +75,26 @@ def test_a_clone_without_outputs_has_nothing_to_run(trained: Path, tmp_path: Pat
         gitops("model", "package", cwd=project)
 
 
+def test_a_card_is_no_change(colleague: Path) -> None:
+    """What commands write for people to look at is nothing that Git asks to commit, and so no reason not to release."""
+    gitops("model", "card", cwd=colleague)
+    assert run("git", "status", "--porcelain", cwd=colleague) == ""
+
+
+def test_an_edit_of_the_vendored_package_stops_a_commit(colleague: Path) -> None:
+    """The hook fails and names the file; whoever must can say so, and `repo vendored` goes on telling."""
+    path = "vendor/gitops-ml/gitops_ml/gate/worth.py"
+    with (colleague / path).open("a") as file:
+        file.write("# ours\n")
+    run("git", "add", path, cwd=colleague)
+    stopped = tool(colleague, "pre-commit", "run", "vendored", check=False)
+    assert stopped.returncode == 1
+    assert f"{path} was edited; an update of the project will replace it" in stopped.stdout
+    assert "in an emergency, SKIP=vendored lets a commit pass" in stopped.stdout
+    assert tool(colleague, "pre-commit", "run", "vendored", env={"SKIP": "vendored"}).returncode == 0
+    assert tool(colleague, "gitops-ml", "repo", "vendored", check=False).returncode == 3
+
+
 def test_a_lost_storage_is_an_error(trained: Path, tmp_path: Path) -> None:
     """`make pull` fails if the storage does not hold what the lock names."""
     project = clone(trained, tmp_path / "clone")
@@ -162,8 +182,11 @@ def test_two_revisions_can_be_compared(trained: Path, colleague: Path) -> None:
 
 
 def test_a_new_month_is_reported_and_trains(colleague: Path) -> None:
-    """April brings an airport that the schema does not list: it is said, kept, and the model trains on."""
+    """April, once it is said to be data, brings an airport that the schema does not list: it is told and trained on."""
     april(colleague)
+    with pytest.raises(CommandError, match=r"data/raw is not what data/raw\.dvc names"):
+        make("repro", cwd=colleague)
+    tool(colleague, "dvc", "add", "data/raw")
     said = make("repro", cwd=colleague)
     assert "2013-04.parquet: column 'dest' has values new to the schema: {'ABQ': " in said
     report = json.loads((colleague / "reports/data.json").read_text())
@@ -221,12 +244,14 @@ def test_bad_data_stops_at_validation(victim: Path, bad: str) -> None:
     raw = victim / "data/raw/2013-02.parquet"
     sound = raw.read_bytes()
     spoil(raw)
+    tool(victim, "dvc", "add", "data/raw")
     with pytest.raises(CommandError) as stopped:
         make("repro", cwd=victim)
     raw.write_bytes(sound)
+    tool(victim, "dvc", "add", "data/raw")
     errors = [line for line in str(stopped.value).splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
     assert errors[0].startswith("error: data/raw/2013-02.parquet: ")
+    assert errors[1:] == ["error: the pipeline stopped; the reason stands above, and `make repro` goes on from there"]
     assert sentence in errors[0]
     assert "Traceback" not in str(stopped.value)
     assert outputs(victim) == before

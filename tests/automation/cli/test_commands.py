@@ -38,7 +38,7 @@ def test_help_tells_the_commands() -> None:
 
 
 # They go on until somebody ends them, or show what other programs print.
-NO_JSON = {("model", "serve"), ("lock", "resolve"), ("repo", "init")}
+NO_JSON = {("model", "repro"), ("model", "serve"), ("lock", "resolve"), ("repo", "init")}
 
 
 def test_each_help_says_how_to_call_it_and_how_it_ends() -> None:

@@ -419,6 +419,18 @@ def test_bringing_the_same_table_twice_changes_nothing() -> None:
     assert take(table()).written == []
 
 
+@pytest.mark.usefixtures("project")
+def test_what_comes_next_begins_with_what_was_not_done_yet() -> None:
+    """In a project that was only generated, the first thing to do after bringing a table is `make init`."""
+    assert take(table()).next == [
+        "look at schema.yaml and params.yaml",
+        "make init",
+        "make repro",
+        "commit and make push",
+    ]
+    assert take(table(), target=None, name="more.csv").next[:2] == ["make init", "make repro"]
+
+
 def test_a_dry_run_tells_and_writes_nothing(project: Path) -> None:
     """A dry run decides the same and changes no file."""
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 VENDOR = Path("vendor") / "gitops-ml"
 SETTINGS = "project.yaml"
+NOWHERE = "in no project; run this in the folder of one"
 PACKAGES = ("gitops_ml", "gitops_serving", "pipeline", "service")
 
 
@@ -20,7 +21,7 @@ def main() -> int:
     if root is not None:
         _stand_in(root)
     if root != Path.cwd() and len(sys.argv) > 1 and "--help" not in sys.argv:
-        where = f"a folder of the project {root}; run this there" if root else "in no project; run this in the folder of one"
+        where = f"a folder of the project {root}; run this there" if root else NOWHERE
         print(f"error: {Path.cwd()} is {where}", file=sys.stderr)
         return 1
     from gitops_ml.cli.main import main as command  # noqa: PLC0415 - whose it is has just been decided

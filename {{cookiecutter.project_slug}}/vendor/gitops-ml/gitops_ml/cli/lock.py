@@ -27,6 +27,7 @@ def verify(as_json: AsJson = False) -> None:
     not; 1 it would, and what changed is named.
     """
     requirements.require_current(Path.cwd())
+    lock.require_pointers(Path.cwd())
     last_bits = lock.require_current(Path.cwd())
     if as_json:
         typer.echo(json.dumps({"version": 1, "current": True, "last_bits": last_bits}))

@@ -21,7 +21,7 @@ from gitops_ml.core.errors import UserError
 PANELS = {
     "The model": {
         "data": "Bring a table of your own, or add a batch to it.",
-        "model": "Judge, explain, pack and serve the model of the working tree.",
+        "model": "Make, judge, explain, pack and serve the model of the working tree.",
         "lock": "Hold dvc.lock and the packages' exports to what they are made of.",
     },
     "Production": {
@@ -39,8 +39,8 @@ EPILOG = (
     "Exit codes: 0 done; 1 an error, and the sentence says what to do; 2 the words of the command are wrong; 3 to 5 as "
     "the command's own help says. What has --json prints one JSON document. The project's pages are in docs/."
 )
-# Bentos stay in the project's folder, and nobody is told what is done here.
-DEFAULTS = {"BENTOML_DO_NOT_TRACK": "True", "DVC_NO_ANALYTICS": "true"}
+# Nobody is told what is done here, and uv trusts whom this machine trusts, on hosts too.
+DEFAULTS = {"BENTOML_DO_NOT_TRACK": "True", "DVC_NO_ANALYTICS": "true", "UV_SYSTEM_CERTS": "true"}
 
 
 class Noun(TyperGroup):

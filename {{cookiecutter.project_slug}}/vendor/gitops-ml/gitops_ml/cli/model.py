@@ -6,12 +6,14 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gitops_ml.cli.options import AsJson, Champion, examples, group
+from gitops_ml.core import lock, progress
 from gitops_ml.core.errors import UserError
 from gitops_ml.gate import judge
 from gitops_ml.host import trial
@@ -19,14 +21,26 @@ from gitops_ml.image import build, package
 from gitops_ml.report import card, compare, render
 
 FOLDER = Path("build/report")
-JUDGED, PACKED = "What it is worth", "What serves it"
+MADE, JUDGED, PACKED = "How it is made", "What it is worth", "What serves it"
 
 commands = group()
 
 
 @commands.callback()
 def _model() -> None:
-    """Judge, explain, pack and serve the model of the working tree."""
+    """Make, judge, explain, pack and serve the model of the working tree."""
+
+
+@commands.command("repro", rich_help_panel=MADE, epilog=examples("model repro", "model repro --offline"))
+def repro(
+    offline: Annotated[bool, typer.Option("--offline", help="Restore only what this machine knows.")] = False,
+) -> None:
+    """Run the pipeline: restore what is known, compute the rest.
+
+    It runs on the data that Git names and with the packages that uv.lock names, or not at all. Exit codes: 0 dvc.lock
+    is what the pipeline gives; 1 data or packages are others, or a stage failed.
+    """
+    lock.reproduce(Path.cwd(), pull=not offline)
 
 
 @commands.command("gate", rich_help_panel=JUDGED, epilog=examples("model gate", "model gate --json"))
@@ -97,8 +111,7 @@ def package_command(
     """
     version = package.package(Path.cwd())
     if test:
-        for sentence in trial.as_served(Path.cwd(), version):
-            typer.echo(f"  ok   {sentence}", err=as_json)
+        _try(trial.as_served(Path.cwd(), version), as_json)
     if as_json:
         typer.echo(json.dumps(version.model_dump(), indent=2))
     else:
@@ -122,8 +135,7 @@ def image(
     else:
         typer.echo(f"{built.tag} built by {engine}: {built.id}")
     if test:
-        for sentence in trial.tried(Path.cwd(), built):
-            typer.echo(f"  ok   {sentence}", err=as_json)
+        _try(trial.tried(Path.cwd(), built), as_json)
 
 
 @commands.command("serve", rich_help_panel=PACKED, epilog=examples("model serve --port 8080"))
@@ -139,3 +151,10 @@ def serve(port: Annotated[int, typer.Option(help="The port of 127.0.0.1 to serve
     release = package.package(Path.cwd()).release
     where = ("--host", "127.0.0.1", "--port", str(port))
     os.execv(sys.executable, [sys.executable, "-m", "bentoml", "serve", release, *where])  # noqa: S606
+
+
+def _try(sentences: Iterable[str], as_json: bool) -> None:
+    """Show what was tried out with success, one after the other."""
+    with progress.doing("trying it out"):
+        for sentence in sentences:
+            typer.echo(f"  ok   {sentence}", err=as_json)

@@ -103,13 +103,15 @@ def gc(
 def vendored(as_json: AsJson = False) -> None:
     """Name the files of vendor/ that differ from the template's version.
 
-    Exit codes: 0 told; 1 there is no manifest.
+    Exit codes: 0 none does; 3 some do, and are named; 1 there is no manifest.
     """
     found = manifest.differing(Path.cwd())
     if as_json:
         typer.echo(json.dumps({"version": 1, "differing": found}, indent=2))
-        return
-    for path, what in found.items():
-        typer.echo(f"warning: {path} {what}; an update of the project will replace it")
-    if not found:
-        typer.echo("vendor/ is as the template made it")
+    else:
+        for path, what in found.items():
+            typer.echo(f"{path} {what}; an update of the project will replace it")
+        typer.echo(
+            "in an emergency, SKIP=vendored lets a commit pass" if found else "vendor/ is as the template made it"
+        )
+    raise typer.Exit(BLOCKED if found else 0)

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import typer
 import yaml
 
-from gitops_ml.core import recomputed, requirements
+from gitops_ml.core import pointers, progress, recomputed, requirements
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.core.programs import run, shown
@@ -59,6 +60,7 @@ def require(root: Path, paths: Iterable[str]) -> None:
             )
 
 
+@progress.doing("asking DVC what would be computed anew")
 def require_current(root: Path) -> list[str]:
     """Hold dvc.lock to the code, the settings and the data of the working tree: reproducing would change nothing.
 
@@ -84,6 +86,46 @@ def require_current(root: Path) -> list[str]:
     )
 
 
+def require_pointers(root: Path) -> None:
+    """Hold dvc.lock to the pointers of the data: both are committed, and one may have been forgotten.
+
+    Raises:
+        UserError: the pipeline's results were made of other data than a pointer names.
+    """
+    named = locked(root)
+    other = [path for path, digest in pointers.hashes(root).items() if named.get(path, digest) != digest]
+    if other:
+        raise UserError(
+            f"dvc.lock was made of another {', '.join(other)} than {', '.join(f'{path}.dvc' for path in other)} names; "
+            "run `make pull repro`, commit both and `make push`"
+        )
+
+
+def reproduce(root: Path, pull: bool = True) -> None:
+    """Run the pipeline on the data that Git names with the packages that uv.lock names.
+
+    What is known is restored, from the storage too with `pull`, the rest computed. Outputs that are missing although
+    nothing had to be computed are put back if this machine has them, and named if not.
+
+    Raises:
+        UserError: data or packages are others, or a stage failed.
+    """
+    if not (root / ".git").exists():
+        raise UserError("this project has no history yet; run `make init` first")
+    pointers.require_followed(root)
+    requirements.require_installed(root)
+    if written := requirements.write(root):
+        typer.echo(f"wrote {', '.join(written)}")
+    try:
+        shown(*DVC, "repro", "--allow-missing", *(["--pull"] if pull else []), cwd=root)
+    except UserError as error:
+        raise UserError("the pipeline stopped; the reason stands above, and `make repro` goes on from there") from error
+    if _missing(root):
+        run(*DVC, "checkout", "--quiet", "--allow-missing", "dvc.yaml", cwd=root)
+    if missing := _missing(root):
+        typer.echo(f"nothing had to be computed; {', '.join(missing)} stayed in the storage, `make pull` brings them")
+
+
 def resolve(root: Path) -> list[str]:
     """Settle a merge in which dvc.lock is in conflict, by reproducing; returns what was settled.
 
@@ -105,9 +147,12 @@ def resolve(root: Path) -> list[str]:
         else:
             _unite(root, path)
         run("git", "add", path, cwd=root)
+    # Data of which only one side has a new pointer, which Git has merged by itself.
+    if others := [f"{path}.dvc" for path in pointers.differing(root)]:
+        run(*DVC, "pull", "--quiet", *others, cwd=root)
     # Of the merged uv.lock, whatever either side had.
     written = requirements.write(root)
-    shown(*DVC, "repro", "--allow-missing", "--pull", cwd=root)
+    reproduce(root)
     run("git", "add", FILE, *written, *(path for path in conflicts if path != FILE), cwd=root)
     return conflicts
 
@@ -141,6 +186,12 @@ def _unite(root: Path, path: str) -> None:
         run(*DVC, "git-hook", "merge-driver", "--ancestor", base, "--our", ours, "--their", theirs, cwd=root)
         (root / path).write_text(Path(ours).read_text())
     run(*DVC, "checkout", "--quiet", "--force", path, cwd=root)
+
+
+def _missing(root: Path) -> list[str]:
+    """The outputs that dvc.lock names and that are not there."""
+    outs = (out["path"] for stage in _stages(root).values() for out in stage.get("outs", []))
+    return [path for path in outs if not (root / path).exists()]
 
 
 def _stages(root: Path) -> dict[str, Any]:

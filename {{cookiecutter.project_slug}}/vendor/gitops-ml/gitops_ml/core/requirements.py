@@ -6,6 +6,7 @@ The whole lock names every tool of the project, and an update of one of them is 
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,6 +83,24 @@ def require_current(root: Path) -> None:
         )
 
 
+def require_installed(root: Path) -> None:
+    """Hold the packages that train here to uv.lock: what is not installed cannot train.
+
+    Raises:
+        UserError: others are installed, or another Python; the message ends with what uv would change.
+    """
+    check = ("sync", "--frozen", "--offline", "--check", "--inexact")
+    # The environment that runs this, whatever is activated.
+    environment = {"UV_PROJECT_ENVIRONMENT": sys.prefix}
+    try:
+        run(find_uv_bin(), *check, *_only(root, "train"), cwd=root, env=environment)
+    except UserError as error:
+        if "The environment is outdated" not in str(error):
+            raise
+        changes = ", ".join(re.findall(r"^ *([-+~] .+)$", str(error), re.MULTILINE)) or "another Python"
+        raise UserError(f"what trains here is not installed as uv.lock says ({changes}); run `make setup`") from error
+
+
 def exports(root: Path) -> dict[str, str]:
     """What each export has to hold; packages from folders, such as the automation itself, are in none.
 
@@ -98,8 +117,8 @@ def exports(root: Path) -> dict[str, str]:
 
 def export(root: Path, group: str, *options: str) -> str:
     """What uv says of a group of pyproject.toml and the estimator's package, as uv.lock has them."""
-    wanted = [word for name in (group, *estimators_group(root)) for word in ("--only-group", name)]
-    return run(find_uv_bin(), "export", "--frozen", "--quiet", "--no-emit-local", *wanted, *options, cwd=root)
+    fixed = ("--frozen", "--quiet", "--no-emit-local")
+    return run(find_uv_bin(), "export", *fixed, *_only(root, group), *options, cwd=root)
 
 
 def estimators_group(root: Path) -> list[str]:
@@ -122,6 +141,10 @@ def groups(root: Path) -> set[str]:
         return set(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"])
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"pyproject.toml has no dependency groups that can be read: {error}") from error
+
+
+def _only(root: Path, group: str) -> list[str]:
+    return [word for name in (group, *estimators_group(root)) for word in ("--only-group", name)]
 
 
 class _Estimator(BaseModel):

@@ -15,6 +15,7 @@ import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
+from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
 
 FOLDER = "releases"
@@ -55,6 +56,7 @@ class Storage:
             config = Repo(str(root)).config
             return str(config["remote"][config["core"]["remote"]]["url"])
 
+    @progress.doing("storing the release")
     def put(self, content: bytes) -> str:
         """Store an archive, if it is not there yet, and return its digest."""
         digest = digest_of(content)
@@ -79,6 +81,7 @@ class Storage:
             self._require_root()
             return bool(self._files.exists(self._path(digest)))
 
+    @progress.doing("getting the release from the storage")
     def get(self, digest: str) -> bytes:
         """An archive, byte by byte what its digest says.
 
@@ -93,6 +96,7 @@ class Storage:
             raise UserError(f"the storage's release archive {digest} was changed: its content has another digest")
         return content
 
+    @progress.doing("asking the storage for what dvc.lock names")
     def missing(self, lock: bytes) -> list[str]:
         """The inputs and outputs in a dvc.lock that the storage has not, or not whole.
 

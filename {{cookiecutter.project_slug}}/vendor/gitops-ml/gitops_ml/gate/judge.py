@@ -14,7 +14,7 @@ from pipeline.params import Params
 from pipeline.schema import Schema, cast
 from sklearn.pipeline import Pipeline
 
-from gitops_ml.core import environment, lock, project
+from gitops_ml.core import environment, lock, progress, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import REMOTE, Git
 from gitops_ml.core.revision import Revision, resolve
@@ -41,6 +41,7 @@ def judge(root: Path, champion_branch: str | None = None) -> Result:
     return compare(Revision(root, None), champion(root, branch), settings)
 
 
+@progress.doing("judging the model")
 def compare(revision: Revision, champion: Revision | None, settings: project.Project) -> Result:
     """Judge a revision's model against the champion's, on the revision's evaluation set, by the given settings.
 

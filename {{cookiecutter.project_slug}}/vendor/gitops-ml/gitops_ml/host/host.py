@@ -18,6 +18,7 @@ import httpx
 import psutil
 from pydantic import BaseModel, ValidationError
 
+from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.project import Environment
 from gitops_ml.core.record import Release
@@ -221,6 +222,7 @@ class Host:
         return {release.short} | ({before.release.short} if before else set())
 
 
+@progress.doing("waiting until the release is ready")
 def await_ready(url: str, release: Release | Version, require_alive: Callable[[], None], seconds: float) -> None:
     """Wait until a service is ready and says that it is a release.
 

@@ -15,6 +15,7 @@ import psutil
 import yaml
 from uv import find_uv_bin
 
+from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import run
 from gitops_ml.core.record import Release
@@ -125,6 +126,7 @@ class Processes:
         named = hashlib.sha256(_requirements(target).read_bytes() + _python(target).encode())
         return self.environments / named.hexdigest()[:16]
 
+    @progress.doing("installing the packages of the release")
     def _create_environment(self, target: Path) -> None:
         uv = find_uv_bin()
         with complete(self._environment(target)) as part:

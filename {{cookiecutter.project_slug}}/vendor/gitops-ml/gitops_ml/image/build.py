@@ -23,7 +23,7 @@ from typing import Any
 
 from uv import find_uv_bin
 
-from gitops_ml.core import project
+from gitops_ml.core import progress, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.core.programs import run
@@ -59,6 +59,7 @@ class Built:
     base: str
 
 
+@progress.doing("building the image")
 def build(root: Path, version: Version) -> Built:
     """Build the image of what was packaged.
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import run
 from gitops_ml.core.record import Image
@@ -61,6 +62,7 @@ class Engine:
             run(self.name, "build", *where, *options, str(context), cwd=context, env=once_more_the_same)
             return written.read_text().strip()
 
+    @progress.doing("pushing the image")
     def push(self, tag: str) -> Image:
         """Push a tagged image; returns it by its digest."""
         name = tag.rpartition(":")[0]

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from pipeline.schema import Schema
 
-from gitops_ml.core import lock, project, requirements
+from gitops_ml.core import lock, progress, project, requirements
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.core.programs import run
@@ -142,6 +142,7 @@ def _require_package_of_the_estimator(root: Path) -> None:
         raise UserError(f"the model was trained with {trained}, and params.yaml names another; run `make repro`")
 
 
+@progress.doing("packing the Bento")
 def _build(root: Path, context: Path, tag: str) -> None:
     if (_built(root, tag) / "bento.yaml").exists():
         return

@@ -11,6 +11,7 @@ from pipeline.schema import Schema
 from pipeline.stages import files
 from pydantic import BaseModel, ValidationError
 
+from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
 from gitops_ml.intake import changes, raw, recognise, settings, sources, take
 from gitops_ml.intake.columns import Spelling
@@ -71,6 +72,7 @@ def bring(file: Path, said: Said, dry_run: bool) -> Outcome:
     return add(source, spelling, dry_run)
 
 
+@progress.doing("reading the table")
 def replace(source: Source, wishes: Wishes, spelling: Spelling, dry_run: bool) -> Outcome:
     """Make the table in the file the project's own: data, schema, params, gate and plots.
 
@@ -96,7 +98,7 @@ def replace(source: Source, wishes: Wishes, spelling: Spelling, dry_run: bool) -
             notes=found.notes,
             warnings=found.warnings,
             written=[],
-            next=["look at schema.yaml and params.yaml", "make repro", "commit and make push"],
+            next=["look at schema.yaml and params.yaml", *raw.first(), "make repro", "commit and make push"],
         )
         if dry_run:
             return outcome
@@ -114,6 +116,7 @@ def replace(source: Source, wishes: Wishes, spelling: Spelling, dry_run: bool) -
         return outcome
 
 
+@progress.doing("reading the table")
 def add(source: Source, spelling: Spelling, dry_run: bool) -> Outcome:
     """Add the file to data/raw as another batch of the project's table.
 
@@ -150,7 +153,7 @@ def add(source: Source, spelling: Spelling, dry_run: bool) -> Outcome:
             notes=["this file stands in data/raw already"] if known else changes.told(taken, schema),
             warnings=[],
             written=[],
-            next=["make repro", "make report", "commit and make push"],
+            next=[*raw.first(), "make repro", "make report", "commit and make push"],
         )
         if not known and not dry_run:
             raw.put(taken, keep=True)

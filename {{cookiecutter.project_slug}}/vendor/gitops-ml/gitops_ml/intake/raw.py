@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gitops_ml.core import pointers
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.core.programs import run
@@ -45,6 +46,11 @@ def in_git() -> bool:
     return Path(".git").exists()
 
 
+def first() -> list[str]:
+    """What has to be done before the pipeline can run, in a project that has just been generated."""
+    return [] if in_git() and POINTER.exists() else ["make init"]
+
+
 def require_committed(changed: list[str], texts: dict[str, str]) -> None:
     """Refuse to overwrite what is neither committed nor of `make data` itself."""
     if not in_git():
@@ -72,8 +78,7 @@ def _raw_is_committed() -> bool:
 
 
 def is_as_dvc_knows_it() -> bool:
-    status = run(sys.executable, "-m", "dvc", "status", "--json", str(POINTER), cwd=Path.cwd())
-    return not json.loads(status or "{}")
+    return RAW.exists() and not pointers.differing(Path.cwd())
 
 
 def keep(changed: list[str]) -> Path:

@@ -14,6 +14,7 @@ import fsspec
 import pandas as pd
 from pydantic import BaseModel
 
+from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
 
 # Rows with what was answered, and requests with what became of them.
@@ -34,6 +35,7 @@ class Collected(BaseModel):
     expired: int = 0
 
 
+@progress.doing("moving what was served into the store")
 def collect(folder: Path, store: str) -> Collected:
     """Move the finished files of a folder, and of those in it, into the store. Killed anywhere, it can be repeated.
 

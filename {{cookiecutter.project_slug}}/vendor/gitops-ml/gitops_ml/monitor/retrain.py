@@ -76,7 +76,7 @@ def retrain(root: Path, files: list[Path], told: Callable[[str], object] = lambd
     if not added:
         return Retraining(state="nothing new")
     told("training")
-    _python(clone, "-m", "dvc", "repro", "--quiet", "--allow-missing", "--pull")
+    _python(clone, "-m", "gitops_ml", "model", "repro")
     told("report")
     _python(clone, "-m", "gitops_ml", "model", "report", "--base", MAIN)
     report = json.loads((clone / "build/report/report.json").read_text())

@@ -17,7 +17,7 @@ from pipeline.persistence import ModelFacts
 from pipeline.schema import Schema, cast, problems
 from pydantic import BaseModel
 
-from gitops_ml.core import environment, project
+from gitops_ml.core import environment, progress, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import REMOTE, Git
 from gitops_ml.core.revision import Revision, resolve
@@ -85,6 +85,7 @@ class Monitoring(BaseModel):
         return ALARM if self.alarms else 0
 
 
+@progress.doing("looking at what was served")
 def watch(root: Path, name: str, moment: datetime) -> Monitoring:
     """Look at the windows that end at a moment.
 

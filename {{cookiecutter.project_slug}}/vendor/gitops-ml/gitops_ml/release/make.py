@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gitops_ml.core import project, record, signing
+from gitops_ml.core import lock, progress, project, record, requirements, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN, Git, RejectedError
 from gitops_ml.core.storage import Storage, digest_of
@@ -27,19 +27,22 @@ def make(root: Path, dry_run: bool = False) -> tuple[record.Release, bool]:
     A release is made once. The same commit gives the same Bento, so the second time finds the first one's record.
 
     Raises:
-        UserError: the working tree is not a commit of main, the storage lacks something, there is no key to sign,
-            or an image is wanted and cannot be built, does not pass its trial or is not taken by the registry.
+        UserError: the working tree is not a commit of main, dvc.lock was made of other data, other packages are
+            installed than uv.lock names, the storage lacks something, there is no key to sign, or an image is wanted
+            and cannot be built, does not pass its trial or is not taken by the registry.
     """
     git = Git(root)
     git.fetch()
     commit = _commit(git)
+    lock.require_pointers(root)
+    requirements.require_installed(root)
 
     version = package.package(root)
     if known := _known(git, version.release):
         return known, False
-    lock = (root / "dvc.lock").read_bytes()
+    locked = (root / lock.FILE).read_bytes()
     storage = Storage(root)
-    if missing := storage.missing(lock):
+    if missing := storage.missing(locked):
         raise UserError(f"the storage lacks what dvc.lock names: {', '.join(missing)}; run `make push`")
     result = judge.judge(root)
     model_card = render.model_card(card.build(root)).encode()
@@ -49,7 +52,7 @@ def make(root: Path, dry_run: bool = False) -> tuple[record.Release, bool]:
         "commit": commit,
         "model": version.model,
         "data": version.data,
-        "lock": hashlib.sha256(lock).hexdigest(),
+        "lock": hashlib.sha256(locked).hexdigest(),
         "evaluation": result.evaluation,
         "image": None,
         "metrics": {name: measured.value for name, measured in result.challenger_metrics.items()},
@@ -101,8 +104,9 @@ def _pushed(root: Path, version: Version, trusted: bytes) -> record.Image:
     """Build the image, try out the very one, push and sign it; nothing is built again after this."""
 
     built = build.build(root, version)
-    for _ in trial.tried(root, built):
-        pass
+    with progress.doing("trying the image out"):
+        for _ in trial.tried(root, built):
+            pass
     pushed = built.engine.push(built.tag)
     stated = {attach.MATERIALS: materials.materials(root, built), attach.PROVENANCE: build.provenance(root, built)}
     attach.attach(pushed, stated, trusted)

@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline import tasks
 from pipeline.schema import Schema
 
-from gitops_ml.core import lock, project
+from gitops_ml.core import lock, progress, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.core.programs import run
@@ -48,6 +48,7 @@ CURVES = {
 }
 
 
+@progress.doing("writing the report")
 def build(root: Path, base_branch: str, champion_branch: str | None = None) -> Report:
     """Compare the working tree with the commit at which it left the base branch.
 
