@@ -52,6 +52,12 @@ class Load:
                 # The two cores of a small machine are to have time for the agent too.
                 time.sleep(0.02)
 
+    def await_more(self) -> None:
+        """Wait until a good many more were answered, whatever went wrong before."""
+        wanted = self.answered + 50
+        while self.answered < wanted:
+            time.sleep(0.1)
+
     @contextmanager
     def asking(self) -> Iterator[None]:
         """Have callers ask until the block ends."""

@@ -21,13 +21,14 @@ import yaml
 from ci.shell import KEYS, environment, free_port, run
 from tests.conftest import gitops, make, tool
 from tests.forge import GitHub
-from tests.load import Load, row_of_april
+from tests.load import CALLERS, Load, row_of_april
 
 pytestmark = pytest.mark.xdist_group("deploy")
 # `make study` kills it more often.
 KILLS = int(os.environ.get("AGENT_KILLS", "3"))
 # A step with a new release takes about so long on two cores that also carry the load.
 STEP_SECONDS = 7.0
+FRONT, BENTO = "gitops_ml.host.front", "bentoml"
 
 
 @dataclass
@@ -43,15 +44,18 @@ class Host:
         """Where it serves."""
         return f"http://127.0.0.1:{self.port}"
 
+    def processes(self, name: str) -> list[psutil.Process]:
+        """The fronts or Bentos that run here."""
+        folder = str(self.project / ".deploy" / "production")
+        return [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if name in (words := process.info["cmdline"] or [])[:4] and any(word.startswith(folder) for word in words)
+        ]
+
     def instances(self) -> list[str]:
         """The Bentos that run, by the hash of their release."""
-        folder = str(self.project / ".deploy" / "production" / "releases")
-        found = []
-        for process in psutil.process_iter(["cmdline"]):
-            words = process.info["cmdline"] or []
-            if words[1:4] == ["-m", "bentoml", "serve"] and words[4].startswith(folder):
-                found.append(Path(words[4]).parent.name)
-        return found
+        return [Path(process.cmdline()[4]).parent.name for process in self.processes(BENTO)]
 
     def asked(self, *arguments: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Run a command of the project's automation and return the JSON that it prints; exit code 3 is an answer."""
@@ -74,10 +78,10 @@ class Host:
         run("git", "commit", "--quiet", "--no-verify", "--all", "--message", f"{production}", cwd=self.project)
         run("git", "push", "--quiet", "origin", "main", cwd=self.project)
 
-    def agent(self) -> subprocess.Popen[bytes]:
-        """Start the agent's step."""
-        command = [str(self.project / ".venv" / "bin" / "python"), "-m", "gitops_ml", "host", "deploy", "production"]
-        return subprocess.Popen(command, cwd=self.project, env={**environment(), **KEYS}, stdout=subprocess.DEVNULL)
+    def agent(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start the agent."""
+        command = [str(self.project / ".venv/bin/python"), "-m", "gitops_ml", "host", "deploy", "production", *options]
+        return subprocess.Popen(command, cwd=self.project, env={**environment(), **KEYS}, stdout=subprocess.PIPE)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +135,40 @@ def test_an_agent_that_is_killed_loses_no_request(host: Host, capsys: pytest.Cap
     assert load.lost == []
     assert load.answered > 20 * KILLS
     assert len(load.scores) == 1
+
+
+def test_what_is_killed_between_two_steps_refuses_nobody(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """Under load, front and instance are killed and come back without a step; at most what they were at is lost."""
+    wanted = host.asked("env", "status")["environments"][0]["release"] or host.releases[0]
+    host.asked("env", "promote", "production", "--release", wanted)
+    host.asked("host", "deploy", "production")
+    agent, load = host.agent("--watch", "3600"), Load(host.url, row_of_april(host.project))
+    assert agent.stdout
+    agent.stdout.readline()
+    try:
+        with load.asking():
+            for name in FRONT, BENTO, FRONT, BENTO:
+                for process in host.processes(name):
+                    process.kill()
+                load.await_more()
+        done = tool(host.project, "gitops-ml", "host", "stop", "production", check=False)
+        assert "an agent with --watch keeps alive what serves" in done.stderr
+    finally:
+        agent.kill()
+        agent.wait()
+    with capsys.disabled():
+        print(f"\n{load.answered} requests; {len(load.lost)} lost")
+    assert not [said for said in load.lost if "refused" in said or "503" in said]
+    assert len(load.lost) <= 4 * CALLERS
+    assert len(load.scores) == 1
+
+
+def test_a_proxy_is_not_asked_for_what_serves_here(host: Host) -> None:
+    """With a proxy set that does not answer, a release is started, found ready, and reported."""
+    gitops("host", "stop", "production", cwd=host.project)
+    proxy = f"http://127.0.0.1:{free_port()}"
+    done = host.asked("host", "deploy", "production", env={"HTTP_PROXY": proxy, "http_proxy": proxy})
+    assert (done["state"], len(host.instances())) == ("healthy", 1)
 
 
 @pytest.fixture

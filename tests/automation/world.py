@@ -20,6 +20,7 @@ import yaml
 from gitops_ml.core import record, signing
 from gitops_ml.core.git import Git
 from gitops_ml.core.storage import Storage
+from gitops_ml.host.host import Host
 from gitops_ml.host.runner import Instance, free_port
 from gitops_ml.promotion import bootstrap, deploy, promote
 from gitops_ml.promotion.outcome import Outcome
@@ -77,6 +78,10 @@ class Servers:
     def alive(self, instance: Instance) -> bool:
         """A broken release ends by itself."""
         return instance in self.running and instance.short not in self.broken
+
+    def ended(self, instance: Instance) -> bool:
+        """Whether it was stopped."""
+        return instance not in self.running
 
     def stop(self, instance: Instance) -> None:
         """End it."""
@@ -177,11 +182,14 @@ class World:
         """Roll back, as the command does."""
         return promote.rollback(self.opened(), name, to)
 
-    def deploy(self, name: str, **options: Any) -> deploy.Deployment:
-        """The agent's step of an environment, each on a host of its own."""
+    def host(self, name: str) -> Host:
+        """Where an environment serves, each on a host of its own."""
         folder = self.folder / "hosts" / name
-        servers = self.hosts.setdefault(name, Servers(folder))
-        return deploy.deploy(self.root, name, folder, runners={"process": servers}, **options)
+        return Host(self.root, folder, {"process": self.hosts.setdefault(name, Servers(folder))})
+
+    def deploy(self, name: str, **options: Any) -> deploy.Deployment:
+        """The agent's step of an environment."""
+        return deploy.deploy(self.root, name, self.host(name), **options)
 
     def serves(self, name: str) -> list[str]:
         """The releases whose instances run on an environment's host."""
@@ -212,8 +220,7 @@ class World:
     def close(self) -> None:
         """End what runs."""
         for name in self.hosts:
-            folder = self.folder / "hosts" / name
-            deploy.stop(self.root, folder)
+            deploy.stop(self.host(name))
             for instance in self.hosts[name].instances():
                 self.hosts[name].stop(instance)
 

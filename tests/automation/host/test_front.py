@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import httpx
 import psutil
 import pytest
 from gitops_ml.core.errors import UserError
+from gitops_ml.host import handover
+from gitops_ml.host import port as port_module
 from gitops_ml.host.front import ACTIVE
-from gitops_ml.host.host import Host
+from gitops_ml.host.port import Port
 from gitops_ml.host.runner import free_port
 
 
@@ -48,12 +51,19 @@ def echo() -> Iterator[int]:
 
 
 @pytest.fixture
-def front(tmp_path: Path) -> Iterator[str]:
+def port(tmp_path: Path) -> Iterator[Port]:
+    """The port of a folder, as an agent keeps it."""
+    made = Port(tmp_path)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def front(port: Port) -> str:
     """The address of a front that has no instance yet."""
-    host, port = Host(tmp_path, tmp_path, {}), free_port()
-    host.require_front(port)
-    yield f"http://127.0.0.1:{port}"
-    host.stop_all()
+    number = free_port()
+    port.require(number)
+    return f"http://127.0.0.1:{number}"
 
 
 def point(folder: Path, port: int) -> None:
@@ -87,19 +97,66 @@ def test_an_instance_that_breaks_off_is_told(front: str, echo: int, tmp_path: Pa
 def test_a_port_that_is_taken_is_told(echo: int, tmp_path: Path) -> None:
     """If something else listens on the environment's port, the error names the port, and no front is left."""
     with pytest.raises(UserError, match=f"port {echo} of 127.0.0.1 cannot be had: Address already in use"):
-        Host(tmp_path, tmp_path, {}).require_front(echo)
+        Port(tmp_path).require(echo)
     assert not [each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in (each.info["cmdline"] or [])]
 
 
-def test_another_port_is_had_before_the_old_one_is_given_up(front: str, echo: int, tmp_path: Path) -> None:
+def test_another_port_is_had_before_the_old_one_is_given_up(front: str, port: Port, echo: int, tmp_path: Path) -> None:
     """A front moves to a port that can be had; while it cannot, the old one goes on answering."""
     point(tmp_path, echo)
-    host = Host(tmp_path, tmp_path, {})
+    other = free_port()
     with pytest.raises(UserError, match=f"port {echo} of 127.0.0.1 cannot be had"):
-        host.require_front(echo)
+        port.require(echo)
     assert httpx.post(front, content=b"1").content == b"1"
-    port = free_port()
-    host.require_front(port)
-    assert httpx.post(f"http://127.0.0.1:{port}", content=b"2").content == b"2"
+    port.require(other)
+    assert httpx.post(f"http://127.0.0.1:{other}", content=b"2").content == b"2"
     with pytest.raises(httpx.ConnectError):
         httpx.post(front, content=b"1")
+
+
+def test_a_port_that_is_held_refuses_nobody_while_its_front_is_started_again(
+    front: str, port: Port, echo: int, tmp_path: Path
+) -> None:
+    """An agent takes over the port of a front that another one started; that front's end then refuses no connection."""
+    point(tmp_path, echo)
+    number = httpx.URL(front).port
+    assert httpx.post(front, content=b"1").content == b"1"
+    later = Port(tmp_path)
+    later.require(number)
+    # The process that started the front has ended.
+    port.release()
+    for _ in range(2):
+        later.require(number).kill()
+        with ThreadPoolExecutor() as callers:
+            asked = [callers.submit(httpx.post, front, content=b"2", timeout=20) for _ in range(5)]
+            later.require(number)
+            assert [each.result().content for each in asked] == [b"2"] * 5
+
+
+def test_a_front_that_does_not_answer_is_replaced(
+    front: str, port: Port, echo: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A front that hangs is ended, and what waits at its port is answered by the next one."""
+    point(tmp_path, echo)
+    monkeypatch.setattr(port_module, "UNWELL_SECONDS", 0.5)
+    number = httpx.URL(front).port
+    assert httpx.post(front, content=b"1").content == b"1"
+    hanging = port.require(number)
+    hanging.suspend()
+    with ThreadPoolExecutor() as callers:
+        asked = callers.submit(httpx.post, front, content=b"2", timeout=20)
+        assert port.require(number) != hanging
+        assert asked.result().content == b"2"
+    assert len(port.fronts()) == 1
+
+
+def test_a_folder_with_a_long_path_has_a_front_that_hands_its_port_over(tmp_path: Path, echo: int) -> None:
+    """The folder may be as deep as the file system allows, although the address of a Unix socket is short."""
+    folder = tmp_path / ("long" * 30) / ("longer" * 20)
+    folder.mkdir(parents=True)
+    point(folder, echo)
+    port, number = Port(folder), free_port()
+    port.require(number)
+    assert httpx.post(f"http://127.0.0.1:{number}", content=b"1").content == b"1"
+    assert handover.ask(folder, 5) is not None
+    port.stop()

@@ -30,13 +30,14 @@ def unit(root: Path, command: str) -> str:
     return UNIT.replace(folder, f"WorkingDirectory={root}").replace(called, f"ExecStart={root}/.venv/bin/{command}")
 
 
-def test_the_doctor_names_units_of_the_version_before(place: Path, tmp_path: Path) -> None:
-    """A unit that calls `-m ci`, or a target that make had, is named with what to say now; others are not."""
+def test_the_doctor_names_units_that_must_change(place: Path, tmp_path: Path) -> None:
+    """A unit that calls `-m ci`, a target that make had, or single steps is named with what to do; others are not."""
     root = tmp_path / "clone"
     root.mkdir()
     (place / "old@.service").write_text(unit(root, "python -m ci deploy %i"))
     (place / "collect.service").write_text(unit(root, "../../make predictions ENV=production"))
-    (place / "new@.service").write_text(unit(root, "gitops-ml host deploy %i"))
+    (place / "new@.service").write_text(unit(root, "gitops-ml host deploy %i --watch 15"))
+    (place / "timed@.service").write_text(unit(root, "gitops-ml host deploy %i"))
     (place / "new@.service.d").mkdir()
     (place / "new@.service.d/ours.conf").write_text(f"[Service]\nExecStart={root}/.venv/bin/python -m ci stop %i\n")
     (place / "other@.service").write_text(unit(tmp_path / "another", "python -m ci deploy %i"))
@@ -45,7 +46,9 @@ def test_the_doctor_names_units_of_the_version_before(place: Path, tmp_path: Pat
     assert f"{place}/old@.service should say `gitops-ml host deploy`" in str(told.value)
     assert f"{place}/collect.service should say `gitops-ml watch predictions`" in str(told.value)
     assert f"{place}/new@.service.d/ours.conf should say `gitops-ml host stop`" in str(told.value)
+    assert f"{place}/timed@.service has nobody keep alive what serves" in str(told.value)
     assert "new@.service should" not in str(told.value)
+    assert "new@.service has" not in str(told.value)
     assert "other@" not in str(told.value)
 
 
@@ -53,13 +56,13 @@ def test_a_machine_without_units_lacks_nothing(place: Path, tmp_path: Path) -> N
     """Where no unit runs an agent, as in a container or under a supervisor, that is said and is no fault."""
     assert doctor._units(tmp_path) == "none is of this clone"
     (tmp_path / "link").symlink_to(tmp_path)
-    (place / "new@.service").write_text(unit(tmp_path / "link", "gitops-ml host deploy %i"))
-    assert doctor._units(tmp_path) == "1 are of this clone, and none is of version 0.1"
+    (place / "new@.service").write_text(unit(tmp_path / "link", "gitops-ml host deploy %i --watch 15"))
+    assert doctor._units(tmp_path) == "1 are of this clone, as they should be"
 
 
 def test_what_units_should_say_exists() -> None:
     """The line of the unit in deploy/agents, and each that the doctor advises, is a command of the automation."""
-    assert "/.venv/bin/gitops-ml host deploy %i" in UNIT
+    assert "/.venv/bin/gitops-ml host deploy %i --watch 15" in UNIT
     commands = tree()
     for word in ("deploy", "stop", "predictions", "monitor", "retrain"):
         noun, verb = units.NOW.get(word, f"watch {word}").split()

@@ -8,6 +8,7 @@ import pytest
 from gitops_ml.core import environment, record, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
+from gitops_ml.host.host import Host
 from gitops_ml.promotion import advance, deploy, holds, promote, proposals
 from gitops_ml.release import tags
 from gitops_ml.report import ledger
@@ -105,12 +106,13 @@ def test_a_hold_that_came_later_keeps_no_new_host_from_serving(
     """A host that is set up anew serves what its environment serves, though it was put on hold meanwhile."""
     _, second = rolled_out
     holds.add(world.opened().git, second, "it is bad", datetime.now(UTC))
-    deploy.stop(world.root, world.folder / "hosts" / "production")
+    deploy.stop(world.host("production"))
     servers = Servers(tmp_path / "new")
     world.hosts["new"] = servers
-    done = deploy.deploy(world.root, "production", tmp_path / "new", runners={"process": servers})
+    host = Host(world.root, tmp_path / "new", {"process": servers})
+    done = deploy.deploy(world.root, "production", host)
     assert (done.state, done.serving) == ("healthy", second.release)
-    deploy.stop(world.root, tmp_path / "new")
+    deploy.stop(host)
 
 
 @pytest.mark.parametrize("pushes", [0, 1])

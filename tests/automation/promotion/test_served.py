@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
+from gitops_ml.host.host import Host
 from gitops_ml.promotion import deploy, health, served, status, verify
 
 from tests.automation.promotion.test_promotion import _candidate
@@ -18,9 +19,10 @@ def second_host(world: World, folder: Path, broken: str = "") -> deploy.Deployme
     """A step of the agent of one more host of staging, on which a release may not start."""
     servers = world.hosts.setdefault("second", Servers(folder))
     servers.broken = {broken}
-    deploy.stop(world.root, world.folder / "hosts" / "staging")  # both are on this machine, where the port is one
-    done = deploy.deploy(world.root, "staging", folder, runners={"process": servers})
-    deploy.stop(world.root, folder)
+    deploy.stop(world.host("staging"))  # both are on this machine, where the port is one
+    host = Host(world.root, folder, {"process": servers})
+    done = deploy.deploy(world.root, "staging", host)
+    deploy.stop(host)
     return done
 
 

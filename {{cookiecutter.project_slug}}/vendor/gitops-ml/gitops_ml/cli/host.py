@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from gitops_ml.cli.options import AsJson, DryRun, Folder, Name, agents_folder, examples, group
+from gitops_ml.cli.options import AsJson, DryRun, Folder, Name, agents_folder, environment_or_last, examples, group
+from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
+from gitops_ml.host import keeper
+from gitops_ml.host.host import Host
 from gitops_ml.promotion import deploy as agent
 from gitops_ml.promotion import health, repository
 
@@ -27,7 +33,14 @@ def _host() -> None:
 def deploy(  # noqa: PLR0917 - options of a command have names
     name: Name,
     folder: Folder = None,
-    watch: Annotated[float | None, typer.Option(help="Go on for ever, a step every so many seconds.")] = None,
+    watch: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            max=86400,
+            help="Go on for ever, a step every so many seconds; what ends between two steps is started again at once.",
+        ),
+    ] = None,
     accept_rewritten: Annotated[
         bool, typer.Option(help="Take the branch as it is, although its history was rewritten.")
     ] = False,
@@ -38,22 +51,51 @@ def deploy(  # noqa: PLR0917 - options of a command have names
 
     Exit codes: 0 it serves, or nothing was promoted yet; 3 it cannot, and the last good release goes on; 1 an error.
     """
-    where = folder or agents_folder(name)
+    host = Host(Path.cwd(), folder or agents_folder(name))
+    step = partial(agent.deploy, Path.cwd(), name, host, accept_rewritten=accept_rewritten, dry_run=dry_run)
+    if dry_run:
+        _conclude(step(), as_json)
+    agent.require_known(Path.cwd(), name, host)
+    if watch is None:
+        with _kept_meanwhile(host):
+            done = step()
+        _conclude(done, as_json)
+    else:
+        with keeper.kept(host, _say):
+            _watch(step, watch, as_json)
+
+
+def _conclude(done: agent.Deployment, as_json: bool) -> NoReturn:
+    typer.echo(done.model_dump_json(indent=2) if as_json else done.sentence)
+    raise typer.Exit(done.exit_code)
+
+
+@contextmanager
+def _kept_meanwhile(host: Host) -> Iterator[None]:
+    """What serves is kept alive for as long as a step takes, be it by an agent that watches."""
+    with ExitStack() as stack:
+        with suppress(keeper.KeptError):
+            stack.enter_context(keeper.kept(host, partial(typer.echo, err=True)))
+        yield
+
+
+def _watch(step: Callable[[], agent.Deployment], seconds: float, as_json: bool) -> None:
     last = ""
     while True:
         try:
-            done = agent.deploy(Path.cwd(), name, where, accept_rewritten=accept_rewritten, dry_run=dry_run)
-            said, code = done.model_dump_json(indent=2) if as_json else done.sentence, done.exit_code
+            done = step()
+            said = done.model_dump_json(indent=2) if as_json else done.sentence
         except UserError as error:
-            if watch is None:
-                raise
-            said, code = f"error: {error}", 1
-        if said != last:
-            typer.echo(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {said}" if watch else said)
-        if watch is None:
-            raise typer.Exit(code)
-        last = said
-        time.sleep(watch)
+            said = f"error: {error}"
+        # What a program says of the same state, below the first line, differs each time.
+        if (first := said if as_json else said.partition("\n")[0]) != last:
+            _say(said)
+        last = first
+        time.sleep(seconds)
+
+
+def _say(sentence: str) -> None:
+    typer.echo(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {sentence}")
 
 
 @commands.command("forget", epilog=examples("host forget staging web-2-1f3c"))
@@ -81,9 +123,14 @@ def forget(
 def stop(name: Name, folder: Folder = None, as_json: AsJson = False) -> None:
     """End what the agent of this machine serves; the next deploy starts it again.
 
-    Exit codes: 0 ended; 1 an error.
+    Exit codes: 0 ended, or nothing runs here; 1 there is no such environment, or an agent is at work.
     """
-    ended = agent.stop(Path.cwd(), folder or agents_folder(name))
+    host = Host(Path.cwd(), folder or agents_folder(name))
+    if folder is None and not host.folder.exists():
+        environment_or_last(project.read(Path.cwd()), name)
+    if folder and not folder.exists():
+        raise UserError(f"there is no folder {folder}, so nothing runs there")
+    ended = agent.stop(host)
     if as_json:
         typer.echo(json.dumps({"version": 1, "environment": name, "ended": ended}))
     else:

@@ -158,13 +158,9 @@ def _environments(root: Path) -> str:
 
 def _units(root: Path) -> str:
     found = units.installed(root)
-    if before := {path: command for path, command in found.items() if command}:
-        said = ", ".join(f"{path} should say `{command}`" for path, command in before.items())
-        raise FaultError(
-            f"{said} in its line ExecStart, by the path of .venv/bin, as deploy/agents/model@.service does; then "
-            "`systemctl daemon-reload`"
-        )
-    return f"{len(found)} are of this clone, and none is of version 0.1" if found else "none is of this clone"
+    if faults := [f"{path} {fault}" for path, fault in found.items() if fault]:
+        raise FaultError(f"{'; '.join(faults)}; deploy/agents/model@.service shows how; then `systemctl daemon-reload`")
+    return f"{len(found)} are of this clone, as they should be" if found else "none is of this clone"
 
 
 def _token(hub: forge.GitHub) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import run
 from gitops_ml.core.record import Release
-from gitops_ml.host.runner import PREDICTIONS, STOP_SECONDS, Instance, complete, free_port
+from gitops_ml.host.runner import INSTALL_SECONDS, PREDICTIONS, STOP_SECONDS, Instance, complete, free_port
 from gitops_ml.image.engine import Engine
 
 COMPOSE = "compose.yaml"
@@ -39,7 +39,7 @@ class Containers:
         with complete(target) as part:
             (part / COMPOSE).write_bytes(files[COMPOSE])
             # By its digest, so it is the image that was tried out and signed for, or none.
-            run("docker", "compose", "--file", COMPOSE, "pull", "--quiet", cwd=part)
+            run("docker", "compose", "--file", COMPOSE, "pull", "--quiet", cwd=part, limit=INSTALL_SECONDS)
 
     def instances(self) -> list[Instance]:
         """See Runner."""
@@ -62,6 +62,10 @@ class Containers:
         """See Runner. One that ends is started again by docker, and is not alive while it waits for that."""
         one = ("--filter", f"label=com.docker.compose.project={instance.name}", "--filter", "status=running")
         return bool(run("docker", "ps", "--quiet", *one, cwd=self.releases))
+
+    def ended(self, instance: Instance) -> bool:
+        """See Runner. Docker starts it again itself."""
+        return False
 
     def stop(self, instance: Instance) -> None:
         """See Runner."""

@@ -11,13 +11,16 @@ import json
 import socket
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, TCPConnector, web
 
+from gitops_ml.host import handover
+
 ACTIVE = "active.json"
 # How long a request waits for an instance that is just being started again.
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = 0.05
 # Of one hop only (RFC 9110, section 7.6.1).
 HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-connection"}
@@ -80,11 +83,19 @@ class Front:
             return None
 
 
+async def _offered(listening: socket.socket, folder: Path, app: web.Application) -> AsyncIterator[None]:
+    """Give the socket to who asks, for as long as the application runs."""
+    offering = asyncio.create_task(handover.offer(listening, folder))
+    yield
+    offering.cancel()
+
+
 def main(folder: Path, listening: socket.socket) -> None:
     """Serve until SIGTERM."""
     front = Front(folder)
     app = web.Application()
     app.cleanup_ctx.append(front.run)
+    app.cleanup_ctx.append(partial(_offered, listening, folder))
     app.router.add_route("*", "/{path:.*}", front.forward)
     web.run_app(app, sock=listening, print=None, access_log=None)
 

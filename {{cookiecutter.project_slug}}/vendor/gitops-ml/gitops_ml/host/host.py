@@ -6,16 +6,16 @@ system, so whoever works on a host may be killed anywhere, and the next one goes
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import httpx
 import psutil
+from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core import progress
@@ -24,22 +24,17 @@ from gitops_ml.core.project import Environment
 from gitops_ml.core.record import Release
 from gitops_ml.host.containers import Containers
 from gitops_ml.host.front import ACTIVE
+from gitops_ml.host.port import Port
 from gitops_ml.host.processes import Processes
-from gitops_ml.host.runner import Instance, Runner
+from gitops_ml.host.runner import UNWELL_SECONDS, Instance, Runner
+from gitops_ml.host.system import words
 from gitops_serving.version import Version
 
-# An instance that was ready once and does not answer for so long is started anew.
-UNWELL_SECONDS = 15.0
-BACKLOG = 1024
 PAUSE_SECONDS = 0.1
 # After the switch no new request comes to the old instance; those that were just being sent have this long to arrive.
 DRAIN_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
-FRONT = "gitops_ml.host.front"
-# As fronts are called that an agent of 0.1 started, and that go on through an update.
-FRONT_BEFORE = "ci.front"
-# The folder of the package, in which `-m` finds the front.
-CODE = Path(__file__).resolve().parent.parent.parent
+LOCK = "serving.lock"
 
 
 class Active(BaseModel):
@@ -53,13 +48,28 @@ class Active(BaseModel):
     public: int
 
 
+@dataclass(frozen=True)
+class Serving:
+    """The front and the instance that serve now."""
+
+    front: psutil.Process
+    runner: Runner
+    instance: Instance
+
+    @property
+    def runs(self) -> bool:
+        """Whether both still run; quickly told, if not whether they answer."""
+        return bool(words(self.front)) and not self.runner.ended(self.instance)
+
+
 class Host:
-    """What serves in a folder of this machine. Whoever uses it holds the folder's lock."""
+    """What serves in a folder of this machine. Several processes may work on it at a time."""
 
     def __init__(self, root: Path, folder: Path, runners: Mapping[str, Runner] | None = None) -> None:
         self.root = root
-        self.folder = folder
-        self.runners = runners or {"process": Processes(root, folder), "compose": Containers(folder)}
+        self.folder = folder.resolve()
+        self.port = Port(self.folder)
+        self.runners = runners or {"process": Processes(root, self.folder), "compose": Containers(self.folder)}
 
     @property
     def active(self) -> Active | None:
@@ -76,25 +86,37 @@ class Host:
         except ValidationError as error:
             raise UserError(f"{path} is damaged; remove it, and the next step deploys anew") from error
 
-    def revive(self) -> None:
-        """Have what served serve again, if it ended or the machine was started anew."""
-        active = self.active
-        if active is None:
-            return
-        runner = self.runners[active.runner]
-        instance = _of(active, runner)
-        if instance is None:
-            self._activate(self._started(runner, active.release, active.ready_seconds), active)
-        self.require_front(active.public)
+    def revive(self) -> Serving | None:
+        """Have what served serve again if it ended, does not answer, or the machine was started anew; what serves then.
+
+        None if nothing was ever deployed here.
+
+        Raises:
+            UserError: it cannot be started, or the port cannot be had.
+        """
+        with self._changing():
+            active = self.active
+            if active is None:
+                return None
+            runner = self.runners[active.runner]
+            # First, since requests wait at a front for their instance.
+            front = self.port.require(active.public)
+            found = _of(active, runner)
+            instance = self._well(found, active.release)
+            if instance is None:
+                instance = self._started(runner, active.release, active.ready_seconds, unwell=found)
+                front = self._switch(instance, active)
+            others = self._others()
+        _end_all(others)
+        return Serving(front, runner, instance)
 
     def serve(self, release: Release, commit: str, settings: Environment, files: Mapping[str, bytes]) -> None:
         """Have a verified release serve: beside the old one first, then instead of it.
 
         Raises:
-            UserError: it cannot be installed or does not become ready; what served goes on serving.
+            UserError: it cannot be installed, does not become ready, or the port cannot be had; what served goes on.
         """
         assert settings.runner != "cluster"  # noqa: S101 - for the type checker; clusters have no host
-        before = self.active
         runner = self.runners[settings.runner]
         wanted = Active(
             commit=commit,
@@ -104,42 +126,53 @@ class Host:
             runner=settings.runner,
             public=settings.port,
         )
-        same = before is not None and before.release == release and before.runner == settings.runner
-        instance = self._well(runner, _of(before, runner), release) if before and same else None
+        with self._changing():
+            before = self.active
+            same = before is not None and before.release == release and before.runner == settings.runner
+            found = _of(before, runner) if before and same else None
+            instance = self._well(found, release)
+            if instance:
+                self._switch(instance, wanted)
         try:
             if instance is None:
+                # What takes long, while the one that serves is kept alive.
                 runner.install(release, files)
-                instance = self._started(runner, release, settings.ready_seconds)
-            self._activate(instance, wanted)
-            self.require_front(settings.port)
+                instance = self._started(runner, release, settings.ready_seconds, unwell=found)
+                with self._changing():
+                    self._switch(instance, wanted)
         finally:
-            self._end_others()
+            with self._changing():
+                others = self._others()
+            _end_all(others)
         runner.forget(self._kept(release, before))
 
     def stop_all(self) -> list[str]:
         """End the front and every instance; returns their releases."""
-        for front in self._fronts():
-            _end(front)
-        ended = []
-        for runner in self._used():
-            for instance in runner.instances():
+        with self._changing():
+            self.port.stop()
+            running = [(runner, instance) for runner in self._used() for instance in runner.instances()]
+            for runner, instance in running:
                 runner.stop(instance)
-                ended.append(instance.short)
-        return ended
+        return [instance.short for _, instance in running]
 
-    def _well(self, runner: Runner, instance: Instance | None, release: Release) -> Instance | None:
-        """The instance, if it answers; one that only seems to run is ended."""
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Nobody else starts or ends anything here meanwhile: neither an agent's step nor what keeps it alive."""
+        with FileLock(self.folder / LOCK):
+            yield
+
+    def _well(self, instance: Instance | None, release: Release) -> Instance | None:
+        """The instance, if there is one and it answers."""
         if instance is not None:
             try:
-                await_ready(f"http://127.0.0.1:{instance.port}", release, lambda: None, UNWELL_SECONDS)
+                await_ready(_url(instance), release, lambda: None, UNWELL_SECONDS)
             except UserError:
-                runner.stop(instance)
                 return None
         return instance
 
-    def _started(self, runner: Runner, release: Release, seconds: float) -> Instance:
+    def _started(self, runner: Runner, release: Release, seconds: float, unwell: Instance | None = None) -> Instance:
         """An instance of a release that is ready and says that it is this release; one that was left over will do."""
-        left = [each for each in runner.instances() if each.short == release.short]
+        left = [each for each in runner.instances() if each.short == release.short and each != unwell]
         instance = left[0] if left else runner.start(release.short)
 
         def require_alive() -> None:
@@ -147,71 +180,29 @@ class Host:
                 raise UserError(f"{release.release} ended while it was started; it said:\n  {runner.said(instance)}")
 
         try:
-            await_ready(f"http://127.0.0.1:{instance.port}", release, require_alive, seconds)
+            await_ready(_url(instance), release, require_alive, seconds)
         except UserError:
             runner.stop(instance)
             raise
         return instance
 
-    def _activate(self, instance: Instance, wanted: Active) -> None:
-        """The switch: from here on every new request goes to this instance."""
-        content = wanted.model_copy(update={"port": instance.port}).model_dump_json(indent=2)
+    def _switch(self, instance: Instance, wanted: Active) -> psutil.Process:
+        """From here on every new request goes to this instance; what could fail is done before that. The front."""
         part = self.folder / f"{ACTIVE}.part"
-        part.write_text(content + "\n")
+        part.write_text(wanted.model_copy(update={"port": instance.port}).model_dump_json(indent=2) + "\n")
+        front = self.port.require(wanted.public)
         part.replace(self.folder / ACTIVE)
+        return front
 
-    def _end_others(self) -> None:
-        """End every instance that active.json does not name, after it had time to get and finish its requests."""
+    def _others(self) -> list[tuple[Runner, Instance]]:
+        """Every instance that active.json does not name."""
         active = self.active
-        others = [
+        return [
             (runner, instance)
             for runner in self._used()
             for instance in runner.instances()
             if active is None or instance.port != active.port
         ]
-        if others:
-            time.sleep(DRAIN_SECONDS)
-        for runner, instance in others:
-            runner.stop(instance)
-
-    def require_front(self, port: int) -> None:
-        """Have exactly one front, on this port.
-
-        Raises:
-            UserError: something else listens there.
-        """
-        fronts = {front: _words(front) for front in self._fronts()}
-        others = [front for front, words in fronts.items() if words[-1:] != [str(port)]]
-        if len(others) == len(fronts):
-            self._start_front(port)
-        # Only now: a port that cannot be had leaves what serves.
-        for front in others:
-            _end(front)
-
-    def _start_front(self, port: int) -> None:
-        with socket.socket() as listening:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listening.bind(("127.0.0.1", port))
-            except OSError as error:
-                raise UserError(f"port {port} of 127.0.0.1 cannot be had: {error.strerror}") from error
-            # From here on no connection is refused: the kernel keeps them until the front has started.
-            listening.listen(BACKLOG)
-            handle = listening.fileno()
-            with (self.folder / "front.log").open("wb") as log:
-                subprocess.Popen(
-                    [sys.executable, "-m", FRONT, str(self.folder), str(handle), str(port)],
-                    cwd=CODE,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    pass_fds=[handle],
-                    start_new_session=True,
-                )
-
-    def _fronts(self) -> list[psutil.Process]:
-        shapes = [["-m", name, str(self.folder)] for name in (FRONT, FRONT_BEFORE)]
-        return [each for each in psutil.process_iter() if _words(each)[1:4] in shapes]
 
     def _used(self) -> list[Runner]:
         """The runners that ever had something here."""
@@ -243,7 +234,7 @@ def await_ready(url: str, release: Release | Version, require_alive: Callable[[]
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
                 said = type(error).__name__
             time.sleep(PAUSE_SECONDS)
-    raise UserError(f"{release.release} is not ready after {seconds:g} seconds; the last answer of {url} was {said}")
+    raise UserError(f"{release.release} is not ready after {seconds:g} seconds\n  {url} last said {said}")
 
 
 def _of(active: Active, runner: Runner) -> Instance | None:
@@ -252,17 +243,13 @@ def _of(active: Active, runner: Runner) -> Instance | None:
     return next(found, None)
 
 
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
-    except psutil.Error:
-        return []
+def _end_all(others: list[tuple[Runner, Instance]]) -> None:
+    """End instances after each had time to get and finish its requests."""
+    if others:
+        time.sleep(DRAIN_SECONDS)
+    for runner, instance in others:
+        runner.stop(instance)
 
 
-def _end(process: psutil.Process) -> None:
-    try:
-        process.terminate()
-    except psutil.NoSuchProcess:
-        return
-    for left in psutil.wait_procs([process], timeout=5)[1]:
-        left.kill()
+def _url(instance: Instance) -> str:
+    return f"http://127.0.0.1:{instance.port}"

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -20,7 +21,8 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import run
 from gitops_ml.core.record import Release
 from gitops_ml.core.storage import Storage
-from gitops_ml.host.runner import PREDICTIONS, STOP_SECONDS, Instance, complete, free_port
+from gitops_ml.host.runner import INSTALL_SECONDS, PREDICTIONS, Instance, complete, free_port
+from gitops_ml.host.system import end
 
 LINES = 8
 # The words of `python -m bentoml serve BENTO --host 127.0.0.1 --port PORT`.
@@ -95,20 +97,20 @@ class Processes:
         except psutil.NoSuchProcess:
             return False
 
+    def ended(self, instance: Instance) -> bool:
+        """See Runner."""
+        return not self.alive(instance)
+
     def stop(self, instance: Instance) -> None:
         """See Runner."""
-        try:
-            process = psutil.Process(int(instance.name))
-            family = [process, *process.children(recursive=True)]
-            process.terminate()
-        except psutil.NoSuchProcess:
-            return
-        for left in psutil.wait_procs(family, timeout=STOP_SECONDS)[1]:
-            left.kill()
+        with suppress(psutil.NoSuchProcess):
+            end(psutil.Process(int(instance.name)))
 
     def said(self, instance: Instance) -> str:
         """See Runner."""
         path = self.releases / instance.short / "serve.log"
+        if not path.exists():
+            return "nothing"
         return "\n  ".join(path.read_text(errors="replace").splitlines()[-LINES:])
 
     def forget(self, keep: set[str]) -> None:
@@ -148,7 +150,7 @@ class Processes:
                 # What is in the cache needs no network.
                 run(*install, "--offline", *wanted, cwd=target)
             except UserError:
-                run(*install, *wanted, cwd=target)
+                run(*install, *wanted, cwd=target, limit=INSTALL_SECONDS)
 
 
 def _requirements(target: Path) -> Path:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import shutil
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gitops_ml.core.errors import UserError, said
 from gitops_ml.core.record import Release
 
 STOP_SECONDS = 60
+# Packages and images are large, and networks slow; whoever hands them out and has said nothing for a while is given up
+# earlier by the programs that fetch them.
+INSTALL_SECONDS = 1800.0
+# An instance, or a front, that was ready once and does not answer for so long is replaced.
+UNWELL_SECONDS = 15.0
 # Where in an agent's folder the services write down what they answered; it outlives releases.
 PREDICTIONS = "predictions"
 
@@ -45,6 +50,9 @@ class Runner(Protocol):
     def alive(self, instance: Instance) -> bool:
         """Whether it still runs."""
 
+    def ended(self, instance: Instance) -> bool:
+        """Whether it ended and nobody but the agent starts it again; asked often, so answered at once."""
+
     def stop(self, instance: Instance) -> None:
         """Have an instance finish its requests and end."""
 
@@ -64,11 +72,19 @@ def free_port() -> int:
 
 @contextmanager
 def complete(target: Path) -> Iterator[Path]:
-    """A new folder that gets its name only when the block is done, so that a killed agent leaves none half filled."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+    """A new folder that gets its name only when the block is done, so that a killed agent leaves none half filled.
+
+    Raises:
+        UserError: the system does not let us write there; nothing of it is left, and no other folder was touched.
+    """
+    # Always the same name: what a program says of it is the same each time.
+    part = target.with_name(f".part-{target.name}")
     try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
         yield part
         part.rename(target)
+    except OSError as error:
+        raise UserError(f"{target} cannot be filled: {said(error)}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

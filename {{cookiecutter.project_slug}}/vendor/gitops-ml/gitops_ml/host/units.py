@@ -12,10 +12,12 @@ FOLDERS = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "~/.config/sy
 # How version 0.1 was called on hosts, and what each of that is called now.
 BEFORE = re.compile(r"^Exec\w+=.*(?: -m ci|\bmake) (?P<word>deploy|stop|predictions|monitor|retrain)\b", re.MULTILINE)
 NOW = {"deploy": "host deploy", "stop": "host stop"}
+# A step now and then, as by a timer: nobody keeps alive what serves until the next one.
+UNWATCHED = re.compile(r"^ExecStart=.*\bgitops-ml host deploy\b(?!.*--watch)", re.MULTILINE)
 
 
 def installed(root: Path) -> dict[Path, str | None]:
-    """The units of this clone; for each that calls the automation as version 0.1 did, what to call now."""
+    """The units of this clone; for each that does not call the automation as it should, what is to be done about it."""
     folders = os.environ.get(VARIABLE, "").split(":") if os.environ.get(VARIABLE) else FOLDERS
     found: dict[Path, str | None] = {}
     for folder in folders:
@@ -25,6 +27,13 @@ def installed(root: Path) -> dict[Path, str | None]:
             where = re.search(r"^WorkingDirectory=[-~]?(.+)$", text, re.MULTILINE)
             before = BEFORE.search(text)
             if (where and Path(where[1].strip()).resolve() == root.resolve()) or (before and str(root) in text):
-                word = before["word"] if before else None
-                found[path] = f"gitops-ml {NOW.get(word, f'watch {word}')}" if word else None
+                found[path] = _fault(before["word"] if before else None, text)
     return found
+
+
+def _fault(before: str | None, text: str) -> str | None:
+    if before:
+        return f"should say `gitops-ml {NOW.get(before, f'watch {before}')}` in its line ExecStart"
+    if UNWATCHED.search(text):
+        return "has nobody keep alive what serves between two steps: disable its timer, and have it watch"
+    return None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gitops_ml.core import environment
 from gitops_ml.core.errors import UserError
+from gitops_ml.host.host import Host
 from gitops_ml.promotion import deploy, health, promote, proposals
 from gitops_ml.promotion.outcome import Outcome
 from gitops_ml.promotion.repository import Repository
@@ -47,7 +48,8 @@ def settle(repository: Repository) -> list[Outcome]:
         before = repository.before(each.name)
         if before is not None and before.runner == "cluster":
             # Nobody else says how it stands there, and its soak is what was said.
-            deploy.deploy(repository.git.root, before.name, repository.git.root / ".deploy" / before.name)
+            root = repository.git.root
+            deploy.deploy(root, before.name, Host(root, root / ".deploy" / before.name))
         done.append(promote.merge(repository, each.name, settling=True))
     return done
 
@@ -68,7 +70,7 @@ def await_agent(root: Path, name: str, minutes: float, tell: Callable[[str], Non
         if environment.is_empty(repository.git, tip):
             return deploy.Deployment(environment=name, state="empty", commit=tip)
         if repository.settings(name).runner == "cluster":
-            done = deploy.deploy(root, name, root / ".deploy" / name)
+            done = deploy.deploy(root, name, Host(root, root / ".deploy" / name))
             if done.state == "healthy" or time.monotonic() > give_up:
                 return done
         else:

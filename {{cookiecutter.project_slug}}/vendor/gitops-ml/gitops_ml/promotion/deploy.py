@@ -6,23 +6,26 @@ wait until it is ready and says that it is the right one, switch, let the old on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
+import psutil
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from gitops_ml.core import environment
-from gitops_ml.core.errors import UserError
+from gitops_ml.core.errors import UserError, said
 from gitops_ml.core.project import Environment
+from gitops_ml.host import keeper
 from gitops_ml.host.host import Host, await_ready
-from gitops_ml.host.runner import Runner
 from gitops_ml.promotion import health, holds, served, verify
 from gitops_ml.promotion.repository import Repository
 
 FAILED = 3
+# So long whoever wants to end everything waits for a step that goes on.
+STEP_SECONDS = 60
 
 
 class Deployment(BaseModel):
@@ -56,43 +59,67 @@ class Deployment(BaseModel):
         return f"{serves}{' now' if self.changed else ' already'}"
 
 
-def deploy(
-    root: Path,
-    name: str,
-    folder: Path,
-    *,
-    accept_rewritten: bool = False,
-    dry_run: bool = False,
-    runners: Mapping[str, Runner] | None = None,
-) -> Deployment:
-    """Go one step. `runners` are ways to run releases other than those of this project.
+def deploy(root: Path, name: str, host: Host, *, accept_rewritten: bool = False, dry_run: bool = False) -> Deployment:
+    """Go one step.
 
     Raises:
-        UserError: Git does not answer, or another agent works on the same folder; what serves goes on serving.
+        UserError: Git does not answer, the system does not let us, or another agent works on the same folder; what
+            serves goes on serving.
     """
-    folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
-    try:
-        with lock.acquire(timeout=0):
-            host = Host(root, folder, runners)
-            if not dry_run:
-                # Before anything that may fail: what served before the host was restarted serves again. If it cannot,
-                # what the branch says now may mend it.
-                with suppress(UserError):
-                    host.revive()
-            return _step(Repository.opened(root), name, host, accept_rewritten, dry_run)
-    except Timeout as error:
-        raise UserError(f"another agent is at work in {folder}") from error
+    if dry_run:
+        return _step(Repository.opened(root), name, host, accept_rewritten, dry_run)
+    require_known(root, name, host)
+    with _alone(host, 0):
+        # Before anything that may fail or take long: what served before the host was restarted serves again. If it
+        # cannot, what the branch says now may mend it.
+        with suppress(UserError, OSError, psutil.Error):
+            host.revive()
+        return _step(Repository.opened(root), name, host, accept_rewritten, dry_run)
 
 
-def stop(root: Path, folder: Path) -> list[str]:
-    """End all that an agent started in a folder; returns what. The next step starts it again."""
-    folder = folder.resolve()
-    if not folder.exists():
+def require_known(root: Path, name: str, host: Host) -> None:
+    """Have a place for what serves in an environment, if there is such an environment.
+
+    Raises:
+        UserError: project.yaml names no such environment, or nothing can be written there.
+    """
+    if not host.folder.exists():
+        Repository.opened(root).settings(name)
+        with _told(host):
+            host.folder.mkdir(parents=True)
+
+
+def stop(host: Host) -> list[str]:
+    """End all that an agent started in a folder; returns what. The next step starts it again.
+
+    Raises:
+        UserError: an agent is at work there, or keeps alive what serves.
+    """
+    if not host.folder.exists():
         return []
-    with FileLock(folder / "lock"):
-        return Host(root, folder).stop_all()
+    with _told(host), keeper.alone(host), _alone(host, STEP_SECONDS):
+        return host.stop_all()
+
+
+@contextmanager
+def _alone(host: Host, seconds: float) -> Iterator[None]:
+    """No other agent's step goes on in the folder meanwhile."""
+    try:
+        with _told(host), FileLock(host.folder / "lock").acquire(timeout=seconds):
+            yield
+    except Timeout as error:
+        raise UserError(f"another agent is at work in {host.folder}; wait until its step is done, or end it") from error
+
+
+@contextmanager
+def _told(host: Host) -> Iterator[None]:
+    """What the system refuses becomes a sentence."""
+    try:
+        yield
+    except Timeout:
+        raise
+    except (OSError, psutil.Error) as error:
+        raise UserError(f"the agent cannot work in {host.folder}: {said(error)}") from error
 
 
 def _step(repository: Repository, name: str, host: Host, accept_rewritten: bool, dry_run: bool) -> Deployment:
@@ -107,9 +134,9 @@ def _step(repository: Repository, name: str, host: Host, accept_rewritten: bool,
     )
     try:
         done = _applied(repository, settings, host, found, None if accept_rewritten or not active else active.commit)
-    except UserError as error:
+    except (UserError, OSError, psutil.Error) as error:
         named = _named(repository, tip)
-        done = found.model_copy(update={"release": named, "reason": str(error)})
+        done = found.model_copy(update={"release": named, "reason": said(error)})
     if not dry_run:
         _report(repository, settings, host, done)
     return done

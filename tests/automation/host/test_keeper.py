@@ -1,0 +1,132 @@
+"""What keeps a front and an instance alive between the steps of an agent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import psutil
+import pytest
+from gitops_ml.core.errors import UserError
+from gitops_ml.host import keeper
+from gitops_ml.promotion import deploy
+
+from tests.automation.world import World
+
+
+@pytest.fixture
+def serving(world: World) -> World:
+    """A release serves in staging."""
+    world.release("a")
+    world.roll_out("staging")
+    return world
+
+
+@pytest.fixture
+def said(serving: World) -> Iterator[list[str]]:
+    """What the keeper of staging says."""
+    sentences: list[str] = []
+    with keeper.kept(serving.host("staging"), sentences.append):
+        until(lambda: port(serving) in listening())
+        yield sentences
+
+
+def port(world: World) -> int:
+    """The port of staging."""
+    return world.opened().settings("staging").port
+
+
+def listening() -> list[int]:
+    """The ports that this process, and so its keeper, has open."""
+    return [each.laddr.port for each in psutil.Process().net_connections() if each.status == psutil.CONN_LISTEN]
+
+
+def asked(world: World) -> str:
+    """The release that staging says it is, through its front."""
+    return str(httpx.get(f"http://127.0.0.1:{port(world)}/version", timeout=20).json()["release"])
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for what another thread does."""
+    give_up = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def test_what_ends_between_two_steps_is_started_again(serving: World, said: list[str]) -> None:
+    """Front and instance, ended one after the other and both at once, come back without a step, and refuse nobody."""
+    servers, host = serving.hosts["staging"], serving.host("staging")
+    release = asked(serving)
+    for what in ("front", "instance", "both"):
+        if what != "instance":
+            (front,) = host.port.fronts()
+            front.kill()
+            psutil.wait_procs([front])
+        if what != "front":
+            servers.stop(servers.instances()[0])
+        assert asked(serving) == release
+        until(lambda: len(host.port.fronts()) == 1 and serving.serves("staging") == [release])
+    assert said == []
+
+
+def test_an_instance_that_hangs_between_two_steps_is_replaced(serving: World, said: list[str]) -> None:
+    """An instance that runs and answers nothing is replaced without a step, and ended then."""
+    servers, release = serving.hosts["staging"], asked(serving)
+    (hung,) = servers.instances()
+    servers.running[hung].shutdown()
+    assert asked(serving) == release
+    until(lambda: hung not in servers.instances())
+    assert (serving.serves("staging"), said) == ([release], [])
+
+
+def test_what_cannot_be_started_again_is_said_once_and_tried_again(serving: World, said: list[str]) -> None:
+    """While the release cannot start, that is said once; as soon as it can, it serves."""
+    servers, release = serving.hosts["staging"], asked(serving)
+    broken = servers.instances()[0].short
+    servers.broken.add(broken)
+    servers.stop(servers.instances()[0])
+    until(lambda: bool(said))
+    servers.broken.clear()
+    assert asked(serving) == release
+    assert said == [
+        f"what served does not serve again: {release} ended while it was started; it said:\n  broken on purpose"
+    ]
+
+
+def test_a_release_is_replaced_while_the_old_one_is_kept_alive(serving: World, said: list[str]) -> None:
+    """A step that replaces the release, while what serves ends, leaves one instance: that of the new release."""
+    servers = serving.hosts["staging"]
+    for model in ("b", "c", "d"):
+        made = serving.release(model)
+        serving.promote("staging")
+        servers.stop(servers.instances()[0])
+        assert serving.deploy("staging").serving == made.release
+        assert asked(serving) == made.release
+        until(lambda made=made: serving.serves("staging") == [made.release])  # type: ignore[misc]
+    assert said == []
+
+
+def test_an_agent_that_watches_is_not_worked_against(serving: World, said: list[str]) -> None:
+    """While an agent keeps alive what serves, neither a second one nor the end of everything comes between."""
+    host = serving.host("staging")
+    with pytest.raises(UserError, match="an agent with --watch keeps alive what serves"):
+        deploy.stop(host)
+    with pytest.raises(UserError, match="end that one first"), keeper.kept(host, said.append):
+        pass
+    assert serving.deploy("staging").state == "healthy"
+
+
+def test_where_nothing_was_deployed_nothing_is_started(world: World) -> None:
+    """A keeper on a new host waits, says nothing, and keeps what the first step deploys."""
+    said: list[str] = []
+    (world.folder / "hosts" / "staging").mkdir(parents=True)
+    with keeper.kept(world.host("staging"), said.append):
+        made = world.release("a")
+        world.roll_out("staging")
+        servers = world.hosts["staging"]
+        until(lambda: port(world) in listening())
+        servers.stop(servers.instances()[0])
+        assert asked(world) == made.release
+    assert said == []
