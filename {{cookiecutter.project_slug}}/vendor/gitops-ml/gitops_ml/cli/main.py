@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from gitops_ml.cli import lazy
-from gitops_ml.core import actions, programs
+from gitops_ml.core import actions, errors, programs
 from gitops_ml.core.errors import UserError
 
 # A module of this room each, in the order in which a project meets them, by the panels of the help.
@@ -39,6 +39,8 @@ EPILOG = (
     "Exit codes: 0 done; 1 an error, and the sentence says what to do; 2 the words of the command are wrong; 3 to 5 as "
     "the command's own help says. What has --json prints one JSON document. The project's pages are in docs/."
 )
+# The names of this machine, as HTTP clients compare them with those that are asked without a proxy.
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # Nobody is told what is done here, and uv trusts whom this machine trusts, on hosts too.
 DEFAULTS = {"BENTOML_DO_NOT_TRACK": "True", "DVC_NO_ANALYTICS": "true", "UV_SYSTEM_CERTS": "true"}
 
@@ -85,6 +87,7 @@ def main() -> int:
     """Run a command; what its user can mend ends in one sentence and exit code 1."""
     lazy.install()
     programs.forget_repository()
+    _reach_loopback()
     os.environ["BENTOML_HOME"] = str(Path.cwd() / ".bentoml")
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -97,12 +100,14 @@ def main() -> int:
         typer.echo(f"error: {error}", err=True)
         return 1
     except OSError as error:
-        typer.echo(f"error: {_said(error)}", err=True)
+        typer.echo(f"error: {errors.said(error)}", err=True)
         return 1
     return 0
 
 
-def _said(error: OSError) -> str:
-    """What the operating system refuses, such as a write to a full disk, and where."""
-    where = f": {error.filename}" if error.filename else ""
-    return f"{error.strerror or error}{where}"
+def _reach_loopback() -> None:
+    """Have what runs on this machine never be asked through a proxy, by us or by a program that we start."""
+    excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if excepted != "*":
+        excepted = ",".join([*filter(None, [excepted]), *LOOPBACK])
+    os.environ.update(dict.fromkeys(("no_proxy", "NO_PROXY"), excepted))
