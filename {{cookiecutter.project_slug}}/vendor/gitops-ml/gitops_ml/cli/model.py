@@ -17,6 +17,7 @@ from gitops_ml.core import lock, progress
 from gitops_ml.core.errors import UserError
 from gitops_ml.gate import judge
 from gitops_ml.host import trial
+from gitops_ml.host.runner import free_port
 from gitops_ml.image import build, package
 from gitops_ml.report import card, compare, render
 
@@ -139,7 +140,9 @@ def image(
 
 
 @commands.command("serve", rich_help_panel=PACKED, epilog=examples("model serve --port 8080"))
-def serve(port: Annotated[int, typer.Option(help="The port of 127.0.0.1 to serve on.")] = 3000) -> None:
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port of 127.0.0.1 to serve on.")] = 3000,
+) -> None:
     """Package, then serve the Bento until Ctrl-C.
 
     Exit codes: 1 the port is in use, or nothing can be packed.
@@ -147,7 +150,7 @@ def serve(port: Annotated[int, typer.Option(help="The port of 127.0.0.1 to serve
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise UserError(f"port {port} of 127.0.0.1 is in use; choose another one: make serve PORT={port + 1}")
+            raise UserError(f"port {port} of 127.0.0.1 is in use; choose another one: make serve PORT={free_port()}")
     release = package.package(Path.cwd()).release
     where = ("--host", "127.0.0.1", "--port", str(port))
     os.execv(sys.executable, [sys.executable, "-m", "bentoml", "serve", release, *where])  # noqa: S606

@@ -1,7 +1,8 @@
 """What the agents of each environment say now: which release serves since when, and what did not work.
 
-One branch an agent. A change of state is a commit; the same state, seen again, replaces it. Nothing is lost with such a
-branch: what served before stands on one of its own (see `served`).
+One branch an agent. A change of state is a commit; the same state, seen again, replaces it. Why something cannot serve
+is no part of the state, since programs say the same in other words each time. Nothing is lost with such a branch: what
+served before stands on one of its own (see `served`).
 
 Clocks: how long a state has lasted is measured by its host alone, on the clock since boot, which nobody sets. So no
 clock that is wrong makes a soak shorter, nor one that was corrected makes it longer. Two machines' clocks are compared
@@ -127,7 +128,7 @@ def write(git: Git, settings: Environment, host: str, state: State, clock: Clock
     report = Report(
         **state.model_dump(), host=host, since=clock.now, checked=clock.now, boot=clock.boot, uptime=clock.uptime
     )
-    same = before is not None and State(**before.model_dump(include=set(State.model_fields))) == state
+    same = before is not None and _facts(before) == _facts(state)
     if same and before is not None:
         passed = _passed(before, clock)
         # Nobody knows how it stood while the agent was silent for too long.
@@ -136,7 +137,8 @@ def write(git: Git, settings: Environment, host: str, state: State, clock: Clock
         report = report.model_copy(update={"since": before.since, "lasted": lasted})
         soaked = before.lasted < settings.soak_minutes * 60 <= lasted
         steady = abs((clock.now - before.checked) - passed) < SKEW
-        if passed < REFRESH and steady and not soaked and before.boot == clock.boot:
+        told = before.reason.partition("\n")[0] == state.reason.partition("\n")[0]
+        if told and passed < REFRESH and steady and not soaked and before.boot == clock.boot:
             return before
     tree = git.write({FILE: report.model_dump_json(indent=2).encode() + b"\n"})
     parents = git.parents(tip) if tip and same else [tip]
@@ -153,6 +155,10 @@ def forget(git: Git, environment: str, host: str) -> bool:
     if known:
         git.delete(f"refs/heads/{branch}")
     return known
+
+
+def _facts(state: State) -> dict[str, str | None]:
+    return state.model_dump(include=set(State.model_fields) - {"reason"})
 
 
 def _passed(before: Report, clock: Clock) -> timedelta:
