@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def unit(root: Path, command: str) -> str:
-    """The unit that the project ships, for a clone, with another command."""
+def unit(root: Path, command: str, user: str = "") -> str:
+    """The unit that the project ships, for a clone of whoever tests, with another command."""
     folder = next(line for line in UNIT.splitlines() if line.startswith("WorkingDirectory="))
     called = next(line for line in UNIT.splitlines() if line.startswith("ExecStart="))
-    return UNIT.replace(folder, f"WorkingDirectory={root}").replace(called, f"ExecStart={root}/.venv/bin/{command}")
+    unit = UNIT.replace(folder, f"WorkingDirectory={root}").replace(called, f"ExecStart={root}/.venv/bin/{command}")
+    return unit.replace("User={{ cookiecutter.project_slug }}", f"User={user or getpass.getuser()}")
 
 
 def test_the_doctor_names_units_that_must_change(place: Path, tmp_path: Path) -> None:
@@ -67,3 +69,13 @@ def test_what_units_should_say_exists() -> None:
     for word in ("deploy", "stop", "predictions", "monitor", "retrain"):
         noun, verb = units.NOW.get(word, f"watch {word}").split()
         assert commands.commands[noun].get_command(None, verb) is not None
+
+
+def test_the_doctor_names_units_whose_user_cannot_work_in_the_clone(place: Path, tmp_path: Path) -> None:
+    """A unit of a user that there is not, and one of a user to whom the clone does not belong, are named."""
+    (place / "nobody@.service").write_text(unit(tmp_path, "gitops-ml host deploy %i --watch 15", "no-such-user"))
+    with pytest.raises(doctor.FaultError, match="as no-such-user, whom this machine does not have: `useradd"):
+        doctor._units(tmp_path)
+    (place / "nobody@.service").write_text(unit(tmp_path, "gitops-ml host deploy %i --watch 15", "nobody"))
+    with pytest.raises(doctor.FaultError, match=f"as nobody, to whom {tmp_path} does not belong: `chown"):
+        doctor._units(tmp_path)

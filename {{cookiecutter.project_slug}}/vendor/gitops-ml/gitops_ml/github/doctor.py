@@ -14,6 +14,7 @@ from gitops_ml.core.git import MAIN, REMOTE, Git
 from gitops_ml.core.storage import Storage
 from gitops_ml.github import credentials, rulesets
 from gitops_ml.host import units
+from gitops_ml.promotion import hosts
 from gitops_ml.promotion.repository import Repository
 
 ENVIRONMENT = "release"
@@ -78,6 +79,7 @@ def examine(root: Path) -> Iterator[Finding]:
     yield _asked("main", lambda: _main(root))
     yield _asked("signing key", lambda: _key(root))
     yield _asked("environments", lambda: _environments(root))
+    yield _asked("agent's host", lambda: _host(root))
     try:
         hub = forge.of(Git(root))
     except UserError as error:
@@ -161,6 +163,14 @@ def _units(root: Path) -> str:
     if faults := [f"{path} {fault}" for path, fault in found.items() if fault]:
         raise FaultError(f"{'; '.join(faults)}; deploy/agents/model@.service shows how; then `systemctl daemon-reload`")
     return f"{len(found)} are of this clone, as they should be" if found else "none is of this clone"
+
+
+def _host(root: Path) -> str:
+    repository = Repository.opened(root)
+    found = {each.name: list(hosts.lacking(repository, each)) for each in hosts.here(repository)}
+    if faults := [f"an agent of {name} cannot work here: {'; '.join(each)}" for name, each in found.items() if each]:
+        raise FaultError("; ".join(faults))
+    return f"this machine has what an agent of {' and '.join(found)} needs" if found else "no agent is at work here"
 
 
 def _token(hub: forge.GitHub) -> str:

@@ -49,6 +49,15 @@ class Port:
                 end(front)
         return here
 
+    def require_free_or_ours(self, number: int) -> None:
+        """Have nothing but a front of this folder listen on this port; nothing is started.
+
+        Raises:
+            UserError: something else does.
+        """
+        if [str(number)] not in [words(front)[-1:] for front in self.fronts()]:
+            _listening(number).close()
+
     def stop(self) -> None:
         """End every front, and let go of the port."""
         for front in self.fronts():
