@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import resource
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -40,10 +43,16 @@ class Echo(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Instance(ThreadingHTTPServer):
+    """Takes as many connections at a time as an instance does."""
+
+    request_queue_size = 1024
+
+
 @pytest.fixture
 def echo() -> Iterator[int]:
     """The port of an instance."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    server = Instance(("127.0.0.1", 0), Echo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server.server_address[1]
     server.shutdown()
@@ -85,6 +94,24 @@ def test_a_request_waits_for_an_instance(front: str, echo: int, tmp_path: Path) 
     point(tmp_path, free_port())
     threading.Timer(0.5, point, (tmp_path, echo)).start()
     assert httpx.post(front, content=b"1", timeout=10).content == b"1"
+
+
+def test_many_requests_wait_at_once(port: Port, echo: int, tmp_path: Path) -> None:
+    """More requests than a process may have files open by default wait together, and each is answered."""
+    number, many = free_port(), 300
+    few, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, allowed))
+    try:
+        port.require(number)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, allowed))
+    with ExitStack() as stack:
+        callers = [stack.enter_context(socket.create_connection(("127.0.0.1", number))) for _ in range(many)]
+        for caller in callers:
+            caller.sendall(b"POST / HTTP/1.1\r\nhost: here\r\ncontent-length: 1\r\nconnection: close\r\n\r\n1")
+        point(tmp_path, echo)
+        answers = [caller.makefile("rb").readline() for caller in callers]
+    assert answers == [b"HTTP/1.1 418 I'm a Teapot\r\n"] * many
 
 
 def test_an_instance_that_breaks_off_is_told(front: str, echo: int, tmp_path: Path) -> None:

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import socket
 import sys
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
-from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, TCPConnector, web
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    TCPConnector,
+    web,
+)
 
 from gitops_ml.host import handover
 
@@ -52,7 +61,7 @@ class Front:
                 if port is None:
                     raise ConnectionRefusedError
                 return await self._exchange(request, port, headers)
-            except (ClientConnectorError, ConnectionRefusedError):
+            except (ClientConnectorError, ConnectionTimeoutError, ConnectionRefusedError):
                 # Nothing of the request was sent, so it can be tried again without doing anything twice.
                 if asyncio.get_running_loop().time() > give_up:
                     return web.json_response({"error": "no release serves here now"}, status=503)
@@ -92,6 +101,9 @@ async def _offered(listening: socket.socket, folder: Path, app: web.Application)
 
 def main(folder: Path, listening: socket.socket) -> None:
     """Serve until SIGTERM."""
+    # Each request that waits is an open file.
+    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
     front = Front(folder)
     app = web.Application()
     app.cleanup_ctx.append(front.run)
