@@ -84,8 +84,10 @@ class Servers:
         return instance not in self.running
 
     def stop(self, instance: Instance) -> None:
-        """End it."""
-        server = self.running.pop(instance)
+        """End it, unless somebody else has."""
+        server = self.running.pop(instance, None)
+        if server is None:
+            return
         server.shutdown()
         server.server_close()
 

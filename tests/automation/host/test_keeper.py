@@ -10,6 +10,7 @@ import psutil
 import pytest
 from gitops_ml.core.errors import UserError
 from gitops_ml.host import keeper
+from gitops_ml.host.runner import Instance
 from gitops_ml.promotion import deploy
 
 from tests.automation.world import World
@@ -106,6 +107,25 @@ def test_a_release_is_replaced_while_the_old_one_is_kept_alive(serving: World, s
         assert asked(serving) == made.release
         until(lambda made=made: serving.serves("staging") == [made.release])  # type: ignore[misc]
     assert said == []
+
+
+def test_a_release_that_takes_long_to_start_is_let_start(
+    serving: World, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a step starts the next release, what is kept alive is looked at many times, and the next is left alone."""
+    servers = serving.hosts["staging"]
+    start = servers.start
+
+    def slowly(short: str, port: int = 0) -> Instance:
+        instance = start(short, port)
+        time.sleep(1)
+        return instance
+
+    monkeypatch.setattr(servers, "start", slowly)
+    made = serving.release("b")
+    serving.promote("staging")
+    assert serving.deploy("staging").serving == made.release
+    assert (asked(serving), serving.serves("staging"), said) == (made.release, [made.release], [])
 
 
 def test_an_agent_that_watches_is_not_worked_against(serving: World, said: list[str]) -> None:

@@ -106,8 +106,9 @@ class Host:
             if instance is None:
                 instance = self._started(runner, active.release, active.ready_seconds, unwell=found)
                 front = self._switch(instance, active)
-            others = self._others()
-        _end_all(others)
+        # And no other: an instance that active.json does not name may be one that a step is just starting.
+        if found and found != instance:
+            _end_all([(runner, found)])
         return Serving(front, runner, instance)
 
     def serve(self, release: Release, commit: str, settings: Environment, files: Mapping[str, bytes]) -> None:
