@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from gitops_ml.core import record, signing
 from gitops_ml.core.errors import UserError
+from gitops_ml.host.host import Host
 from gitops_ml.promotion import deploy, keys
 from gitops_ml.release import tags
 
@@ -61,11 +62,12 @@ def test_a_key_is_rotated_while_everything_goes_on(world: World, tmp_path: Path)
     merge(world)
     refused = world.rollback("production", first.release)
     assert "signed by none of the keys" in failing(refused)["signature"]
-    deploy.stop(world.root, world.folder / "hosts" / "production")
+    deploy.stop(world.host("production"))
     servers = world.hosts["new"] = Servers(tmp_path / "new")
-    done_ = deploy.deploy(world.root, "production", tmp_path / "new", runners={"process": servers})
+    host = Host(world.root, tmp_path / "new", {"process": servers})
+    done_ = deploy.deploy(world.root, "production", host)
     assert done_.state == "healthy"
-    deploy.stop(world.root, tmp_path / "new")
+    deploy.stop(host)
 
 
 def test_the_only_key_is_not_withdrawn(world: World) -> None:
