@@ -126,6 +126,8 @@ class World:
         git(self.folder, "clone", "--quiet", str(self.origin), str(root))
         git(root, "config", "user.name", name)
         git(root, "config", "user.email", f"{name}@example.org")
+        # The automation that a command runs is that of the project which it stands in.
+        (root / "vendor").symlink_to(PROJECT / "vendor")
         return root
 
     def opened(self, root: Path | None = None) -> Repository:
@@ -243,7 +245,7 @@ def _write_project(root: Path, storage: Path, environments: list[dict[str, Any]]
     (root / ".dvc" / "config").write_text(
         f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {storage}\n"
     )
-    (root / ".gitignore").write_text(".dvc/tmp\n.dvc/cache\n")
+    (root / ".gitignore").write_text(".dvc/tmp\n.dvc/cache\n/vendor\n")
 
 
 def _answering(version: bytes) -> type[BaseHTTPRequestHandler]:
