@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import socket
 import subprocess
 import sys
@@ -197,6 +198,25 @@ def test_an_origin_that_never_answers(clone: Git, silent: int, url: str, monkeyp
     assert clone.tip("main") == before == main
     left = subprocess.run(["pgrep", "--full", f"127.0.0.1:{silent}"], capture_output=True, check=False)
     assert left.stdout == b""
+
+
+ASKED = """
+import sys
+from pathlib import Path
+from gitops_ml.core.git import Git
+git = Git(Path(sys.argv[1]))
+print(git.read_all([]), git.said("hash-object", "--stdin", content=b""), git.tip("main") is not None)
+"""
+
+
+def test_nothing_waits_for_a_person_who_is_there(clone: Git) -> None:
+    """At a terminal, what is read with an empty list or content does not wait for somebody to type."""
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-c", ASKED, str(clone.root)]
+    done = subprocess.run(command, stdin=end, capture_output=True, text=True, check=True, timeout=60)
+    os.close(terminal)
+    os.close(end)
+    assert done.stdout.split() == ["[]", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", "True"]
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:

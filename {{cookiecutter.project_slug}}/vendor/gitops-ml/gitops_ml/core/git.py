@@ -67,7 +67,7 @@ class Git:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def said(self, *command: str, env: Mapping[str, str] | None = None, content: bytes = b"") -> str:
+    def said(self, *command: str, env: Mapping[str, str] | None = None, content: bytes | None = None) -> str:
         """What a command of Git prints, without the last newline, whatever its user's settings are.
 
         Raises:
@@ -332,7 +332,7 @@ class Git:
             raise self._failure(done)
         return done.returncode == 0
 
-    def _bytes(self, *command: str, env: Mapping[str, str] | None = None, content: bytes = b"") -> bytes:
+    def _bytes(self, *command: str, env: Mapping[str, str] | None = None, content: bytes | None = None) -> bytes:
         done = self._git(*command, env=env, content=content)
         if done.returncode:
             raise self._failure(done)
@@ -352,7 +352,11 @@ class Git:
             raise UserError(said) from error
 
     def _git(
-        self, *command: str, env: Mapping[str, str] | None = None, content: bytes = b"", limit: float | None = None
+        self,
+        *command: str,
+        env: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        limit: float | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         env = {"LC_ALL": "C", **(env or {})}
         return finished(*COMMAND, *command, cwd=self.root, env=env, content=content, limit=limit)

@@ -64,10 +64,10 @@ def finished(
     *command: str,
     cwd: Path,
     env: Mapping[str, str] | None = None,
-    content: bytes = b"",
+    content: bytes | None = None,
     limit: float | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end, whatever its exit code; `content` is what it reads.
+    """Run a program to its end, whatever its exit code; `content` is what it reads, without which it may ask a person.
 
     Raises:
         TooLongError: it did not end in time; whatever it started has ended with it.
@@ -81,7 +81,7 @@ def finished(
             command,
             cwd=cwd,
             env=environment,
-            stdin=subprocess.PIPE if content or alone else None,
+            stdin=subprocess.PIPE if content is not None or alone else None,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=alone,
