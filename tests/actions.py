@@ -178,10 +178,12 @@ def _starts(name: str, content: dict[str, Any], event: Event) -> bool:
     if event.name not in asked or (event.workflow and event.workflow != name):
         return False
     rules = asked[event.name] or {}
-    if unknown := set(rules) - {"branches", "inputs"}:
+    if unknown := set(rules) - {"branches", "inputs", "types"}:
         raise AssertionError(f"{name} filters by {unknown}, which nobody applies here")
     for key, rule in rules.get("inputs", {}).items():
         given = event.payload["inputs"].get(key, "")
         assert given or not rule.get("required"), f"{name} needs {key}"
         assert rule["type"] != "choice" or given in rule["options"], f"{name} takes no {key} {given!r}"
+    if "types" in rules and event.payload["action"] not in rules["types"]:
+        return False
     return any(fnmatch.fnmatch(event.branch, pattern) for pattern in rules.get("branches", ["*"]))

@@ -254,7 +254,11 @@ def test_what_any_change_starts_with_rights_has_nothing_of_the_change() -> None:
     """Only `trust` is started by pull_request_target; it checks out main alone, and takes and keeps nothing."""
     targeted = [path for path in WORKFLOWS if re.search(r"pull_request_target|workflow_run", path.read_text())]
     assert targeted == [ROOT / SLUG / ".github/workflows/trust.yml"]
-    (job,) = yaml.safe_load(targeted[0].read_text())["jobs"].values()
+    workflow = yaml.safe_load(targeted[0].read_text())
+    # A pull request into another branch becomes one into main by an edit.
+    kinds = ["opened", "synchronize", "reopened", "edited"]
+    assert workflow[True] == {"pull_request_target": {"branches": ["main"], "types": kinds}}
+    (job,) = workflow["jobs"].values()
     checkout, setup, said = job["steps"]
     assert checkout["with"] == {"ref": "${{ github.sha }}", "fetch-depth": 0, "persist-credentials": False}
     assert setup == {"uses": "./.github/actions/setup"}
