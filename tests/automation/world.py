@@ -128,6 +128,7 @@ class World:
         git(root, "config", "user.email", f"{name}@example.org")
         # The automation that a command runs is that of the project which it stands in.
         (root / "vendor").symlink_to(PROJECT / "vendor")
+        (root / ".git/info/exclude").write_text("/vendor\n")
         return root
 
     def opened(self, root: Path | None = None) -> Repository:

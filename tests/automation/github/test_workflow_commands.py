@@ -92,7 +92,7 @@ def _push(world: World, branch: str, files: dict[str, str]) -> publish.PullReque
     for path, text in files.items():
         (world.root / path).parent.mkdir(parents=True, exist_ok=True)
         (world.root / path).write_text(text)
-    git(world.root, "add", "--all", "--force")
+    git(world.root, "add", "--force", *files)
     git(world.root, "commit", "--quiet", "--message", branch)
     git(world.root, "push", "--quiet", "origin", branch)
     return publish.PullRequest(1, base, git(world.root, "rev-parse", "HEAD"), branch)
