@@ -47,6 +47,8 @@ def test_what_does_not_exist_is_none(clone: Git) -> None:
     assert clone.read("HEAD", "nothing") is None
     assert clone.read_all(["HEAD:file", "HEAD:no/thing"]) == [b"one\n", None]
     assert not clone.is_ancestor("0" * 40, "HEAD")
+    with pytest.raises(DamagedError, match="this clone cannot read 0000"):
+        clone.read_all(["0" * 40])
 
 
 @pytest.mark.parametrize("name", ["HEAD:file", "HEAD^{tree}", "HEAD"])

@@ -209,8 +209,10 @@ class Git:
     def read_all(self, names: Iterable[str]) -> list[bytes | None]:
         """Files, each by `commit:path`, in one go; None for each that its commit does not have.
 
+        An object may be named instead; it is there.
+
         Raises:
-            DamagedError: a commit has the file, or is named, and this clone cannot read it.
+            DamagedError: a commit has the file, or an object is named, and this clone cannot read it.
         """
         wanted = list(names)
         rest = self._bytes("cat-file", "--batch", content="".join(f"{name}\n" for name in wanted).encode())
@@ -218,7 +220,7 @@ class Git:
         for name in wanted:
             head, _, rest = rest.partition(b"\n")
             if head.endswith((b" missing", b" ambiguous")):
-                self._require_absent(*name.split(":", 1))
+                self._require_absent(name)
                 found.append(None)
                 continue
             size = int(head.rsplit(b" ", 1)[1])
@@ -316,8 +318,11 @@ class Git:
         answer = self.said("cat-file", "--batch-check", content=f"{name}\n".encode())
         return not answer.endswith(" missing")
 
-    def _require_absent(self, commit: str, path: str) -> None:
-        """Have a file that could not be read be one that its commit does not have."""
+    def _require_absent(self, name: str) -> None:
+        """Have what could not be read be a file that its commit does not have."""
+        commit, is_file, path = name.partition(":")
+        if not is_file:
+            raise DamagedError(f"this clone cannot read {name}; {MENDING}")
         done = self._git("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, path)
         if done.returncode or done.stdout:
             raise DamagedError(f"this clone cannot read {path} of {commit[:12]}; {MENDING}")
