@@ -58,6 +58,22 @@ def test_what_is_installed_is_not_looked_at(repository: Path) -> None:
     assert run(PROJECT, "-m", "gitops_ml", "--help").returncode == 0
 
 
+def test_what_is_installed_is_not_replaced(repository: Path, tmp_path: Path) -> None:
+    """A module of the project cannot stand in for a package, and no package for the project's own `pipeline`."""
+    for name in ("httpx.py", "json/__init__.py", "more.py", "site/pipeline.py", "site/service.py"):
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text(f"print({name!r})\n")
+    looks = (
+        f"import sys; sys.path.append('{repository}/site')\n"
+        "from pathlib import Path; from gitops_ml import launch\n"
+        "launch._stand_in(Path.cwd())\n"
+        "import httpx, json, pipeline.metrics, more\n"
+        "print(pipeline.metrics.__file__)"
+    )
+    done = run(repository, "-c", looks)
+    assert done.stdout.splitlines() == ["more.py", f"{repository}/pipeline/metrics.py"], done.stderr
+
+
 def test_outside_of_any_repository_the_command_still_helps(tmp_path: Path) -> None:
     """Where there is no project around, help is there, and a command says where to run it."""
     assert run(tmp_path, "-m", "gitops_ml", "--help").returncode == 0

@@ -7,12 +7,15 @@ What is installed supplies packages alone. So a clone that shares an environment
 from __future__ import annotations
 
 import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
 from pathlib import Path
 
 VENDOR = Path("vendor") / "gitops-ml"
 SETTINGS = "project.yaml"
 NOWHERE = "in no project; run this in the folder of one"
-PACKAGES = ("gitops_ml", "gitops_serving", "pipeline", "service")
+PROJECT = ("pipeline", "service")
+PACKAGES = ("gitops_ml", "gitops_serving", *PROJECT)
 
 
 def main() -> int:
@@ -36,7 +39,14 @@ def repository(folder: Path) -> Path | None:
 
 
 def _stand_in(root: Path) -> None:
-    """Have the packages of this repository be those that are imported."""
-    sys.path[:0] = [str(root / VENDOR), str(root)]
+    """Have the packages of this repository be those that are imported, and none else of it replace an installed one."""
+    others = [place for place in sys.path if Path(place).resolve() != root.resolve()]
+    sys.path[:] = [str(root / VENDOR), *others, str(root)]
     for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES and name != __name__]:
         del sys.modules[name]
+    for name in PROJECT:
+        # Something of that name may be installed too, and would now come first.
+        spec = PathFinder.find_spec(name, [str(root)])
+        if spec is not None and spec.loader is not None:
+            sys.modules[name] = module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
