@@ -209,6 +209,16 @@ EVIL = '{ git = "https://example.org/x?rev=1#0" }'
             None,
             "asked",
         ),
+        ("requirements/serve.txt", "./x.whl\n", "./x.whl", None, "asked"),
+        ("requirements/serve.txt", "requests@./x.whl\n", "requests@./x.whl", None, "asked"),
+        ("requirements/serve.txt", "requests>=1\n", "requests>=1", None, "asked"),
+        (
+            "requirements/serve.txt",
+            "requests==1 ; python_version > '3' --config-settings=x\n",
+            "requests==1 ; python_version > '3' --config-settings=x",
+            None,
+            "asked",
+        ),
         (
             "pyproject.toml",
             MAIN["pyproject.toml"] + '[build-system]\nbuild-backend = "evil"\n',
@@ -217,6 +227,21 @@ EVIL = '{ git = "https://example.org/x?rev=1#0" }'
             '"evil"',
         ),
         ("pyproject.toml", MAIN["pyproject.toml"] + '[tool.uv]\nindex-url = "x"\n', "tool.uv.index-url", None, '"x"'),
+        (
+            "pyproject.toml",
+            MAIN["pyproject.toml"] + '[tool.uv]\nindex-url = "x"\n["tool.uv"]\nindex-url = "y"\n',
+            "tool.uv.index-url",
+            None,
+            '"x"',
+        ),
+        (
+            "pyproject.toml",
+            MAIN["pyproject.toml"] + '[build-system]\nrequires = ["evil"]\n[""."build-system"]\nrequires = []\n',
+            "build-system.requires",
+            None,
+            '["evil"]',
+        ),
+        ("project.yaml", settings(**{"card.x": 1}), '"card.x"', None, "1"),
         ("uv.toml", 'index-url = "x"\n', "", None, 'index-url = "x"'),
         ("setup.py", "import os\n", "", None, "import os"),
         ("Makefile", "check:\n\ttrue\n", "", "pre-commit run", "true"),
@@ -239,9 +264,66 @@ def test_what_decides_is_named_with_before_and_after(  # noqa: PLR0913, PLR0917 
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "numpy.py",
+        "cryptography/__init__.py",
+        "opentelemetry/trace.py",
+        "usercustomize.py",
+        "numpy.cpython-312-x86_64-linux-gnu.so",
+        "x-1.dist-info/entry_points.txt",
+        "pipeline/__init__.py",
+        "pipeline/metrics/__init__.py",
+        "pipeline/encode.py",
+        "pipeline/profile.py",
+        "pipeline/stages/__init__.py",
+        "pipeline/stages/files.py",
+        "pipeline/stages/train/__init__.py",
+        "pipeline/metrics.cpython-312-x86_64-linux-gnu.so",
+        "pipeline/__pycache__/metrics.cpython-312.pyc",
+        "service/__pycache__/service.cpython-312.pyc",
+    ],
+)
+def test_code_that_may_replace_what_judges_is_named(root: Path, path: str) -> None:
+    """What Python may import in place of what judges and signs decides: a module, a package, or what is compiled."""
+    assert [each.path for each in changed(root, {path: "x = 1\n"})] == [path]
+
+
+@pytest.mark.parametrize("path", ["numpy", "pipeline/metrics", "pipeline"])
+def test_a_link_to_a_package_is_refused(root: Path, path: str) -> None:
+    """A link may be a package that replaces another one, and what it leads to is not what Git compares."""
+    git(root, "checkout", "--quiet", "-b", "change")
+    if path == "pipeline":
+        git(root, "rm", "--quiet", "-r", path)
+    (root / path).symlink_to("docs")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "x")
+    found = decisive.changes(Git(root), "main", "change", "main")
+    assert (path, False) in {(each.path, each.readable) for each in found}
+
+
+@pytest.mark.parametrize("path", ["vendor", "vendor/gitops-ml", "vendor/gitops-ml/more", MANIFEST])
+@pytest.mark.parametrize("mode", ["160000", "120000"])
+def test_another_repository_or_a_link_in_the_automation_is_refused(root: Path, path: str, mode: str) -> None:
+    """Of what stands elsewhere Git has nothing to compare, so the automation may hold none of it."""
+    git(root, "checkout", "--quiet", "-b", "change")
+    git(root, "rm", "--quiet", "-r", "--ignore-unmatch", path)
+    stored = git(root, "rev-parse", "main" if mode == "160000" else "main:docs/README.md")
+    git(root, "update-index", "--add", "--cacheinfo", f"{mode},{stored},{path}")
+    git(root, "commit", "--quiet", "--message", "x")
+    (found,) = decisive.changes(Git(root), "main", "change", "main")
+    assert (found.path, found.readable) == ("vendor/gitops-ml", False)
+    assert "links or other repositories" in str(found.after)
+
+
+@pytest.mark.parametrize(
     "files",
     [
-        {"docs/README.md": "Other words\n", "pipeline/encode.py": "x = 1\n", "tests/model/test_more.py": "x = 1\n"},
+        {
+            "docs/README.md": "Other words\n",
+            "pipeline/stages/train.py": "x = 1\n",
+            "tests/model/test_more.py": "x = 1\n",
+        },
         {"project.yaml": settings(title="Another", card={"contact": "x"}) + "# a note\n"},
         {"params.yaml": MAIN["params.yaml"].replace("max_iter: 150", "max_iter: 15")},
         {"uv.lock": lock(name="other", url=FILE.replace("requests", "other"))},
@@ -277,6 +359,14 @@ def test_a_file_of_another_project_or_version_is_foreign(file: str) -> None:
     }
 
 
+def test_a_real_export_is_all_of_the_registry() -> None:
+    """Versions, markers and hashes, as uv and people write them, say nothing of where packages come from."""
+    written = b"# A comment\n\na[b,c]==1.0 ; sys_platform == 'linux' \\\n    --hash=sha256:00  # via d\n    # via\n"
+    assert forms.requirements(written) == {}
+    for name in ("train", "serve"):
+        assert forms.requirements((PROJECT / f"requirements/{name}.txt").read_bytes()) == {}
+
+
 def test_the_vendored_automation_is_one_change_that_says_what_is_not_the_templates(root: Path) -> None:
     """However many of its files differ, they are one line, with those that the manifest does not know."""
     more = "vendor/gitops-ml/gitops_ml/more.py"
@@ -300,6 +390,8 @@ def test_the_vendored_automation_is_one_change_that_says_what_is_not_the_templat
         ("project.yaml", b"\xff\xfe\xff", "it is no YAML"),
         ("project.yaml", "a: " + "x" * 1_000_001, "it has more than 1,000,000 bytes"),
         ("project.yaml", "- a list\n", "it holds no settings"),
+        ("project.yaml", 'gate: {1: x, "1": y}\n', "it says '1' twice in gate"),
+        ("project.yaml", "environments: [{name: x, gate: none}, {name: x}]\n", "it says 'x' twice in environments"),
         (".github/workflows/pull-request.yml", "jobs: [1]\n", ""),
         ("uv.lock", "package = 1\n", ""),
         ("uv.lock", "[[", ""),

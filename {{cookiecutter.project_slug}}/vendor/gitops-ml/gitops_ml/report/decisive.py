@@ -50,6 +50,8 @@ RULES = (
     Rule(r"requirements/.*", "where packages come from", forms.requirements),
     Rule(r"(.*/)?pyproject\.toml", "how packages are found and built, what is checked", forms.pyproject),
     Rule(r"(.*/)?(uv\.toml|setup\.py|setup\.cfg|hatch_build\.py|[^/]*\.pth|sitecustomize\.py)", "what installing runs"),
+    Rule(r"(.*/)?[^/]+\.(dist|egg)-info(/.*)?", "what installing runs"),
+    Rule(r"(.*/)?(__pycache__/.*|[^/]+\.(pyc|so|pyd|dylib|dll))", "code that nobody can read"),
     # make takes the others before `Makefile`, and tools such files before pyproject.toml.
     Rule(r"\.pre-commit-config\.yaml|GNUmakefile|[Mm]akefile", "what is checked, what commands run"),
     Rule(r"conftest\.py|(\.?pytest|tox|\.?mypy)\.ini|\.?ruff\.toml|\.importlinter", "what is checked"),
@@ -57,28 +59,39 @@ RULES = (
     Rule(r"(.*/)?[^/]+\.dvc", "where data comes from", forms.pointer),
     Rule(r"\.gitmodules|(.*/)?\.gitattributes|\.python-version", "what a checkout holds"),
     Rule(r"(deploy|ci)(/.*)?", "how a release serves"),
-    Rule(
-        r"pipeline|pipeline/(data|decision|metrics|model|params|persistence|schema)\.py",
-        "what measures and loads a model",
-    ),
-    Rule(r"pipeline/(tasks(/.*)?|stages/evaluate\.py)", "what measures and loads a model"),
+    # All but what is only run to train: the automation imports it, or what it imports does.
+    Rule(r"pipeline/(?!stages/train\.py$).*", "what measures and loads a model"),
+    # Python may take it for a package that is installed.
+    Rule(r"(?!(pipeline|service|tests|docs|notebooks|scripts)/)(\w+/)*\w+\.py", "what Python imports"),
 )
 # Of these, only what is removed.
 REMOVED = Rule(r"tests/.*", "what a model or the code is tested for")
 
 
 @dataclass(frozen=True)
-class _File:
+class File:
+    """A file before and after: its modes and its objects, as Git names them."""
+
     path: str
     modes: tuple[str, str]
     blobs: tuple[str, str]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a file now, or gone: no link, and no other repository."""
+        return self.modes[1] in FILES
+
+    @property
+    def has_other_bytes(self) -> bool:
+        """Whether more than the right to execute it differs."""
+        return self.blobs[0] != self.blobs[1] or not set(self.modes) <= set(FILES)
 
 
 def changes(git: Git, old: str, new: str, main: str) -> list[Decisive]:
     """What decides and differs between two commits or trees, with whom main's CODEOWNERS names for it."""
     named = owners.read(git, main)
-    files = list(_differing(git, old, new))
-    vendored = [file for file in files if f"{file.path}/".startswith(f"{VENDORED}/")]
+    files = list(differing(git, old, new))
+    vendored = [file for file in files if _is_vendored(file)]
     found = [
         each.model_copy(update={"owners": owners.of(named, file.path)})
         for rule in (*RULES, REMOVED)
@@ -104,20 +117,29 @@ def merged(git: Git, main: str, head: str) -> tuple[str, str]:
         return git.merge_base(main, head) or main, head
 
 
-def _rule(file: _File) -> Rule | None:
+def _is_vendored(file: File) -> bool:
+    # A link or another repository in place of the folder around it is one in place of it.
+    place, own = f"{file.path}/", f"{VENDORED}/"
+    return place.startswith(own) or own.startswith(place)
+
+
+def _rule(file: File) -> Rule | None:
     if re.fullmatch(REMOVED.paths, file.path, re.DOTALL):
         return REMOVED if file.modes[1] == GONE else None
-    return next((rule for rule in RULES if re.fullmatch(rule.paths, file.path, re.DOTALL)), None)
+    # A link, or another repository, may be a package.
+    names = [file.path] if file.is_plain else [file.path, f"{file.path}/__init__.py"]
+    return next((rule for rule in RULES for name in names if re.fullmatch(rule.paths, name, re.DOTALL)), None)
 
 
-def _differing(git: Git, old: str, new: str) -> Iterator[_File]:
+def differing(git: Git, old: str, new: str) -> Iterator[File]:
+    """The files in which two commits or trees differ."""
     options = ("-r", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff")
     # Without -z, a path that is more than plain text is a literal of ASCII, which no name can break.
     for line in git.said("-c", "core.quotePath=true", "diff-tree", *options, old, new).splitlines():
         if line.startswith(":"):
             facts, _, path = line[1:].partition("\t")
             before, after, was, now, _ = facts.split()
-            yield _File(_unquoted(path), (before, after), (was, now))
+            yield File(_unquoted(path), (before, after), (was, now))
 
 
 def _unquoted(path: str) -> str:
@@ -126,9 +148,9 @@ def _unquoted(path: str) -> str:
     return path[1:-1].encode().decode("unicode_escape").encode("latin-1").decode("utf-8", "backslashreplace")
 
 
-def _read(git: Git, rule: Rule, file: _File) -> Iterator[Decisive]:
+def _read(git: Git, rule: Rule, file: File) -> Iterator[Decisive]:
     """What differs in a file; whom that asks for is left out."""
-    if file.modes[1] not in FILES:
+    if not file.is_plain:
         yield _found(rule, file, "", None, "no plain file, but a link or another repository", readable=False)
         return
     sides = zip(file.modes, file.blobs, strict=True)
@@ -152,7 +174,7 @@ def _read(git: Git, rule: Rule, file: _File) -> Iterator[Decisive]:
             yield _found(rule, file, name, was.get(name), now.get(name))
 
 
-def _held(file: _File, content: bytes | None) -> bytes | None:
+def _held(file: File, content: bytes | None) -> bytes | None:
     limit = LARGEST_LOCK if file.path == "uv.lock" else LARGEST
     if content is not None and len(content) > limit:
         raise ValueError(f"it has more than {limit:,} bytes")
@@ -160,7 +182,7 @@ def _held(file: _File, content: bytes | None) -> bytes | None:
 
 
 def _found(
-    rule: Rule, file: _File, name: str, before: str | None, after: str | None, *, readable: bool = True
+    rule: Rule, file: File, name: str, before: str | None, after: str | None, *, readable: bool = True
 ) -> Decisive:
     words = (forms.meaning(name) if rule.reader is forms.project else None) or rule.words
     return Decisive(path=file.path, name=name, what=words, before=before, after=after, readable=readable)
@@ -178,7 +200,12 @@ def _joined(content: bytes | None, lines: Counter[str]) -> str | None:
     return None if content is None else " ⏎ ".join(filter(None, map(str.strip, lines.elements())))[:2000] or "nothing"
 
 
-def _vendored(git: Git, new: str, files: list[_File]) -> Decisive:
+def _vendored(git: Git, new: str, files: list[File]) -> Decisive:
+    if odd := [file.path for file in files if not file.is_plain]:
+        said = f"no folder of files alone, but holds links or other repositories: {_names(odd)}"
+        return Decisive(
+            path=VENDORED, name="", what="the automation itself", before="as on main", after=said, readable=False
+        )
     own = f"{VENDORED}/{manifest.FILE}"
     lines = (git.read(new, own) or b"").decode(errors="replace").splitlines()
     wanted = {f"{VENDORED}/{name}": digest for digest, _, name in (line.partition("  ") for line in lines)}

@@ -31,7 +31,9 @@ def read(git: Git, old: str, new: str, main: str) -> Facts:
     fates = [Stage(name=name, fate=UNCHANGED if before.get(name) == after[name] else COMPUTED) for name in after]
     params = _changes("params.yaml", *texts["params.yaml"])
     with _readable("dvc.lock"):
-        stale = sorted(set(_stale(git, new, before, after, git.changed(old, new))))
+        # As the lock has it, the right to execute a file is no part of it.
+        changed = [file.path for file in decisive.differing(git, old, new) if file.has_other_bytes]
+        stale = sorted(set(_stale(git, new, before, after, changed)))
     return Facts(
         changed=any(stage.fate != UNCHANGED for stage in fates),
         decisive=decisive.changes(git, old, new, main),
@@ -60,7 +62,7 @@ def stages(content: bytes | str | None) -> dict[str, Any]:
         UserError: it is no dvc.lock.
     """
     with _readable("dvc.lock"):
-        found: dict[str, Any] = (forms.load(content) or {"stages": {}})["stages"]
+        found: dict[str, Any] = (forms.load_as_dvc(content) or {"stages": {}})["stages"]
         return {name: dict(stage) for name, stage in found.items()}
 
 
@@ -85,7 +87,7 @@ def _stale(git: Git, tree: str, before: dict[str, Any], after: dict[str, Any], c
 def _loaded(git: Git, tree: str, path: str) -> Any:
     if not path.isprintable():
         raise ValueError(f"{path!r} is no path")
-    return forms.load(git.read(tree, path))
+    return forms.load_as_dvc(git.read(tree, path))
 
 
 def _at(settings: Any, name: str) -> Any:

@@ -9,11 +9,13 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from dvc.exceptions import DvcException
+from dvc.utils import serialize
 from pydantic import BaseModel
 
 from gitops_ml.core import signing
@@ -26,6 +28,11 @@ REGISTRY = "https://pypi.org/simple"
 FILES = "files.pythonhosted.org"
 # The project itself and the automation, which stand in the repository.
 OWN = ({"virtual": "."}, {"editable": "vendor/gitops-ml"})
+# A line of an export that says which version of a package, and which files of it.
+PIN = r"[\w.-]+(\[[\w.,-]+\])?==[\w.!+-]+"
+MARKER = r"\s*;(?!.*\s-)[^#\\]*"
+HASH = r"--hash=\w+:\w+"
+PINNED = re.compile(rf"(({PIN}({MARKER})?|{HASH})(\s+{HASH})*\s*\\?)?(^#.*|\s+#.*)?")
 # What a name in project.yaml stands for, where that is more than its block.
 WORDS = (
     (r"gate\.floors(\..*)?", "what no model may fall below"),
@@ -63,18 +70,46 @@ def load(content: bytes | str | None) -> Any:
         raise ValueError("it is too deep") from error
 
 
+def load_as_dvc(content: bytes | str | None) -> Any:
+    """What DVC takes a YAML file for: to it, unlike to `load`, `2e-1` is a number, and `on` a word.
+
+    Raises:
+        ValueError: it is no YAML, or has an alias.
+    """
+    load(content)
+    text = content.decode() if isinstance(content, bytes) else content
+    try:
+        return serialize.parse_yaml(text or "", "it")
+    except DvcException as error:
+        raise ValueError(f"it is no YAML to DVC: {' '.join(str(error.__cause__).split())}") from error
+
+
 def flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Nested settings by their dotted names, each value as JSON; items of a list by their `name`, if all have one."""
+    """Nested settings by their dotted names, each value as JSON; items of a list by their `name`, if all have one.
+
+    A key that is empty, or has a dot or a quote, is a JSON string in the name, so that no two settings have one name.
+
+    Raises:
+        ValueError: two settings have one name all the same, such as those of the keys 1 and "1".
+    """
     if isinstance(value, list) and value and all(isinstance(each, dict) and "name" in each for each in value):
         names = [str(each["name"]) for each in value]
-        return {prefix: ", ".join(names)} | flat(dict(zip(names, value, strict=True)), prefix)
+        return {prefix: ", ".join(names)} | _children(names, value, prefix)
     if isinstance(value, dict) and value:
-        return {
-            name: text
-            for key, child in value.items()
-            for name, text in flat(child, f"{prefix}.{key}" if prefix else str(key)).items()
-        }
+        return _children(map(str, value), value.values(), prefix)
     return {prefix: json.dumps(value, ensure_ascii=False, default=str)}
+
+
+def _children(keys: Iterable[str], values: Iterable[Any], prefix: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for key, value in zip(keys, values, strict=True):
+        if key in taken:
+            raise ValueError(f"it says {key!r} twice{f' in {prefix}' if prefix else ''}")
+        taken.add(key)
+        name = key if re.fullmatch(r'[^."]+', key) else json.dumps(key, ensure_ascii=False)
+        found |= flat(value, f"{prefix}.{name}" if prefix else name)
+    return found
 
 
 def meaning(name: str) -> str | None:
@@ -190,9 +225,9 @@ def _normal(name: str) -> str:
 
 
 def requirements(content: bytes | None) -> dict[str, str]:
-    """The lines of an export that say where packages come from, rather than which."""
+    """The lines of an export that are more than a version of a package, for which machines, and its hashes."""
     lines = (line.strip() for line in (content or b"").decode().splitlines())
-    return {line: "asked" for line in lines if re.match(r"-(?!-hash)", line) or "://" in line or " @ " in line}
+    return {line: "asked" for line in lines if not PINNED.fullmatch(line)}
 
 
 def pyproject(content: bytes | None) -> dict[str, str]:
