@@ -13,12 +13,20 @@ from gitops_ml.core import record
 from gitops_ml.report import ledger
 
 from tests.automation.cli.test_commands import IDENTITY, gitops
+from tests.automation.tables import PROJECT
 
 
 def git(*arguments: str, cwd: Path, **env: str) -> str:
     """Run git as a tester."""
     whole = os.environ | IDENTITY | env
     return subprocess.check_output(["git", *arguments], cwd=cwd, env=whole, text=True).strip()
+
+
+def begin(folder: Path) -> None:
+    """Make a repository in which commands run."""
+    git("init", "--quiet", "--initial-branch=main", cwd=folder)
+    for part in ("project.yaml", "vendor"):
+        (folder / part).symlink_to(PROJECT / part)
 
 
 def put(root: Path, environment: str, release: str, when: str, who: str = "A Tester") -> None:
@@ -53,7 +61,7 @@ def name(release: str) -> str:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A repository with two environments, in one of which a release was rolled back."""
-    git("init", "--quiet", "--initial-branch=main", cwd=tmp_path)
+    begin(tmp_path)
     put(tmp_path, "staging", "1", "2026-01-01T10:00:00Z")
     put(tmp_path, "production", "1", "2026-01-02T10:00:00Z")
     put(tmp_path, "production", "2", "2026-01-03T10:00:00Z", who="Somebody Else")
@@ -91,7 +99,7 @@ def test_a_clone_sees_what_origin_has(root: Path, tmp_path_factory: pytest.TempP
 
 def test_before_the_first_promotion_there_is_nothing_to_tell(tmp_path: Path) -> None:
     """Without environments the ledger says so."""
-    git("init", "--quiet", cwd=tmp_path)
+    begin(tmp_path)
     assert "nothing was promoted yet" in gitops("env", "ledger", cwd=tmp_path).stdout
 
 
