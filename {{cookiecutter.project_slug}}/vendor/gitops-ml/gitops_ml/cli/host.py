@@ -61,7 +61,7 @@ def deploy(  # noqa: PLR0917 - options of a command have names
             done = step()
         _conclude(done, as_json)
     else:
-        with keeper.kept(host, _say):
+        with keeper.watching(host), keeper.kept(host, _say, agent.STEP_SECONDS):
             _watch(step, watch, as_json)
 
 

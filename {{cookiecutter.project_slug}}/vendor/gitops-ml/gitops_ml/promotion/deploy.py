@@ -93,11 +93,11 @@ def stop(host: Host) -> list[str]:
     """End all that an agent started in a folder; returns what. The next step starts it again.
 
     Raises:
-        UserError: an agent is at work there, or keeps alive what serves.
+        UserError: an agent watches there, or one is at work for longer than a step is waited for.
     """
     if not host.folder.exists():
         return []
-    with _told(host), keeper.alone(host), _alone(host, STEP_SECONDS):
+    with _told(host), keeper.watching(host), keeper.alone(host, STEP_SECONDS), _alone(host, STEP_SECONDS):
         return host.stop_all()
 
 
