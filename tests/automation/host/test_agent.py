@@ -46,10 +46,14 @@ def test_an_environment_that_is_not_there_leaves_nothing_behind(world: World, co
     "command",
     [
         *(("host", "deploy", "staging", "--watch", each) for each in ("-1", "0", "inf", "nan", "soon")),
+        *(
+            ("host", "deploy", "staging", "--as", each)
+            for each in ("", "a b", "-a", "a-", "ü", "a/b", "a" * 64, "cluster")
+        ),
         *(("model", "serve", "--port", each) for each in ("99999", "0", "-1", "http")),
     ],
 )
-def test_times_and_ports_that_there_are_not_are_refused(command: tuple[str, ...]) -> None:
+def test_times_ports_and_names_that_there_are_not_are_refused(command: tuple[str, ...]) -> None:
     """They are refused as words of the command that are wrong, before anything is done."""
     with pytest.raises(SystemExit) as ended:
         tree()(command, prog_name="gitops-ml")
