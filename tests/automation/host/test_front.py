@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import resource
+import select
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +39,10 @@ class Echo(BaseHTTPRequestHandler):
         self.send_header("x-asked", self.headers.get("x-ask", ""))
         self.send_header("x-path", self.path)
         self.end_headers()
+        if self.path == "/half":
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+            return
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
@@ -187,3 +193,99 @@ def test_a_folder_with_a_long_path_has_a_front_that_hands_its_port_over(tmp_path
     assert httpx.post(f"http://127.0.0.1:{number}", content=b"1").content == b"1"
     assert handover.ask(folder, 5) is not None
     port.stop()
+
+
+def given(folder: Path) -> bool:
+    """Whether the front of a folder hands its port over."""
+    found = handover.ask(folder, 5)
+    if found:
+        found.close()
+    return found is not None
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for what another process does."""
+    give_up = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def test_a_front_hands_its_port_over_after_somebody_who_asked_has_left(front: str, port: Port, tmp_path: Path) -> None:
+    """Those who ask and leave before they are answered take the socket from nobody who asks later."""
+    until(lambda: given(tmp_path))
+    (process,) = port.fronts()
+    process.suspend()
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as leaves:
+            leaves.connect(str(tmp_path / handover.NAME))
+    process.resume()
+    assert given(tmp_path)
+    assert given(tmp_path)
+
+
+def test_a_front_hands_its_port_over_once_it_can_open_files_again(front: str, port: Port, tmp_path: Path) -> None:
+    """A front that had as many files open as it may answers the next one who asks when it may open more."""
+    until(lambda: given(tmp_path))
+    (process,) = port.fronts()
+    few, allowed = process.rlimit(resource.RLIMIT_NOFILE)
+    process.rlimit(resource.RLIMIT_NOFILE, (3, allowed))
+    with pytest.raises(TimeoutError):
+        handover.ask(tmp_path, 0.3)
+    process.rlimit(resource.RLIMIT_NOFILE, (few, allowed))
+    until(lambda: given(tmp_path))
+
+
+def test_a_front_hands_its_port_over_once_nothing_is_in_the_way(port: Port, tmp_path: Path) -> None:
+    """A front that could not be asked when it started, as on a full disk, can be as soon as there is room."""
+    (tmp_path / handover.NAME).mkdir()
+    number = free_port()
+    front = port.require(number)
+    until(lambda: number in [each.laddr.port for each in front.net_connections()])
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.get(f"http://127.0.0.1:{number}", timeout=0.5)
+    (tmp_path / handover.NAME).rmdir()
+    until(lambda: given(tmp_path))
+
+
+def test_a_front_that_nobody_more_can_ask_has_said_nothing(tmp_path: Path) -> None:
+    """Where so many wait for an answer that no other one can ask, the front counts as one that does not answer."""
+    with socket.socket(socket.AF_UNIX) as hanging, ExitStack() as stack:
+        hanging.bind(str(tmp_path / handover.NAME))
+        hanging.listen(0)
+        stack.enter_context(socket.socket(socket.AF_UNIX)).connect(str(tmp_path / handover.NAME))
+        with pytest.raises(TimeoutError):
+            handover.ask(tmp_path, 0.3)
+
+
+def test_a_front_that_ends_while_it_is_asked_gives_nothing(tmp_path: Path) -> None:
+    """Whoever asks a front that is just ending is told that there is none to be had."""
+    with socket.socket(socket.AF_UNIX) as ending, ThreadPoolExecutor() as askers:
+        ending.bind(str(tmp_path / handover.NAME))
+        ending.listen()
+        asked = askers.submit(handover.ask, tmp_path, 5)
+        select.select([ending], [], [])
+        ending.close()
+        assert asked.result() is None
+
+
+def test_a_front_serves_where_it_may_not_have_more_files_open(
+    port: Port, echo: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system that refuses a higher limit of open files, as where "no limit" is none, has a front all the same."""
+    point(tmp_path, echo)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import resource\ndef refuse(*_):\n    raise ValueError('current limit exceeds maximum limit')\n"
+        "resource.setrlimit = refuse\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    number = free_port()
+    port.require(number)
+    assert httpx.post(f"http://127.0.0.1:{number}", content=b"1", timeout=10).content == b"1"
+
+
+def test_an_answer_that_breaks_off_is_not_filled_up(front: str, echo: int, tmp_path: Path) -> None:
+    """An instance that ends within an answer has its caller's connection end: nothing is written into the answer."""
+    point(tmp_path, echo)
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
+        httpx.post(f"{front}/half", content=bytes(1000))

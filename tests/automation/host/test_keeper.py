@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import httpx
 import psutil
 import pytest
+from filelock import FileLock
+from gitops_ml.cli import host as commands
+from gitops_ml.cli.main import tree
 from gitops_ml.core.errors import UserError
 from gitops_ml.host import keeper
 from gitops_ml.host.runner import Instance
@@ -129,13 +135,97 @@ def test_a_release_that_takes_long_to_start_is_let_start(
 
 
 def test_an_agent_that_watches_is_not_worked_against(serving: World, said: list[str]) -> None:
-    """While an agent keeps alive what serves, neither a second one nor the end of everything comes between."""
+    """While an agent goes on for ever, neither a second one nor the end of everything comes between; a step may."""
     host = serving.host("staging")
-    with pytest.raises(UserError, match="an agent with --watch keeps alive what serves"):
-        deploy.stop(host)
-    with pytest.raises(UserError, match="end that one first"), keeper.kept(host, said.append):
-        pass
-    assert serving.deploy("staging").state == "healthy"
+    with keeper.watching(host):
+        with pytest.raises(UserError, match="an agent with --watch keeps alive what serves"):
+            deploy.stop(host)
+        with pytest.raises(UserError, match="end that one first"), keeper.watching(host):
+            pass
+        assert serving.deploy("staging").state == "healthy"
+
+
+def test_a_single_step_is_waited_for(serving: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of everything waits until a step is done; if it takes too long, that is said, and nothing of --watch."""
+    servers, host, agent = serving.hosts["staging"], serving.host("staging"), serving.host("staging")
+    begun, go_on, start = threading.Event(), threading.Event(), servers.start
+
+    def held(short: str, port: int = 0) -> Instance:
+        begun.set()
+        assert go_on.wait(20)
+        return start(short, port)
+
+    def step() -> deploy.Deployment:
+        with keeper.kept(agent, print):
+            return deploy.deploy(serving.root, "staging", agent)
+
+    monkeypatch.setattr(servers, "start", held)
+    made = serving.release("b")
+    serving.promote("staging")
+    with ThreadPoolExecutor() as agents:
+        done = agents.submit(step)
+        assert begun.wait(20)
+        monkeypatch.setattr(deploy, "STEP_SECONDS", 0.1)
+        with pytest.raises(UserError, match="wait until its step is done") as told:
+            deploy.stop(host)
+        monkeypatch.setattr(deploy, "STEP_SECONDS", 20)
+        assert "--watch" not in str(told.value)
+        threading.Timer(0.3, go_on.set).start()
+        assert deploy.stop(host) == [made.short]
+        assert done.result().serving == made.release
+
+
+def test_an_agent_that_begins_to_watch_waits_for_a_single_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`host deploy --watch` begins when the step that somebody else takes is done, and does not end because of it."""
+    folder = world.folder / "hosts" / "staging"
+    folder.mkdir(parents=True)
+    step = FileLock(folder / keeper.LOCK, thread_local=False)
+    step.acquire()
+
+    class WatchedError(Exception):
+        """It would look again now."""
+
+    def look_again(_: float) -> None:
+        raise WatchedError
+
+    monkeypatch.chdir(world.root)
+    monkeypatch.setattr(commands, "time", SimpleNamespace(sleep=look_again))
+    threading.Timer(0.5, step.release).start()
+    with pytest.raises(WatchedError):
+        tree()(["host", "deploy", "staging", "--watch", "1", "--folder", str(folder)], prog_name="gitops-ml")
+
+
+def test_what_cannot_be_said_ends_no_keeper(serving: World) -> None:
+    """Where nobody can be told, as where stdout is closed, what serves comes back all the same."""
+    servers, refused = serving.hosts["staging"], threading.Event()
+
+    def refuse(_: str) -> None:
+        refused.set()
+        raise BrokenPipeError
+
+    with keeper.kept(serving.host("staging"), refuse):
+        until(lambda: port(serving) in listening())
+        servers.broken.add(servers.instances()[0].short)
+        servers.stop(servers.instances()[0])
+        assert refused.wait(20)
+        servers.broken.clear()
+        assert asked(serving)
+
+
+def test_a_system_that_does_not_tell_what_runs_ends_no_keeper(
+    serving: World, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If looking at what runs fails, that is said, and what ends afterwards is started again."""
+    servers = serving.hosts["staging"]
+
+    def fails(_: Instance) -> bool:
+        raise psutil.AccessDenied
+
+    with monkeypatch.context() as patch:
+        patch.setattr(servers, "ended", fails)
+        until(lambda: bool(said))
+    servers.stop(servers.instances()[0])
+    assert asked(serving)
 
 
 def test_where_nothing_was_deployed_nothing_is_started(world: World) -> None:

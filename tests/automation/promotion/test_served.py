@@ -144,6 +144,21 @@ def test_a_host_that_is_gone_is_forgotten_on_demand(world: World, tmp_path: Path
     assert _before(world) == []
 
 
+def test_an_agent_that_was_given_a_name_is_the_same_on_every_machine(world: World, tmp_path: Path) -> None:
+    """Containers whose machine and folder are new each time are one agent, and nobody has to forget the ones before."""
+    world.release("a")
+    world.promote("staging")
+    for folder in tmp_path / "first", tmp_path / "second":
+        host = Host(world.root, folder, {"process": world.hosts.setdefault(folder.name, Servers(folder))})
+        for known_as in "web-2", None:
+            deploy.deploy(world.root, "staging", host, known_as=known_as)
+            assert [each.host for each in health.reports(world.opened().git, "staging")] == ["web-2"]
+        deploy.stop(host)
+    cluster = world.opened().settings("staging").model_copy(update={"runner": "cluster"})
+    with pytest.raises(UserError, match="deploy without --as"):
+        health.name(tmp_path, cluster, "web-2")
+
+
 def test_a_damaged_history_is_not_an_empty_one(world: World) -> None:
     """Lines that cannot be read stop what depends on them."""
     world.release("a")

@@ -29,7 +29,20 @@ def _host() -> None:
     """Have a release serve on this machine."""
 
 
-@commands.command("deploy", epilog=examples("host deploy production", "host deploy staging --watch 15"))
+def _named(given: str | None) -> str | None:
+    """A name that can be one of a branch, and that no other agent has by itself."""
+    if given is not None and (not health.NAMED.fullmatch(given) or given in health.RESERVED):
+        raise typer.BadParameter(
+            f"{given!r} is no name of an agent: letters, digits, and dashes between them, 63 at most, and not "
+            f"{' or '.join(health.RESERVED)}"
+        )
+    return given
+
+
+@commands.command(
+    "deploy",
+    epilog=examples("host deploy production", "host deploy staging --watch 15", "host deploy staging --as web-2"),
+)
 def deploy(  # noqa: PLR0917 - options of a command have names
     name: Name,
     folder: Folder = None,
@@ -39,6 +52,15 @@ def deploy(  # noqa: PLR0917 - options of a command have names
             min=0.1,
             max=86400,
             help="Go on for ever, a step every so many seconds; what ends between two steps is started again at once.",
+        ),
+    ] = None,
+    known_as: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            callback=_named,
+            help="What this agent is called from now on, and no other one of ENV; by default its machine has a say.",
         ),
     ] = None,
     accept_rewritten: Annotated[
@@ -52,7 +74,15 @@ def deploy(  # noqa: PLR0917 - options of a command have names
     Exit codes: 0 it serves, or nothing was promoted yet; 3 it cannot, and the last good release goes on; 1 an error.
     """
     host = Host(Path.cwd(), folder or agents_folder(name))
-    step = partial(agent.deploy, Path.cwd(), name, host, accept_rewritten=accept_rewritten, dry_run=dry_run)
+    step = partial(
+        agent.deploy,
+        Path.cwd(),
+        name,
+        host,
+        accept_rewritten=accept_rewritten,
+        known_as=known_as,
+        dry_run=dry_run,
+    )
     if dry_run:
         _conclude(step(), as_json)
     agent.require_known(Path.cwd(), name, host)
@@ -61,7 +91,7 @@ def deploy(  # noqa: PLR0917 - options of a command have names
             done = step()
         _conclude(done, as_json)
     else:
-        with keeper.kept(host, _say):
+        with keeper.watching(host), keeper.kept(host, _say, agent.STEP_SECONDS):
             _watch(step, watch, as_json)
 
 

@@ -12,6 +12,7 @@ import resource
 import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -80,9 +81,14 @@ class Front:
                 if name.lower() not in HOP_BY_HOP:
                     response.headers.add(name, value)
             await response.prepare(request)
-            async for chunk in answer.content.iter_chunked(CHUNK):
-                await response.write(chunk)
-            await response.write_eof()
+            try:
+                async for chunk in answer.content.iter_chunked(CHUNK):
+                    await response.write(chunk)
+                await response.write_eof()
+            except ClientError:
+                # An error is no part of an answer that has begun: the end of the connection tells that it is not whole.
+                if request.transport:
+                    request.transport.abort()
             return response
 
     def _port(self) -> int | None:
@@ -103,7 +109,9 @@ def main(folder: Path, listening: socket.socket) -> None:
     """Serve until SIGTERM."""
     # Each request that waits is an open file.
     _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
+    # Systems whose own limit is lower refuse what they allow, as macOS does.
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
     front = Front(folder)
     app = web.Application()
     app.cleanup_ctx.append(front.run)

@@ -59,8 +59,16 @@ class Deployment(BaseModel):
         return f"{serves}{' now' if self.changed else ' already'}"
 
 
-def deploy(root: Path, name: str, host: Host, *, accept_rewritten: bool = False, dry_run: bool = False) -> Deployment:
-    """Go one step.
+def deploy(
+    root: Path,
+    name: str,
+    host: Host,
+    *,
+    accept_rewritten: bool = False,
+    known_as: str | None = None,
+    dry_run: bool = False,
+) -> Deployment:
+    """Go one step; the agent is known by a name of its own from then on, if it is given one.
 
     Raises:
         UserError: Git does not answer, the system does not let us, or another agent works on the same folder; what
@@ -74,7 +82,10 @@ def deploy(root: Path, name: str, host: Host, *, accept_rewritten: bool = False,
         # cannot, what the branch says now may mend it.
         with suppress(UserError, OSError, psutil.Error):
             host.revive()
-        return _step(Repository.opened(root), name, host, accept_rewritten, dry_run)
+        repository = Repository.opened(root)
+        if known_as:
+            health.name(host.folder, repository.settings(name), known_as)
+        return _step(repository, name, host, accept_rewritten, dry_run)
 
 
 def require_known(root: Path, name: str, host: Host) -> None:
@@ -93,11 +104,11 @@ def stop(host: Host) -> list[str]:
     """End all that an agent started in a folder; returns what. The next step starts it again.
 
     Raises:
-        UserError: an agent is at work there, or keeps alive what serves.
+        UserError: an agent watches there, or one is at work for longer than a step is waited for.
     """
     if not host.folder.exists():
         return []
-    with _told(host), keeper.alone(host), _alone(host, STEP_SECONDS):
+    with _told(host), keeper.watching(host), keeper.alone(host, STEP_SECONDS), _alone(host, STEP_SECONDS):
         return host.stop_all()
 
 

@@ -15,6 +15,7 @@ import hashlib
 import re
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +32,12 @@ PREFIX = "agents/"
 OLD_PREFIX = "health/"
 OLD_HOST = "unnamed"
 FILE = "health.json"
+# In an agent's folder: what it is called, if it was given a name.
+NAME = "name"
 CLUSTER = "cluster"
+# What an agent may be called, and what only some are.
+NAMED = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+RESERVED = (CLUSTER, OLD_HOST)
 # How often an unchanged state is written again: well below what `silent_minutes` of an environment may be.
 REFRESH = timedelta(minutes=10)
 # Two hosts' clocks may differ by so much without a word.
@@ -84,10 +90,28 @@ class Clock:
         return cls(datetime.now(UTC).replace(microsecond=0), boot, time.monotonic())
 
 
+def name(folder: Path, settings: Environment, given: str) -> None:
+    """Have the agent of a folder call itself so, whatever its machine is called: a container has a new name each time.
+
+    Raises:
+        UserError: the environment is a cluster, whose agents have one name.
+    """
+    if settings.runner == "cluster":
+        raise UserError(f"{settings.name} is a cluster, and whoever asks it speaks for it: deploy without --as")
+    part = folder / f"{NAME}.part"
+    part.write_text(f"{given}\n")
+    part.replace(folder / NAME)
+
+
 def host_of(folder: Path, settings: Environment) -> str:
-    """What an agent calls itself: its machine, and which of the agents there. A cluster is one whoever asks it."""
+    """What an agent calls itself: as it was named, or its machine, and which of the agents there.
+
+    A cluster is one whoever asks it.
+    """
     if settings.runner == "cluster":
         return CLUSTER
+    with suppress(FileNotFoundError):
+        return (folder / NAME).read_text().strip()
     machine = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().partition(".")[0].lower()).strip("-")
     return f"{machine or 'host'}-{hashlib.sha256(str(folder).encode()).hexdigest()[:4]}"
 
