@@ -281,7 +281,7 @@ def test_another_librarys_estimator_brings_its_package(tmp_path: Path) -> None:
     bring(project, "penguins-raw.csv")
     run("git", "commit", "--quiet", "--all", "--message", "My own table", cwd=project)
     choose(project, "lightgbm")
-    with pytest.raises(CommandError, match=r"`make setup` installs what params\.yaml names"):
+    with pytest.raises(CommandError, match=r"not installed as uv\.lock says \(\+ lightgbm==.*run `make setup`"):
         make("repro", cwd=project)
     make("setup", "repro", cwd=project)
     run("git", "commit", "--quiet", "--all", "--message", "Another library", cwd=project)

@@ -70,5 +70,5 @@ def test_each_storage_installs_its_plugin(baked: Path, scheme: str) -> None:
         planned = make("--dry-run", "setup", cwd=baked)
     finally:
         config.write_text(before)
-    assert f"sync --locked --group {scheme}\n" in planned
+    assert f"sync --locked --group {scheme};" in planned
     assert f'{scheme} = ["dvc-{scheme}>=' in (baked / "pyproject.toml").read_text()

@@ -193,6 +193,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, schema: Schema, params: Pa
     pays = {"wait": dict.fromkeys(schema.classes, 0), "act": {first: -1} | dict.fromkeys(others, 1)}
     settings["decision"] = {"unit": "USD", "payoffs": pays} if others else None
     (root / "project.yaml").write_text(yaml.safe_dump(settings))
+    (root / "vendor").symlink_to(PROJECT / "vendor")
     (root / "schema.yaml").write_text(yaml.safe_dump(schema.model_dump(exclude_defaults=True), sort_keys=False))
     split = {"by": "random", "test_fraction": 0.25}
     independent = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"resample_by": []})})
@@ -208,7 +209,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, schema: Schema, params: Pa
 @pytest.fixture
 def project(watched: Path, tmp_path: Path) -> Path:
     """A copy of it in which a test may change what it likes."""
-    return shutil.copytree(watched, tmp_path / "project")
+    return shutil.copytree(watched, tmp_path / "project", symlinks=True)
 
 
 def traffic(root: Path, schema: Schema, change: Any = None, labels: Any = None, status: int = 200) -> None:

@@ -39,6 +39,7 @@ def root(tmp_path: Path) -> Path:
     settings = yaml.safe_load((PROJECT / "project.yaml").read_text())
     settings["monitor"]["labels"] = "labels"
     (tmp_path / "project.yaml").write_text(yaml.safe_dump(settings))
+    (tmp_path / "vendor").symlink_to(PROJECT / "vendor")
     (tmp_path / "schema.yaml").write_text(yaml.safe_dump({"columns": COLUMNS}))
     for environment in ("staging", "production"):
         store = str(tmp_path / ".deploy/predictions" / environment)

@@ -87,6 +87,14 @@ def test_what_cannot_be_read_may_need_anything(world: World) -> None:
     with pytest.raises(UserError, match=r"release/fedcba9876543210.*is not known here, so nothing is looked for"):
         unneeded(world, apply=True)
     git(world.origin, "tag", "--delete", "release/fedcba9876543210")
+    git(world.root, "checkout", "--quiet", "-B", "broken", "origin/main")
+    (world.root / "raw.dvc").write_text("outs:\n<<<<<<< ours\n")
+    git(world.root, "add", "--force", "raw.dvc")
+    git(world.root, "commit", "--quiet", "--message", "In conflict")
+    git(world.root, "push", "--quiet", "origin", "broken")
+    with pytest.raises(UserError, match=r"raw\.dvc of .* cannot be read, so what it needs is not known"):
+        unneeded(world, apply=True)
+    git(world.root, "push", "--quiet", "--delete", "origin", "broken")
     os.rename(world.storage, world.storage.with_name("away"))
     with pytest.raises(UserError, match="does not exist or cannot be reached"):
         unneeded(world, apply=True)

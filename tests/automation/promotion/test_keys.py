@@ -70,6 +70,18 @@ def test_a_key_is_rotated_while_everything_goes_on(world: World, tmp_path: Path)
     deploy.stop(host)
 
 
+def test_what_no_key_signed_is_told_apart(world: World) -> None:
+    """Where what serves was signed by a key that is gone from the file, that is said, and nothing is made up."""
+    first = world.release("a")
+    world.roll_out("staging", "production")
+    (world.root / signing.PUBLIC).unlink()
+    for _ in range(2):
+        signing.create_key(world.root, another=True)
+    found = keys.withdraw(world.opened(), world.root, dry_run=True)
+    assert found.needed == {}
+    assert found.unverified == [f"{first.release}, which {name} serves" for name in ("staging", "production")]
+
+
 def test_the_only_key_is_not_withdrawn(world: World) -> None:
     """A project with one key is told how to get the one that replaces it."""
     with pytest.raises(UserError, match="has one key; `gitops-ml release key --rotate` makes the one that replaces it"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from gitops_ml.core import environment, record, signing
 from gitops_ml.core.errors import UserError
+from gitops_ml.core.forge import PlainGit
 from gitops_ml.core.git import Git
 from gitops_ml.host.host import Host
 from gitops_ml.promotion import advance, deploy, holds, promote, proposals
@@ -171,6 +172,29 @@ def test_looking_again_closes_what_a_person_merged(approving: World) -> None:
     git(approving.root, "push", "--quiet", "origin", f"origin/{proposed(approving, 'staging')}:env/staging")
     assert advance.settle(approving.opened()) == []
     assert Git(approving.root).branches("promote/") == {}
+
+
+class Told(PlainGit):
+    """Git alone, and the commits of which something was said."""
+
+    def __init__(self, git_: Git) -> None:
+        super().__init__(git_)
+        self.commits: list[str] = []
+
+    def tell(self, commit: str, state: str, sentence: str, context: str = "") -> None:
+        """See Forge."""
+        self.commits.append(commit)
+
+
+def test_things_are_said_of_the_commit_that_was_pushed(approving: World) -> None:
+    """Of two who propose the same at once, both speak of the one commit that origin has."""
+    approving.release("a")
+    stale = approving.opened(approving.clone("stale"))
+    told = stale.__dict__["forge"] = Told(stale.git)
+    first = approving.promote("staging")
+    second = promote.promote(stale, "staging")
+    assert (second.commit, second.branch) == (first.commit, first.branch)
+    assert told.commits == [first.commit]
 
 
 def test_after_a_return_by_hand_the_bad_release_is_asked_for(

@@ -159,6 +159,49 @@ def test_an_agent_that_was_given_a_name_is_the_same_on_every_machine(world: Worl
         health.name(tmp_path, cluster, "web-2")
 
 
+def test_a_host_that_failed_and_is_gone_can_be_forgotten(world: World, tmp_path: Path) -> None:
+    """A host that last said that it failed, long ago, is waited for like any other that is silent."""
+    made = world.release("a")
+    world.promote("staging")
+    assert second_host(world, tmp_path / "second", broken=made.short).state == "failed"
+    world.deploy("staging")
+    git_ = world.opened().git
+    (failed,) = (each for each in health.reports(git_, "staging") if each.state == "failed")
+    old = failed.model_copy(update={"checked": failed.checked - timedelta(days=2)})
+    commit = git_.commit(git_.write({health.FILE: old.model_dump_json().encode()}), None, "two days ago")
+    git(world.root, "push", "--quiet", "--force", "origin", f"{commit}:refs/heads/agents/staging/{failed.host}")
+    (sentence,) = _before(world)
+    assert f"gitops-ml host forget staging {failed.host}" in sentence
+
+
+def test_a_cluster_that_is_asked_now_and_then_has_its_soak(world: World) -> None:
+    """Looks at a cluster, each by another machine and a little late, add up, as far as silence is allowed."""
+    git_ = world.opened().git
+    settings = (
+        world.opened()
+        .settings("staging")
+        .model_copy(
+            update={"runner": "cluster", "url": "http://localhost", "silent_minutes": 60.0, "soak_minutes": 180.0}
+        )
+    )
+    state = health.State(state="healthy", commit="c" * 40, release="r", serving="r")
+    now = NOW
+    for turn, minutes in enumerate((0, 61, 58, 63)):
+        now += timedelta(minutes=minutes)
+        said = health.write(git_, settings, health.CLUSTER, state, health.Clock(now, f"machine {turn}", 5.0))
+    assert said.lasted == (60 + 58 + 60) * 60
+
+
+def test_two_jobs_that_ask_a_cluster_at_once_both_report(world: World) -> None:
+    """A report that somebody else's overtook is made again on top of it."""
+    settings = world.opened().settings("staging").model_copy(update={"runner": "cluster", "url": "http://localhost"})
+    state = health.State(state="healthy", commit="c" * 40, release="r", serving="r")
+    stale, other = world.opened().git, world.opened(world.clone("other")).git
+    health.write(other, settings, health.CLUSTER, state, health.Clock(NOW, "one", 5.0))
+    later = health.Clock(NOW + timedelta(minutes=5), "two", 5.0)
+    assert health.write(stale, settings, health.CLUSTER, state, later).lasted == 5 * 60
+
+
 def test_a_damaged_history_is_not_an_empty_one(world: World) -> None:
     """Lines that cannot be read stop what depends on them."""
     world.release("a")

@@ -131,6 +131,10 @@ def _withdraw(as_json: bool, dry_run: bool) -> Never:
         typer.echo(f"{'would take' if dry_run else 'took'} the key {name} out of {signing.PUBLIC}; commit that")
     for release in found.lost:
         typer.echo(f"nobody can roll back to {release} any more")
+    for release in found.unverified:
+        typer.echo(
+            f"no key in {signing.PUBLIC} signed {release}: it cannot be verified, with or without the older keys"
+        )
     for name, whys in found.needed.items():
         typer.echo(f"the key {name} is still needed: it signed {'; '.join(whys)}")
     raise typer.Exit(BLOCKED if found.needed else 0)

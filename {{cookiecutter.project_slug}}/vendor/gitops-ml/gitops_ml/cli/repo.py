@@ -84,6 +84,7 @@ def gc(
     """Find what nothing needs any more in the storage: archives of releases, objects of DVC, remembered runs.
 
     What an environment, one of its last releases, a hold, a proposal, a branch or main's younger history needs stays.
+    Work that brings old data back and is not pushed to origin is not known here: have it pushed first.
 
     Exit codes: 0 told, or removed; 1 something cannot be read, and nothing was removed.
     """

@@ -121,7 +121,7 @@ def _fix_storage(root: Path) -> str:
 
 
 def _dvc(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "dvc", *arguments)
+    return (sys.executable, "-P", "-m", "dvc", *arguments)
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -20,7 +20,8 @@ from gitops_ml.core.programs import run, shown
 from gitops_ml.core.revision import Revision
 
 FILE = "dvc.lock"
-DVC = (sys.executable, "-m", "dvc")
+# -P: nothing of the project stands in for what DVC imports; the stages are started by a shell.
+DVC = (sys.executable, "-P", "-m", "dvc")
 
 
 def locked(root: Path) -> dict[str, str]:

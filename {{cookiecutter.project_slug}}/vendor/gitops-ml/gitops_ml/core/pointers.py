@@ -40,7 +40,9 @@ def differing(root: Path) -> list[str]:
     """The data that stands there and is not what its pointer names; what does not stand there is no other data."""
     if not (pointers := found(root)):
         return []
-    said: dict[str, list[Any]] = json.loads(run(sys.executable, "-m", "dvc", "status", "--json", *pointers, cwd=root))
+    said: dict[str, list[Any]] = json.loads(
+        run(sys.executable, "-P", "-m", "dvc", "status", "--json", *pointers, cwd=root)
+    )
     changed = [entry.get("changed outs", {}) for entries in said.values() for entry in entries]
     return sorted(path for outs in changed for path, how in outs.items() if how not in ("deleted", "not in cache"))
 

@@ -29,7 +29,7 @@ def put(taken: Taken, keep: bool) -> None:
         path.unlink() if path.is_file() or path.is_symlink() else shutil.rmtree(path)
     os.replace(taken.path, RAW / taken.path.name)
     if POINTER.exists():
-        run(sys.executable, "-m", "dvc", "add", "--quiet", str(RAW), cwd=Path.cwd())
+        run(sys.executable, "-P", "-m", "dvc", "add", "--quiet", str(RAW), cwd=Path.cwd())
 
 
 def files_now() -> dict[str, str]:

@@ -85,7 +85,7 @@ def retrain(root: Path, files: list[Path], told: Callable[[str], object] = lambd
     told("package")
     _python(clone, "-m", "gitops_ml", "model", "package", "--test")
     told("storage")
-    _python(clone, "-m", "dvc", "push", "--quiet", "--run-cache")
+    _python(clone, "-P", "-m", "dvc", "push", "--quiet", "--run-cache")
     verdict, passes = report["gate"]["verdict"], report["gate"]["passes"]
     blocked = "" if passes else ", blocked"
     message = f"{TITLE}: {', '.join(added)}\n\nThe gate says: {verdict}{blocked}."
@@ -114,8 +114,10 @@ def _cloned(root: Path, commit: str) -> Path:
     copy.said("checkout", "--quiet", "-B", BRANCH, commit)
     if (root / LOCAL).exists():
         shutil.copy(root / LOCAL, clone / LOCAL)
-    _python(clone, "-m", "dvc", "config", "--local", "cache.dir", _python(root, "-m", "dvc", "cache", "dir"))
-    _python(clone, "-m", "dvc", "pull", "--quiet", *map(str, _pointers(clone)))
+    _python(
+        clone, "-P", "-m", "dvc", "config", "--local", "cache.dir", _python(root, "-P", "-m", "dvc", "cache", "dir")
+    )
+    _python(clone, "-P", "-m", "dvc", "pull", "--quiet", *map(str, _pointers(clone)))
     return clone
 
 
@@ -146,7 +148,7 @@ def _updated(clone: Path) -> list[str]:
     """Bring imports of other repositories and of URLs up to date; the names of those that changed."""
     imported = [path for path in _pointers(clone) if "deps" in (yaml.safe_load((clone / path).read_text()) or {})]
     for path in imported:
-        _python(clone, "-m", "dvc", "update", "--quiet", str(path))
+        _python(clone, "-P", "-m", "dvc", "update", "--quiet", str(path))
     changed = Git(clone).said("status", "--porcelain", "--", *map(str, imported)) if imported else ""
     return [line[3:] for line in changed.splitlines()]
 

@@ -146,18 +146,20 @@ def _require_healthy(repository: Repository, name: str, found: record.Release, n
         raise WaitingCheckError(f"the agent of {name} has not said yet that {found.release} is healthy there")
     for report in said:
         where = f"{name} ({report.host})"
-        if report.commit == tip and report.state != "healthy":
+        silent = report.silent(now, allowed)
+        if report.commit == tip and report.state != "healthy" and not silent:
             raise FailedCheckError(f"{found.release} failed in {where}: {report.reason}")
         if report.ahead(now):
             raise WaitingCheckError(
                 f"the agent of {where} says that it is {report.checked:%Y-%m-%d %H:%M}, and here it is "
                 f"{now:%Y-%m-%d %H:%M}, both in UTC; set the one that is wrong, or nobody knows whether it fell silent"
             )
-        if report.silent(now, allowed):
+        if silent:
+            gone = f", and `gitops-ml host forget {name} {report.host}` waits for that host no more"
             raise WaitingCheckError(
                 f"the agent of {where} says nothing since {report.checked:%Y-%m-%d %H:%M} UTC, and here it is "
-                f"{now:%Y-%m-%d %H:%M}; `gitops-ml host deploy {name}` on that host is one step of it, and "
-                f"`gitops-ml host forget {name} {report.host}` waits for that host no more"
+                f"{now:%Y-%m-%d %H:%M}; `gitops-ml host deploy {name}` on that host is one step of it"
+                f"{gone if report.host != health.OLD_HOST else ''}"
             )
         if report.commit != tip:
             raise WaitingCheckError(f"{where} serves {report.serving or 'nothing'} still, and not {found.release}")

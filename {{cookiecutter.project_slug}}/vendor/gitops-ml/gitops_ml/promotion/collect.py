@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -103,18 +104,19 @@ def _objects(repository: Repository, commits: set[str]) -> set[str]:
     folders = {name for name in named if name.endswith(".dir")}
     for each in repository.storage.listed(OBJECTS):
         if _object(each.path) in folders:
-            named |= {entry["md5"] for entry in json.loads(repository.storage.read(each.path))}
+            with _readable(each.path):
+                named |= {entry["md5"] for entry in json.loads(repository.storage.read(each.path))}
     return named
 
 
 def _named(git: Git, commit: str) -> Iterator[str]:
-    paths = [path for path in git.paths(commit) if path.endswith(".dvc") or path == "dvc.lock"]
-    for path in paths:
+    for path in (path for path in git.paths(commit) if path.endswith(".dvc") or path == "dvc.lock"):
         content = git.read(commit, path) or b""
-        if path == "dvc.lock":
-            yield from (name for _, name in tracked(content))
-        else:
-            yield from (entry["md5"] for entry in (yaml.safe_load(content) or {}).get("outs", []) if "md5" in entry)
+        with _readable(f"{path} of {commit[:12]}"):
+            if path == "dvc.lock":
+                yield from (name for _, name in tracked(content))
+            else:
+                yield from (entry["md5"] for entry in (yaml.safe_load(content) or {}).get("outs", []) if "md5" in entry)
 
 
 def _is_needed(repository: Repository, kind: Kind, each: Stored, archives: set[str], objects: set[str]) -> bool:
@@ -123,8 +125,21 @@ def _is_needed(repository: Repository, kind: Kind, each: Stored, archives: set[s
         return found is None or f"sha256:{found[1]}" in archives
     if kind == "object":
         return _object(each.path) in objects
-    outs = (yaml.safe_load(repository.storage.read(each.path)) or {}).get("outs", [])
-    return all(entry.get("md5") in objects for entry in outs)
+    with _readable(each.path):
+        outs = (yaml.safe_load(repository.storage.read(each.path)) or {}).get("outs", [])
+        return all(entry.get("md5") in objects for entry in outs)
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """What cannot be read may need anything."""
+    try:
+        yield
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{what} cannot be read, so what it needs is not known, and nothing was removed: {said}"
+        ) from error
 
 
 def _object(path: str) -> str:

@@ -24,7 +24,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
+from gitops_ml.core.git import Git, RejectedError
 from gitops_ml.core.project import Environment
 
 PREFIX = "agents/"
@@ -35,6 +35,7 @@ FILE = "health.json"
 # In an agent's folder: what it is called, if it was given a name.
 NAME = "name"
 CLUSTER = "cluster"
+ATTEMPTS = 5
 # What an agent may be called, and what only some are.
 NAMED = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 RESERVED = (CLUSTER, OLD_HOST)
@@ -145,31 +146,50 @@ def before_hosts_had_names(git: Git, environment: str) -> list[Report]:
 
 
 def write(git: Git, settings: Environment, host: str, state: State, clock: Clock | None = None) -> Report:
-    """Say how it stands on a host; returns what is now on its branch."""
-    clock = clock or Clock.here()
-    branch = f"{PREFIX}{settings.name}/{host}"
-    tip, before = git.tip(branch), latest(git, settings.name, host)
+    """Say how it stands on a host; returns what is now on its branch.
+
+    Raises:
+        UserError: the branch does not take it, or cannot be read.
+    """
+    clock, branch = clock or Clock.here(), f"{PREFIX}{settings.name}/{host}"
+    for _ in range(ATTEMPTS):
+        tip, before = git.tip(branch), latest(git, settings.name, host)
+        same = before is not None and _facts(before) == _facts(state)
+        report = _next(settings, host, state, clock, before if same else None)
+        if report == before:
+            return report
+        tree = git.write({FILE: report.model_dump_json(indent=2).encode() + b"\n"})
+        parents = git.parents(tip) if tip and same else [tip]
+        found = "is healthy" if report.state == "healthy" else f"failed: {report.reason}"
+        commit = git.commit(tree, parents[0] if parents else None, f"{report.release} {found}", machine=True)
+        try:
+            git.push(commit, f"refs/heads/{branch}", expected=tip)
+        except RejectedError:
+            # Two jobs that ask the same cluster.
+            git.fetch()
+            continue
+        return report
+    raise UserError(f"the branch {branch} does not take a change; is it protected against whoever runs this?")
+
+
+def _next(settings: Environment, host: str, state: State, clock: Clock, before: Report | None) -> Report:
+    """What is to be said after a report of the same state, or the first of a new one; that report, if nothing is."""
     report = Report(
         **state.model_dump(), host=host, since=clock.now, checked=clock.now, boot=clock.boot, uptime=clock.uptime
     )
-    same = before is not None and _facts(before) == _facts(state)
-    if same and before is not None:
-        passed = _passed(before, clock)
-        # Nobody knows how it stood while the agent was silent for too long.
-        known = passed if passed <= timedelta(minutes=settings.silent_minutes) else timedelta()
-        lasted = before.lasted + known.total_seconds()
-        report = report.model_copy(update={"since": before.since, "lasted": lasted})
-        soaked = before.lasted < settings.soak_minutes * 60 <= lasted
-        steady = abs((clock.now - before.checked) - passed) < SKEW
-        told = before.reason.partition("\n")[0] == state.reason.partition("\n")[0]
-        if told and passed < REFRESH and steady and not soaked and before.boot == clock.boot:
-            return before
-    tree = git.write({FILE: report.model_dump_json(indent=2).encode() + b"\n"})
-    parents = git.parents(tip) if tip and same else [tip]
-    what = f"{report.release} is healthy" if report.state == "healthy" else f"{report.release} failed: {report.reason}"
-    commit = git.commit(tree, parents[0] if parents else None, what, machine=True)
-    git.push(commit, f"refs/heads/{branch}", expected=tip)
-    return report
+    if before is None:
+        return report
+    passed, silent = _passed(before, clock), timedelta(minutes=settings.silent_minutes)
+    # Nobody knows how it stood while the agent was silent for too long. A cluster goes on by itself meanwhile, and is
+    # asked by whoever comes along.
+    known = min(passed, silent) if host == CLUSTER else passed if passed <= silent else timedelta()
+    lasted = before.lasted + known.total_seconds()
+    soaked = before.lasted < settings.soak_minutes * 60 <= lasted
+    steady = abs((clock.now - before.checked) - passed) < SKEW and before.boot == clock.boot
+    told = before.reason.partition("\n")[0] == state.reason.partition("\n")[0]
+    if told and passed < REFRESH and steady and not soaked:
+        return before
+    return report.model_copy(update={"since": before.since, "lasted": lasted})
 
 
 def forget(git: Git, environment: str, host: str) -> bool:

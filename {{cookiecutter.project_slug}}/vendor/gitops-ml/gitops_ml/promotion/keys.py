@@ -21,6 +21,7 @@ class Withdrawal(BaseModel):
     withdrawn: list[str]
     needed: dict[str, list[str]]  # by key, each with the release and the environment that need it
     lost: list[str]  # releases that nobody can roll back to any more
+    unverified: list[str]  # releases that are needed, and that no key of the file signed
 
 
 def withdraw(repository: Repository, root: Path, *, dry_run: bool = False) -> Withdrawal:
@@ -39,10 +40,15 @@ def withdraw(repository: Repository, root: Path, *, dry_run: bool = False) -> Wi
         )
     newest, *older = known
     needed: dict[str, list[str]] = {}
-    past: dict[str, str] = {}
+    past: dict[str, str | None] = {}
+    unverified: list[str] = []
     for each in repository.policy.environments:
         for release, why in _needed(repository, each.name).items():
-            needed.setdefault(_signer(repository, release, path.read_bytes()), []).append(f"{release}, {why}")
+            signer = _signer(repository, release, path.read_bytes())
+            if signer is None:
+                unverified.append(f"{release}, {why}")
+            else:
+                needed.setdefault(signer, []).append(f"{release}, {why}")
         for release in served.releases(repository.git, each.name):
             past[release] = _signer(repository, release, path.read_bytes())
     gone = [name for name in older if name not in needed]
@@ -52,6 +58,7 @@ def withdraw(repository: Repository, root: Path, *, dry_run: bool = False) -> Wi
         withdrawn=gone,
         needed={name: whys for name, whys in needed.items() if name != newest},
         lost=sorted(release for release, name in past.items() if name in gone),
+        unverified=unverified,
     )
 
 
@@ -68,9 +75,9 @@ def _needed(repository: Repository, name: str) -> dict[str, str]:
     return found
 
 
-def _signer(repository: Repository, release: str, trusted: bytes) -> str:
+def _signer(repository: Repository, release: str, trusted: bytes) -> str | None:
     try:
         files = tags.find(repository.git, release).files
         return signing.signer(files[record.FILE], files.get(record.SIGNATURE), trusted)
     except UserError:
-        return "no key of this file"
+        return None

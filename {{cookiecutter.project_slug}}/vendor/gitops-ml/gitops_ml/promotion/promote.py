@@ -147,7 +147,8 @@ def _put(  # noqa: PLR0917 - what is put, where, how
         waits = checked.waits or repository.settings(name).approvals
         return outcome.model_copy(update={"state": "open" if waits else "merged"})
     commit = proposals.propose(repository, branch, commit, hold)
-    outcome = outcome.model_copy(update={"commit": commit})
+    # Somebody else's commit, if the same was proposed already: it is of that one that things are said.
+    outcome, checked = outcome.model_copy(update={"commit": commit}), checked.model_copy(update={"commit": commit})
     return _proposed(repository, name, outcome, checked, [other for other in proposed if other != branch])
 
 

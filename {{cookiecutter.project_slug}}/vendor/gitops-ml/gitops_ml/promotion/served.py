@@ -36,9 +36,11 @@ def read(git: Git, environment: str) -> list[Entry]:
     tip = git.tip(PREFIX + environment)
     if tip is None:
         return _before_there_was_the_branch(git, environment)
-    lines = (git.read(tip, FILE) or b"").splitlines()
+    content = git.read(tip, FILE)
+    if content is None:
+        raise UserError(f"{PREFIX}{environment} has no {FILE}: what served there is not known; restore it from its log")
     try:
-        return [Entry.model_validate_json(line) for line in lines]
+        return [Entry.model_validate_json(line) for line in content.splitlines()]
     except ValidationError as error:
         raise UserError(f"{FILE} on {PREFIX}{environment} cannot be read: {error.errors()[0]['msg']}") from error
 
