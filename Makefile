@@ -42,7 +42,7 @@ bench-image: setup ## Size, builds, pushes and start of the serving image, besid
 test: setup browser containers ## Run all tests, the golden path, every variant and real images included
 	$(RUN) pytest
 
-study: setup ## The large counts behind the tests, into docs/studies.md (some minutes)
+study: setup ## The large counts behind the tests, into docs/studies.md (several hours)
 	PYTHONPATH='{{cookiecutter.project_slug}}' $(RUN) python -m tests.study
 
 browser: # for the tests of the report
