@@ -104,6 +104,8 @@ def _choose(session: Path, count: int) -> None:
         places: dict[tuple[str, int, int], list[str]] = {}
         asked = (
             "SELECT job_id, module_path, start_pos_row, start_pos_col FROM mutation_specs "
+            # `|` is that of annotations nearly everywhere, which nothing evaluates.
+            "WHERE operator_name NOT LIKE '%BinaryOperator_BitOr%' "
             "ORDER BY module_path, start_pos_row, start_pos_col, operator_name, occurrence"
         )
         for job, *place in database.execute(asked):

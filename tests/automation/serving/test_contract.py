@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from gitops_serving.contract import answers, row_model, to_answers, to_table
+from gitops_serving.contract import answers, requests, row_model, to_answers, to_table
 from pipeline import data
 from pipeline.decision import Policy
 from pipeline.schema import Column, Schema, problems, validate
@@ -227,3 +227,41 @@ def test_a_request_becomes_the_table_that_trained(table: pd.DataFrame, schema: S
     pd.testing.assert_frame_equal(served, trained)
     assert served.dtypes.to_dict() == trained.dtypes.to_dict()
     assert np.array_equal(served.isna(), trained.isna())
+
+
+def test_a_batch_has_rows_and_not_too_many() -> None:
+    """No rows, and more than the service takes at a time, are refused."""
+    _, batch = requests(SMALL, batch_rows=2)
+    assert len(batch.model_validate_json(json.dumps({"rows": [GOOD, GOOD]})).rows) == 2
+    for rows in (0, 3):
+        with pytest.raises(ValidationError, match="rows"):
+            batch.model_validate_json(json.dumps({"rows": [GOOD] * rows}))
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        (COLUMNS["y"], "y is 1"),
+        (Column(type="category", role="target", categories=["no", "yes"]), "y is 'yes'"),
+        (Column(type="boolean", role="target"), "y is true"),
+    ],
+)
+def test_the_form_of_an_answer_says_of_which_class_its_score_is(target: Column, told: str) -> None:
+    """The description of a score names the second class, words in quotes."""
+    single, _ = answers(Schema(columns={"kind": COLUMNS["kind"], "y": target}), None)
+    assert told in single.model_json_schema()["properties"]["score"]["description"]
+
+
+def test_a_date_is_text_and_nothing_else() -> None:
+    """A date in the form of ISO 8601 is taken, a number, which may be seconds or milliseconds, is not."""
+    model = row_model(Schema(columns={"when": Column(type="datetime"), "y": COLUMNS["y"]}))
+    assert model.model_validate_json('{"when": "2026-01-02T03:04:05"}').model_dump(by_alias=True)["when"].minute == 4
+    with pytest.raises(ValidationError, match="ISO 8601"):
+        model.model_validate_json('{"when": 1767323045}')
+
+
+def test_a_columns_example_is_in_its_form() -> None:
+    """What the schema gives as an example is shown, and nothing is made up where it gives none."""
+    properties = row_model(SMALL).model_json_schema(by_alias=True)["properties"]
+    assert properties["count"]["examples"] == [3]
+    assert "examples" not in properties["kind"]
