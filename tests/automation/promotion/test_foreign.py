@@ -112,3 +112,14 @@ def test_the_gate_finds_a_champion_or_says_why_not(world: World) -> None:
     lose(world, "origin/env/production:release.json")
     with pytest.raises(UserError, match="nothing was judged against env/production"):
         judge.champion(world.root, "env/production")
+
+
+def test_a_default_branch_of_another_name(world: World) -> None:
+    """Where origin's branch is not called main, that is said with what to do, and doing it helps."""
+    git(world.origin, "branch", "--move", "main", "trunk")
+    git(world.root, "branch", "--move", "main", "trunk")
+    with pytest.raises(UserError, match=r"the default branch of origin is trunk.*`git branch --move trunk main`"):
+        world.opened()
+    git(world.root, "branch", "--move", "trunk", "main")
+    git(world.root, "push", "--quiet", "-u", "origin", "main")
+    assert world.opened().policy.environments

@@ -10,7 +10,7 @@ import typer
 from gitops_ml.core import signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN
-from gitops_ml.core.programs import run, shown
+from gitops_ml.core.programs import DVC, run, shown
 
 POINTER = "data/raw.dvc"
 STORAGE_CONFIG = "remote.storage.url"
@@ -39,8 +39,8 @@ def initialize(root: Path) -> None:
     typer.echo(f"storage: {_fix_storage(root)}")
     if private := signing.create_key(root):
         typer.echo(f"releases are signed with {private}; keep it secret, and give it to CI as {signing.VARIABLE}")
-    shown(*_dvc("add", "data/raw"), cwd=root)
-    shown(*_dvc("push"), cwd=root)
+    shown(*DVC, "add", "data/raw", cwd=root)
+    shown(*DVC, "push", cwd=root)
     typer.echo(_install_hooks(root))
     _git(root, "add", "--all")
     shown("git", "commit", "--quiet", "--no-verify", "--message", "Start from cookiecutter-gitops-ml", cwd=root)
@@ -106,7 +106,7 @@ def _install_hooks(root: Path) -> str:
 
 def _fix_storage(root: Path) -> str:
     """Where the storage is. A folder is made absolute, so that every clone on this machine finds the same one."""
-    url = run(*_dvc("config", STORAGE_CONFIG), cwd=root)
+    url = run(*DVC, "config", STORAGE_CONFIG, cwd=root)
     if "://" not in url:
         # DVC reads a relative folder from where its config file is.
         url = str((root / ".dvc" / Path(url).expanduser()).resolve())
@@ -116,12 +116,8 @@ def _fix_storage(root: Path) -> str:
             raise UserError(
                 f"DVC cannot write the storage {url} into its settings: its path may hold ASCII letters only"
             )
-        run(*_dvc("config", STORAGE_CONFIG, url), cwd=root)
+        run(*DVC, "config", STORAGE_CONFIG, url, cwd=root)
     return url
-
-
-def _dvc(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-P", "-m", "dvc", *arguments)
 
 
 def _git(root: Path, *arguments: str) -> str:

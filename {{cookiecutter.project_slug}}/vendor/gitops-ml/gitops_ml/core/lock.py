@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,12 +15,10 @@ import yaml
 from gitops_ml.core import pointers, progress, recomputed, requirements
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
-from gitops_ml.core.programs import run, shown
+from gitops_ml.core.programs import DVC, run, shown
 from gitops_ml.core.revision import Revision
 
 FILE = "dvc.lock"
-# -P: nothing of the project stands in for what DVC imports; the stages are started by a shell.
-DVC = (sys.executable, "-P", "-m", "dvc")
 
 
 def locked(root: Path) -> dict[str, str]:

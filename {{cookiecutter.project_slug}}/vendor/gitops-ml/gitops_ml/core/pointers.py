@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import yaml
 
 from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.programs import run
+from gitops_ml.core.programs import DVC, run
 
 
 def found(root: Path) -> list[str]:
@@ -40,9 +39,7 @@ def differing(root: Path) -> list[str]:
     """The data that stands there and is not what its pointer names; what does not stand there is no other data."""
     if not (pointers := found(root)):
         return []
-    said: dict[str, list[Any]] = json.loads(
-        run(sys.executable, "-P", "-m", "dvc", "status", "--json", *pointers, cwd=root)
-    )
+    said: dict[str, list[Any]] = json.loads(run(*DVC, "status", "--json", *pointers, cwd=root))
     changed = [entry.get("changed outs", {}) for entries in said.values() for entry in entries]
     return sorted(path for outs in changed for path, how in outs.items() if how not in ("deleted", "not in cache"))
 

@@ -29,6 +29,8 @@ LOCATIONS = (
     "GIT_GRAFT_FILE",
     "GIT_INTERNAL_SUPER_PREFIX",
 )
+# -P: nothing of the project stands in for what DVC imports; the stages are started by a shell.
+DVC = (sys.executable, "-P", "-m", "dvc")
 
 
 class TooLongError(UserError):

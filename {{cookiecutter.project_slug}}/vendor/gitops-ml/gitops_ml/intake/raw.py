@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from gitops_ml.core import pointers
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
-from gitops_ml.core.programs import run
+from gitops_ml.core.programs import DVC, run
 from gitops_ml.intake.take import RAW, Taken
 
 # What the last `make data` wrote, by its hash: that may be overwritten, anybody's changes may not.
@@ -29,7 +28,7 @@ def put(taken: Taken, keep: bool) -> None:
         path.unlink() if path.is_file() or path.is_symlink() else shutil.rmtree(path)
     os.replace(taken.path, RAW / taken.path.name)
     if POINTER.exists():
-        run(sys.executable, "-P", "-m", "dvc", "add", "--quiet", str(RAW), cwd=Path.cwd())
+        run(*DVC, "add", "--quiet", str(RAW), cwd=Path.cwd())
 
 
 def files_now() -> dict[str, str]:

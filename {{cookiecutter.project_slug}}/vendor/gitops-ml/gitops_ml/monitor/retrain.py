@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN, REMOTE, Git
-from gitops_ml.core.programs import run
+from gitops_ml.core.programs import DVC, run
 from gitops_ml.github import publish, trust
 from gitops_ml.monitor import watch
 from gitops_ml.promotion.repository import Repository
@@ -85,7 +85,7 @@ def retrain(root: Path, files: list[Path], told: Callable[[str], object] = lambd
     told("package")
     _python(clone, "-m", "gitops_ml", "model", "package", "--test")
     told("storage")
-    _python(clone, "-P", "-m", "dvc", "push", "--quiet", "--run-cache")
+    run(*DVC, "push", "--quiet", "--run-cache", cwd=clone)
     verdict, passes = report["gate"]["verdict"], report["gate"]["passes"]
     blocked = "" if passes else ", blocked"
     message = f"{TITLE}: {', '.join(added)}\n\nThe gate says: {verdict}{blocked}."
@@ -114,10 +114,8 @@ def _cloned(root: Path, commit: str) -> Path:
     copy.said("checkout", "--quiet", "-B", BRANCH, commit)
     if (root / LOCAL).exists():
         shutil.copy(root / LOCAL, clone / LOCAL)
-    _python(
-        clone, "-P", "-m", "dvc", "config", "--local", "cache.dir", _python(root, "-P", "-m", "dvc", "cache", "dir")
-    )
-    _python(clone, "-P", "-m", "dvc", "pull", "--quiet", *map(str, _pointers(clone)))
+    run(*DVC, "config", "--local", "cache.dir", run(*DVC, "cache", "dir", cwd=root), cwd=clone)
+    run(*DVC, "pull", "--quiet", *map(str, _pointers(clone)), cwd=clone)
     return clone
 
 
@@ -148,7 +146,7 @@ def _updated(clone: Path) -> list[str]:
     """Bring imports of other repositories and of URLs up to date; the names of those that changed."""
     imported = [path for path in _pointers(clone) if "deps" in (yaml.safe_load((clone / path).read_text()) or {})]
     for path in imported:
-        _python(clone, "-P", "-m", "dvc", "update", "--quiet", str(path))
+        run(*DVC, "update", "--quiet", str(path), cwd=clone)
     changed = Git(clone).said("status", "--porcelain", "--", *map(str, imported)) if imported else ""
     return [line[3:] for line in changed.splitlines()]
 

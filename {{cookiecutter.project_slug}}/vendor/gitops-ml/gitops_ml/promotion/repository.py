@@ -41,6 +41,12 @@ class Repository:
         git.fetch()
         main = git.tip(MAIN)
         if main is None:
+            other = git.default_branch()
+            if other is not None:
+                raise UserError(
+                    f"the default branch of origin is {other}, and the automation reads {MAIN}; run `git branch --move "
+                    f"{other} {MAIN}` and `git push -u origin {MAIN}`, and have origin show that one"
+                )
             raise UserError(f"origin has no branch {MAIN} yet; run `git push -u origin {MAIN}`")
         return cls(git, Revision(root, main).settings("project.yaml", project.Project))
 

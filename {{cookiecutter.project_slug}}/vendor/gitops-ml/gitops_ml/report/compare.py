@@ -13,10 +13,9 @@ import pandas as pd
 from pipeline import tasks
 from pipeline.schema import Schema
 
-from gitops_ml.core import lock, progress, project
+from gitops_ml.core import pointers, progress, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
-from gitops_ml.core.programs import run
 from gitops_ml.core.recomputed import recomputed
 from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import judge
@@ -64,7 +63,7 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
         raise UserError("there is no dvc.lock yet; `make repro` trains the first model")
     branch, commit = git.said("rev-parse", "--abbrev-ref", "HEAD"), git.said("rev-parse", "HEAD")
     found = facts.read(git, left, facts.working_tree(git), main)
-    found.stale = sorted({*found.stale, *_edited_data(root)})
+    found.stale = sorted({*found.stale, *pointers.differing(root)})
     found.stages = stages(base, here)
     report = Report(**dict(found), title=settings.title, branch=branch, base=left, commit=commit)
     if not report.changed:
@@ -93,15 +92,6 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
         "Raw data (DVC)": after["validate"]["deps"][0]["md5"],
     }
     return report
-
-
-def _edited_data(root: Path) -> list[str]:
-    """What DVC holds of data/ and is another one here, which Git cannot know."""
-    pointers = sorted(path.relative_to(root).as_posix() for path in (root / "data").glob("*.dvc"))
-    said = json.loads(run(*lock.DVC, "status", "--json", *pointers, cwd=root)) if pointers else {}
-    entries = [entry for found in said.values() for entry in found if isinstance(entry, dict)]
-    paths = [item for entry in entries for found in entry.values() for item in found.items()]
-    return [path for path, what in paths if what == "modified"]
 
 
 def _base(git: Git, branch: str) -> tuple[str, str]:
