@@ -102,7 +102,7 @@ def test_too_few_rows_are_no_evidence() -> None:
         ({"latency_ms": 200.0}, "latency in ms, 95th percentile: 200 exceeds 100"),
         ({"size": 2000}, "model size in bytes: 2,000 exceeds 1,000"),
         ({"overlap": 0.5}, "share of the evaluation set that trained the challenger: 0.5 exceeds 0.01"),
-        ({"scores": np.full(ROWS, 0.5)}, "roc_auc 0.5 does not reach the floor 0.6"),
+        ({"scores": np.full(ROWS, 0.5)}, "ROC AUC 0.5 does not reach the floor 0.6"),
         ({"scores": GOOD.scores**4}, "calibration error"),
         ({"latency_ms": float("nan")}, "latency in ms, 95th percentile: nan exceeds 100"),
     ],

@@ -35,10 +35,20 @@ def judge(root: Path, champion_branch: str | None = None) -> Result:
     Raises:
         UserError: something that the judgement needs cannot be read or trusted; nothing was judged.
     """
+    return verdict.judge(*candidates(root, champion_branch), project.read(root).gate)
+
+
+@progress.doing("judging the model")
+def candidates(root: Path, champion_branch: str | None = None) -> tuple[Evaluation, Candidate, Candidate | None]:
+    """The rows of the working tree's evaluation set, and what its model and the champion's say of them.
+
+    Raises:
+        UserError: something cannot be read or trusted.
+    """
     settings = project.read(root)
     lock.require(root, [TEST, TRAIN, MODEL, FACTS, "schema.yaml"])
     branch = champion_branch or environment.branch(settings.environments[-1].name)
-    return compare(Revision(root, None), champion(root, branch), settings)
+    return _scored(Revision(root, None), champion(root, branch), settings)
 
 
 @progress.doing("judging the model")
@@ -48,6 +58,28 @@ def compare(revision: Revision, champion: Revision | None, settings: project.Pro
     Raises:
         UserError: something that the judgement needs cannot be read or trusted; nothing was judged.
     """
+    return verdict.judge(*_scored(revision, champion, settings), settings.gate)
+
+
+def champion(root: Path, branch: str) -> Revision | None:
+    """The source revision of the model that serves; None if the branch does not exist, or never had a release.
+
+    A branch that exists without a readable record is an error: silence would let anything pass as the first model.
+    """
+    tip = resolve(root, branch)
+    if tip is None:
+        _require_none_at_origin(root, branch)
+        return None
+    try:
+        release = environment.serving(Git(root), tip)
+    except UserError as error:
+        raise UserError(f"{error}, so nothing was judged against {branch}") from error
+    return Revision(root, release.commit) if release else None
+
+
+def _scored(
+    revision: Revision, champion: Revision | None, settings: project.Project
+) -> tuple[Evaluation, Candidate, Candidate | None]:
     schema, params = revision.settings("schema.yaml", Schema), revision.settings("params.yaml", Params)
     content = revision.output(TEST)
     table = pd.read_parquet(io.BytesIO(content))
@@ -68,23 +100,7 @@ def compare(revision: Revision, champion: Revision | None, settings: project.Pro
     )
     challenger = _candidate(revision, table, schema, "challenger", settings.trusted_types)
     serving = _candidate(champion, table, schema, "champion", settings.trusted_types) if champion else None
-    return verdict.judge(evaluation, challenger, serving, settings.gate)
-
-
-def champion(root: Path, branch: str) -> Revision | None:
-    """The source revision of the model that serves; None if the branch does not exist, or never had a release.
-
-    A branch that exists without a readable record is an error: silence would let anything pass as the first model.
-    """
-    tip = resolve(root, branch)
-    if tip is None:
-        _require_none_at_origin(root, branch)
-        return None
-    try:
-        release = environment.serving(Git(root), tip)
-    except UserError as error:
-        raise UserError(f"{error}, so nothing was judged against {branch}") from error
-    return Revision(root, release.commit) if release else None
+    return evaluation, challenger, serving
 
 
 def _require_none_at_origin(root: Path, branch: str) -> None:

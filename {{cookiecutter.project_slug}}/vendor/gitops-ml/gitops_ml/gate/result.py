@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import BaseModel
 
 from gitops_ml.core.project import Gate
+from gitops_ml.pages import words
+from gitops_ml.pages.words import Tone
 
 Verdict = Literal["promote", "keep", "insufficient evidence", "no champion"]
 # What a caller may act on; 1 is an error, in which nothing was judged.
@@ -32,11 +34,6 @@ class Measured(BaseModel):
     high: float
 
 
-def amount(value: float, sign: str = "") -> str:
-    """What decisions are worth: whole units, or three digits of what is less than a hundred."""
-    return f"{value:{sign},.0f}" if abs(value) >= 100 else f"{value:{sign}.3g}"
-
-
 class Worth(BaseModel):
     """What decisions are worth, per 1,000 rows.
 
@@ -53,15 +50,15 @@ class Worth(BaseModel):
     @property
     def sentence(self) -> str:
         """For a person."""
-        value, low, high = (amount(each, "+") for each in (self.gain.value, self.gain.low, self.gain.high))
+        value, low, high = (words.amount(each, "+") for each in (self.gain.value, self.gain.low, self.gain.high))
         return (
-            f"1,000 decisions are worth {amount(self.worth.value)} {self.unit}, which is {value} ({low} to {high}) "
-            f"against always {self.always!r}"
+            f"1,000 decisions are worth {words.amount(self.worth.value)} {self.unit}, "
+            f"which is {value} ({low} to {high}) against always {self.always!r}"
         )
 
 
 class Difference(BaseModel):
-    """Challenger minus champion, positive where the challenger is better, with its interval."""
+    """How much better the challenger is than the champion, with a bound to each side; negative where it is worse."""
 
     metric: str
     champion: float
@@ -69,6 +66,23 @@ class Difference(BaseModel):
     difference: float
     low: float
     high: float
+    lower_is_better: bool = False
+
+    @property
+    def change(self) -> Measured:
+        """How the metric itself changed: negative where it fell, whether that is good or not."""
+        if self.lower_is_better:
+            return Measured(value=-self.difference, low=-self.high, high=-self.low)
+        return Measured(value=self.difference, low=self.low, high=self.high)
+
+    @property
+    def sentence(self) -> str:
+        """The change of the metric, with its bounds."""
+        value, between = (
+            words.number(self.change.value, "+"),
+            words.interval(self.change.low, self.change.high, "+"),
+        )
+        return f"{words.metric(self.metric)} {value} ({between})"
 
 
 class SliceDifference(Difference):
@@ -77,6 +91,18 @@ class SliceDifference(Difference):
     column: str
     value: str
     rows: int
+
+
+class Says(BaseModel):
+    """What follows from a verdict, in words, with the tone in which all pages say it."""
+
+    text: str
+    tone: Tone
+
+    @property
+    def signed(self) -> str:
+        """With a sign, for text without colours."""
+        return f"{words.SIGNS[self.tone]} {self.text}"
 
 
 class Result(BaseModel):
@@ -88,6 +114,8 @@ class Result(BaseModel):
     reasons: list[str]
     rules: list[Rule]
     difference: Difference | None
+    # Of every metric, the deciding one first.
+    differences: list[Difference] = []
     slices: list[SliceDifference]
     settings: Gate
     rows: int
@@ -103,6 +131,19 @@ class Result(BaseModel):
     worth: Worth | None = None
     champion_worth: Worth | None = None
     worth_difference: Measured | None = None
+
+    @property
+    def says(self) -> Says:
+        """What follows for the model."""
+        if self.verdict == "no champion":
+            return Says(text="Fit to serve", tone="good") if self.passes else Says(text="Not fit to serve", tone="bad")
+        if self.verdict == "insufficient evidence":
+            return Says(text="Not known yet", tone="wait")
+        if self.passes:
+            return Says(text="May replace what serves", tone="good")
+        if self.champion == self.challenger:
+            return Says(text="Is what serves", tone="plain")
+        return Says(text="Must not replace what serves", tone="bad")
 
     @property
     def exit_code(self) -> int:

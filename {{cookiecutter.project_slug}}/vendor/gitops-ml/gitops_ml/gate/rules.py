@@ -12,6 +12,11 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.project import Gate
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Rule, SliceDifference, Worth
+from gitops_ml.pages import words
+
+# How the names of those begin that pages tell apart.
+OVERLAP = "share of the evaluation set that trained the"
+SLICE = "slice "
 
 
 def require_metrics(task: Task, gate: Gate) -> None:
@@ -53,14 +58,14 @@ def absolute(evaluation: Evaluation, challenger: Candidate, gate: Gate) -> list[
 
 
 def _floor(name: str, value: float, floor: float) -> Rule:
-    words = "reaches" if value >= floor else "does not reach"
+    reached = "reaches" if value >= floor else "does not reach"
     # A comparison with NaN is false, so what cannot be measured does not hold.
     return Rule(
         name=name,
         holds=value >= floor,
         value=_finite(value),
         limit=floor,
-        sentence=f"{name} {value:.4g} {words} the floor {floor:g}",
+        sentence=f"{words.metric(name)} {value:.4g} {reached} the floor {floor:g}",
     )
 
 
@@ -77,15 +82,15 @@ def of_worth(found: Worth) -> Rule:
 
 def overlap(role: str, candidate: Candidate, gate: Gate) -> Rule:
     """A model that was trained on the rows that judge it would be judged too well."""
-    return _at_most(f"share of the evaluation set that trained the {role}", candidate.overlap, gate.overlap)
+    return _at_most(f"{OVERLAP} {role}", candidate.overlap, gate.overlap)
 
 
 def of_slice(found: SliceDifference, gate: Gate) -> Rule:
     """A slice fails if it is worse by more than the margin, and worse beyond chance."""
     worse = found.difference < -gate.slice_margin and found.high < 0
-    change = f"{found.metric} {found.difference:+.4f} (at most {found.high:+.4f}) in {found.rows} rows"
+    change = f"{found.sentence} in {found.rows:,} rows"
     return Rule(
-        name=f"slice {found.column} = {found.value}",
+        name=f"{SLICE}{found.column} = {found.value}",
         holds=not worse,
         value=_finite(found.difference),
         limit=-gate.slice_margin,
@@ -94,13 +99,13 @@ def of_slice(found: SliceDifference, gate: Gate) -> Rule:
 
 
 def _at_most(name: str, value: float, limit: float) -> Rule:
-    words = "is within" if value <= limit else "exceeds"
+    kept = "is within" if value <= limit else "exceeds"
     return Rule(
         name=name,
         holds=value <= limit,
         value=_finite(value),
         limit=limit,
-        sentence=f"{name}: {_shown(value)} {words} {_shown(limit)}",
+        sentence=f"{words.metric(name)}: {_shown(value)} {kept} {_shown(limit)}",
     )
 
 

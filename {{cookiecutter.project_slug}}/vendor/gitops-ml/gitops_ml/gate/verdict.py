@@ -55,14 +55,15 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
         held.append(rules.of_worth(decided))
     everything = np.ones(len(evaluation.labels), dtype=bool)
     ours = _drawn(evaluation, everything, challenger, gate)
-    difference, slices, serving = None, [], None
+    differences, slices, serving = list[Difference](), list[SliceDifference](), None
     if champion is not None:
         held.append(rules.overlap("champion", champion, gate))
         theirs = _drawn(evaluation, everything, champion, gate)
         serving = _measured(evaluation, champion, theirs, gate)
-        difference = _difference(evaluation, everything, (challenger, champion), (ours, theirs), gate)
+        differences = _differences(evaluation, everything, (challenger, champion), (ours, theirs), gate)
         slices = _slice_differences(evaluation, (challenger, champion), gate)
         held += [rules.of_slice(each, gate) for each in slices]
+    difference = differences[0] if differences else None
     verdict, reason = _verdict(difference, challenger, champion, gate)
     broken = [rule.sentence for rule in held if not rule.holds]
     if broken and verdict == "promote":
@@ -74,6 +75,7 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
         reasons=[*broken, reason] if broken else [reason],
         rules=held,
         difference=difference,
+        differences=differences,
         slices=slices,
         settings=gate,
         rows=len(evaluation.labels),
@@ -98,7 +100,7 @@ def _verdict(
         return "no champion", "nothing serves yet, so the model is held to the absolute rules alone"
     if champion.model == challenger.model:
         return "keep", "this is the very model that serves"
-    numbers = f"{difference.metric} {difference.difference:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"
+    numbers = difference.sentence
     if difference.low > -gate.margin:
         words = "better than the champion" if difference.low > 0 else f"equal within the margin of {gate.margin:g}"
         return "promote", f"{words}: {numbers}"
@@ -121,25 +123,35 @@ def _measured(evaluation: Evaluation, candidate: Candidate, drawn: Drawn, gate: 
     return {name: Measured(value=found[name], low=low, high=high) for name, (low, high) in bounds.items()}
 
 
-def _difference(
+def _differences(
     evaluation: Evaluation, mask: Mask, pair: Pair, drawn: tuple[Drawn, Drawn], gate: Gate, *, comparisons: int = 1
-) -> Difference:
-    """Challenger minus champion on some rows, with one-sided bounds, each at the confidence that the gate asks for."""
-    sign = -1 if gate.metric in evaluation.measures.LOWER_IS_BETTER else 1
+) -> list[Difference]:
+    """Challenger against champion on some rows by every metric, the deciding one first.
+
+    The bounds are one-sided, each at the confidence that the gate asks for, shared among so many comparisons.
+    """
     tail = (1 - gate.confidence) / comparisons
-    low, high = np.quantile(sign * (drawn[0][gate.metric] - drawn[1][gate.metric]), [tail, 1 - tail])
-    labels = evaluation.labels[mask]
-    challenger, champion = (
-        evaluation.measures.measure(labels, candidate.scores[mask])[gate.metric] for candidate in pair
-    )
-    return Difference(
-        metric=gate.metric,
-        champion=champion,
-        challenger=challenger,
-        difference=sign * (challenger - champion),
-        low=float(low),
-        high=float(high),
-    )
+    measures, labels = evaluation.measures, evaluation.labels[mask]
+    found = [measures.measure(labels, candidate.scores[mask]) for candidate in pair]
+    differences = []
+    for name in sorted(measures.NAMES, key=lambda name: name != gate.metric):
+        lower = name in measures.LOWER_IS_BETTER
+        sign = -1 if lower else 1
+        low, high = np.quantile(sign * (drawn[0][name] - drawn[1][name]), [tail, 1 - tail])
+        challenger, champion = found[0][name], found[1][name]
+        difference = sign * (challenger - champion)
+        differences.append(
+            Difference(
+                metric=name,
+                champion=champion,
+                challenger=challenger,
+                difference=difference,
+                low=float(low),
+                high=float(high),
+                lower_is_better=lower,
+            )
+        )
+    return differences
 
 
 def _worth(evaluation: Evaluation, candidate: Candidate, gate: Gate) -> Worth | None:
@@ -174,6 +186,6 @@ def _slice_differences(evaluation: Evaluation, pair: Pair, gate: Gate) -> list[S
     found = []
     for column, value, mask in measurable:
         drawn = (_drawn(evaluation, mask, pair[0], gate), _drawn(evaluation, mask, pair[1], gate))
-        difference = _difference(evaluation, mask, pair, drawn, gate, comparisons=len(measurable))
+        difference = _differences(evaluation, mask, pair, drawn, gate, comparisons=len(measurable))[0]
         found.append(SliceDifference(column=column, value=value, rows=int(mask.sum()), **difference.model_dump()))
     return found

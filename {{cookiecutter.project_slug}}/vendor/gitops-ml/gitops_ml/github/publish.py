@@ -16,6 +16,7 @@ from gitops_ml.core import forge, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git, RejectedError
 from gitops_ml.github import plan, trust
+from gitops_ml.pages import markup
 from gitops_ml.report import decisive, facts, forms, render
 from gitops_ml.report.content import Report
 
@@ -214,13 +215,13 @@ def _title(state: str, report: Report, settings: project.Project) -> str:
     if state == "failure":
         return "Not to be merged"
     if report.decisive:
-        asked = render.code(trust.asks(report, settings), 300)
+        asked = markup.code(trust.asks(report, settings), 300)
         return f"Not ready by itself, since it changes what decides about trust or quality, and {asked}"
     return "Ready to be merged"
 
 
 def _comment(title: str, said: str, report: Report, locked: str | None) -> str:
-    parts = [f"**{title}**: {render.code(said, 300)}"]
+    parts = [f"**{title}**: {markup.code(said, 300)}"]
     if locked is not None:
         parts.append(f"dvc.lock was committed to this branch as {locked[:12]}; `git pull` before you go on.")
     if report.gate is not None:

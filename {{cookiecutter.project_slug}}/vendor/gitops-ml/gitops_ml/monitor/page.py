@@ -6,25 +6,25 @@ from pathlib import Path
 
 from gitops_ml.monitor.signals import AT_ONCE
 from gitops_ml.monitor.watch import Monitoring
-from gitops_ml.report import charts, render
+from gitops_ml.pages import markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def markdown(found: Monitoring) -> str:
     """What was found in production, for an issue, never longer than GitHub allows."""
-    template = render.environment(TEMPLATES).get_template("monitor.md")
-    for rows in render.ROW_LIMITS:
+    template = markup.environment(TEMPLATES).get_template("monitor.md")
+    for rows in markup.ROW_LIMITS:
         text = template.render(found=found, rows=rows, at_once=AT_ONCE)
-        if len(text) <= render.COMMENT_LENGTH:
+        if len(text) <= markup.COMMENT_LENGTH:
             break
     return text
 
 
 def html(found: Monitoring) -> str:
     """The same as one self-contained HTML file, with pictures."""
-    template = render.environment(TEMPLATES).get_template("monitor.html")
-    return template.render(found=found, trends=_trends(found), at_once=AT_ONCE, charts=charts)
+    template = markup.environment(TEMPLATES).get_template("monitor.html")
+    return template.render(found=found, trends=_trends(found), at_once=AT_ONCE)
 
 
 def _trends(found: Monitoring) -> list[tuple[str, list[tuple[str, float]], float | None]]:

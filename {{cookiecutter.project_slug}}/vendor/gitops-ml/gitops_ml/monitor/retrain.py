@@ -21,8 +21,8 @@ from gitops_ml.core.git import MAIN, REMOTE, Git
 from gitops_ml.core.programs import DVC, run
 from gitops_ml.github import publish, trust
 from gitops_ml.monitor import watch
+from gitops_ml.pages import markup
 from gitops_ml.promotion.repository import Repository
-from gitops_ml.report import render
 
 BRANCH = "retrain/data"
 FETCHED = "+refs/remotes/origin/*:refs/remotes/origin/*"
@@ -170,12 +170,12 @@ def _proposed(git: Git, clone: Path, main: str, message: str) -> tuple[str, Lite
 
 def _body(root: Path, clone: Path, added: list[str], verdict: str) -> str:
     """What the pull request says: why, what is new, the verdict and the report."""
-    lines = [f"New data: {', '.join(render.code(name) for name in added)}. The gate says: **{verdict}**.", ""]
+    lines = [f"New data: {', '.join(markup.code(name) for name in added)}. The gate says: **{verdict}**.", ""]
     if (root / CAUSE).exists():
         found = watch.Monitoring.model_validate_json((root / CAUSE).read_text())
         if found.alarms:
             lines += [f"The monitor of {found.environment} raised an alarm on {found.moment:%Y-%m-%d}:", ""]
-            lines += [f"- {alarm.kind}: {render.code(alarm.sentence, 200)}" for alarm in found.alarms] + [""]
+            lines += [f"- {alarm.kind}: {markup.code(alarm.sentence, 200)}" for alarm in found.alarms] + [""]
     lines.append((clone / "build/report/report.md").read_text())
     return "\n".join(lines)[:BODY_LENGTH]
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from pipeline.params import Params, Split
+from pipeline.params import Params
 from pipeline.persistence import ModelFacts
 from pipeline.schema import Column, Schema
 from pydantic import BaseModel
@@ -17,7 +15,7 @@ from gitops_ml.core import project
 from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
 from gitops_ml.gate.result import Measured
-from gitops_ml.report import compare, forms
+from gitops_ml.report import compare, forms, rows
 
 SHOWN_CATEGORIES = 8
 SHOWN_METRICS = 2
@@ -93,7 +91,7 @@ def build(root: Path) -> Card:
             for name, each in data.items()
         ],
         rows=metrics["rows"],
-        period=_period(here, params.prepare.split),
+        period=rows.evaluated(here, params.prepare.split),
         columns=[_column(name, column) for name, column in schema.features.items()],
         metrics=[
             MetricFacts(name=name, value=metrics[name], baseline=metrics["baseline"][name])
@@ -112,15 +110,6 @@ def _labels(facts: dict[str, Any]) -> str:
     if "classes" in facts:
         return ", ".join(f"{name}: {rows}" for name, rows in facts["classes"].items())
     return f"mean {facts['mean_label']:.4g}"
-
-
-def _period(here: Revision, split: Split) -> str:
-    """From when to when the evaluation's rows are, by the columns that order them; how they were chosen otherwise."""
-    if split.by != "time":
-        return "drawn at random" if split.by == "random" else f"whole groups of {', '.join(split.columns)}"
-    moments = pd.read_parquet(io.BytesIO(here.output(judge.TEST)), columns=split.columns).sort_values(split.columns)
-    first, last = ("-".join(str(value) for value in moments.iloc[place]) for place in (0, -1))
-    return f"from {first} to {last}"
 
 
 def _column(name: str, column: Column) -> ColumnFacts:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pipeline import tasks
+from pipeline.params import Params
 from pipeline.schema import Schema
 
 from gitops_ml.core import pointers, progress, project
@@ -18,31 +18,30 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.core.recomputed import recomputed
 from gitops_ml.core.revision import Revision, resolve
-from gitops_ml.gate import judge
+from gitops_ml.gate import judge, verdict
+from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Measured, Result
-from gitops_ml.report import facts
-from gitops_ml.report.content import Curve, Metric, Report, Shift, Stage, Table
+from gitops_ml.report import facts, rows, shifts
+from gitops_ml.report.content import Curve, Metric, Report, Stage, Table
 
 METRICS = "reports/metrics.json"
 DATA = "reports/data.json"
 PLOTS = "reports/plots"
-# From here on a column's change is shown: a fifth of a standard deviation is a small effect (Cohen 1988).
-SHIFT = 0.2
 ROUNDED = "as at the base, but for the last bits of {}: another processor computed it"
 AGAIN = "another result from the same inputs: {}"
 CURVES = {
     "binary": [
-        ("ROC", "roc.csv", "false_positive_rate", "true_positive_rate"),
-        ("Precision and recall", "precision_recall.csv", "recall", "precision"),
-        ("Calibration", "calibration.csv", "score", "positive_rate"),
+        ("ROC", "roc", "false_positive_rate", "true_positive_rate"),
+        ("Precision and recall", "precision_recall", "recall", "precision"),
+        ("Calibration", "calibration", "score", "positive_rate"),
     ],
     "multiclass": [
-        ("Accuracy where it is surest", "coverage.csv", "share", "accuracy"),
-        ("Calibration of the highest score", "calibration.csv", "score", "accuracy"),
+        ("Accuracy where it is surest", "coverage", "share", "accuracy"),
+        ("Calibration of the highest score", "calibration", "score", "accuracy"),
     ],
     "regression": [
-        ("Share of rows with at most this error", "errors.csv", "error", "share"),
-        ("Mean label at each prediction", "calibration.csv", "score", "label"),
+        ("Share of rows with at most this error", "errors", "error", "share"),
+        ("Mean label at each prediction", "calibration", "score", "label"),
     ],
 }
 
@@ -68,18 +67,20 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     report = Report(**dict(found), title=settings.title, branch=branch, base=left, commit=commit)
     if not report.changed:
         return report
-    gate = judge.judge(root, champion_branch)
+    evaluation, challenger, champion = judge.candidates(root, champion_branch)
+    gate = verdict.judge(evaluation, challenger, champion, settings.gate)
     before, after = (facts.stages(revision.text("dvc.lock")) for revision in (base, here))
     # Another task before this change has no metrics and no curves in common with this one.
-    task = here.settings("schema.yaml", Schema).task
+    schema = here.settings("schema.yaml", Schema)
+    task = schema.task
     same_task = bool(before) and base.settings("schema.yaml", Schema).task == task
     same_rows = same_task and _hash(before, judge.TEST) == _hash(after, judge.TEST)
-    comparable = base if same_rows else None
     report.gate, report.same_rows = gate, same_rows or not same_task
-    report.metrics = _metrics(comparable, here, gate)
+    report.rows_are = rows.evaluated(here, here.settings("params.yaml", Params).prepare.split)
+    report.metrics = _metrics(base if same_rows else None, here, gate, evaluation.measures.LOWER_IS_BETTER)
     report.tables = _tables(_json(base, DATA) if before else {}, _json(here, DATA))
-    report.shifts = _shifts(base, here) if before and before["prepare"] != after["prepare"] else []
-    report.curves = [_curve(*each, base=comparable, here=here) for each in CURVES[task]]
+    report.shifts = shifts.read(base, here) if before and before["prepare"] != after["prepare"] else []
+    report.curves = _curves(evaluation, {"this change": challenger, "champion": champion})
     report.confusion = _confusion(here) if task == "multiclass" else []
     report.importance = _importance(here)
     report.importance_is = tasks.MEASURES[task].IMPORTANCE
@@ -138,16 +139,19 @@ def _json(revision: Revision, path: str) -> Any:
     return json.loads(revision.output(path))
 
 
-def _metrics(base: Revision | None, here: Revision, found: Result) -> list[Metric]:
+def _metrics(base: Revision | None, here: Revision, found: Result, lower_is_better: Set[str]) -> list[Metric]:
     before = _json(base, METRICS) if base else {}
     after = _json(here, METRICS)
     champion = found.champion_metrics or {}
+    differences = {each.metric: each for each in found.differences}
     return [
         Metric(
             name=name,
+            lower_is_better=name in lower_is_better,
             base=Measured.model_validate(before[name]) if name in before else None,
             here=Measured.model_validate(after[name]) if name in after else None,
             champion=champion.get(name),
+            difference=differences.get(name),
         )
         for name in found.challenger_metrics
     ]
@@ -166,44 +170,26 @@ def _tables(before: dict[str, Any], after: dict[str, Any]) -> list[Table]:
     ]
 
 
-def _shifts(base: Revision, here: Revision) -> list[Shift]:
-    """The features of the training data that moved, the largest first."""
-    before, after = (pd.read_parquet(io.BytesIO(revision.output(judge.TRAIN))) for revision in (base, here))
-    schema = here.settings("schema.yaml", Schema)
-    moved = [
-        _shift(name, before[name], after[name], column.type == "category")
-        for name, column in schema.features.items()
-        if name in before and name in after and before[name].dtype == after[name].dtype and column.type != "text"
+def _curves(evaluation: Evaluation, candidates: dict[str, Candidate | None]) -> list[Curve]:
+    """The curves of all candidates, scored on the same rows."""
+    drawn = {
+        label: evaluation.measures.curves(evaluation.labels, candidate.scores, evaluation.calibration_bins)
+        for label, candidate in candidates.items()
+        if candidate is not None
+    }
+    return [
+        Curve(
+            name=name,
+            x=x.replace("_", " "),
+            y=y.replace("_", " "),
+            series={label: _points(tables[plot], x, y) for label, tables in drawn.items()},
+        )
+        for name, plot, x, y in CURVES[evaluation.task]
     ]
-    return sorted((shift for shift in moved if shift.size >= SHIFT), key=lambda shift: -shift.size)
 
 
-def _shift(name: str, before: pd.Series, after: pd.Series, category: bool) -> Shift:
-    if category:
-        shares = [values.value_counts(normalize=True, dropna=False) for values in (before, after)]
-        old, new = pd.concat(shares, axis=1).fillna(0).to_numpy().T
-        distance = float(np.abs(new - old).sum() / 2)
-        return Shift(column=name, measure="share of rows (total variation)", size=distance)
-    old, new = (_numbers(values) for values in (before, after))
-    spread = np.sqrt((np.nanvar(old) + np.nanvar(new)) / 2)
-    size = abs(np.nanmean(new) - np.nanmean(old)) / spread if spread > 0 else 0.0
-    return Shift(column=name, measure="standard deviations", size=float(size))
-
-
-def _numbers(values: pd.Series) -> npt.NDArray[np.float64]:
-    """Numbers as they are, moments as seconds since 1970; NaN where missing."""
-    if pd.api.types.is_datetime64_any_dtype(values):
-        return np.asarray((values - pd.Timestamp(0, tz=values.dt.tz).as_unit("us")).dt.total_seconds(), dtype="float64")
-    return values.to_numpy(dtype="float64")
-
-
-def _curve(name: str, file: str, x: str, y: str, *, base: Revision | None, here: Revision) -> Curve:
-    series = {}
-    for label, revision in (("base", base), ("this change", here)):
-        if revision is not None:
-            points = pd.read_csv(io.BytesIO(revision.output(f"{PLOTS}/{file}")))
-            series[label] = list(zip(points[x].tolist(), points[y].tolist(), strict=True))
-    return Curve(name=name, x=x.replace("_", " "), y=y.replace("_", " "), series=series)
+def _points(table: pd.DataFrame, x: str, y: str) -> list[tuple[float, float]]:
+    return list(zip(table[x].tolist(), table[y].tolist(), strict=True))
 
 
 def _confusion(here: Revision) -> list[tuple[str, str, int]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel
 
 from gitops_ml.core.requirements import PackageChange
-from gitops_ml.gate.result import Measured, Result
+from gitops_ml.gate.result import Difference, Measured, Result, Says
+from gitops_ml.pages import words
 
 
 class Change(BaseModel):
@@ -32,12 +35,14 @@ class Decisive(BaseModel):
 
 
 class Metric(BaseModel):
-    """One metric of the base, of this change and of the champion."""
+    """One metric of the base, of this change and of the champion, and what lies between the last two."""
 
     name: str
+    lower_is_better: bool = False
     base: Measured | None
     here: Measured | None
     champion: Measured | None
+    difference: Difference | None = None
 
 
 class Shift(BaseModel):
@@ -65,7 +70,7 @@ class Stage(BaseModel):
 
 
 class Curve(BaseModel):
-    """A curve, by series: `base` and `this change`, each a list of points."""
+    """A curve, by series: `this change` and `champion`, each a list of points."""
 
     name: str
     x: str
@@ -86,11 +91,13 @@ class Facts(BaseModel):
 
 
 class Report(Facts):
-    """Everything that is shown.
+    """Everything that is shown; the JSON that other programs read.
 
     `same_rows` says whether the base was measured on the rows of this change. If not, its figures are left out.
+    `rows_are` says which rows those are, as far as the split tells.
     """
 
+    version: Literal[2] = 2
     title: str
     branch: str
     base: str
@@ -98,6 +105,7 @@ class Report(Facts):
     gate: Result | None = None
     metrics: list[Metric] = []
     same_rows: bool = True
+    rows_are: str = ""
     tables: list[Table] = []
     shifts: list[Shift] = []
     curves: list[Curve] = []
@@ -107,30 +115,35 @@ class Report(Facts):
     lineage: dict[str, str] = {}
 
     @property
-    def heading(self) -> str:
-        """What changed, in a few words."""
-        settings = len(self.params) + len(self.schema_changes)
-        said = [
-            f"`make repro` is missing after a change of {', '.join(self.stale)}" if self.stale else "",
-            self.verdict,
-            f"{_counted(len(self.decisive), 'change')} of what decides about trust or quality" if self.decisive else "",
-            _counted(settings, "setting") if settings else "",
-            _counted(len(self.packages), "package") if self.packages else "",
-        ]
-        return "; ".join(filter(None, said))
+    def says(self) -> Says:
+        """What follows, in words."""
+        if self.stale:
+            return Says(text="Not known yet, since make repro is missing", tone="wait")
+        if self.gate:
+            return self.gate.says
+        if self.changed:
+            return Says(text="Not known yet, since nothing judged the new results", tone="wait")
+        return Says(text="The same model", tone="plain")
 
     @property
-    def verdict(self) -> str:
-        """What the gate says, and whether that blocks."""
-        if self.gate is None:
-            return "new results that nothing judged" if self.changed else "the same model"
-        return f"{self.gate.verdict}{'' if self.gate.passes else ', blocked'}"
+    def detail(self) -> str:
+        """The figure that decided, if one did, and what else changed."""
+        judged = self.gate.difference if self.gate and not self.stale else None
+        settings = len(self.params) + len(self.schema_changes)
+        changed = [
+            judged.sentence if judged else "",
+            words.counted(len(self.decisive), "change") + " of rules or trust" if self.decisive else "",
+            words.counted(settings, "setting") if settings and not self.gate else "",
+            words.counted(len(self.packages), "package") if self.packages and not self.gate else "",
+        ]
+        return ", ".join(filter(None, changed))
+
+    @property
+    def heading(self) -> str:
+        """What follows, and why."""
+        return f"{self.says.text}: {self.detail}" if self.detail else self.says.text
 
     @property
     def asked(self) -> list[str]:
         """Whom main's CODEOWNERS names for what decides."""
         return list(dict.fromkeys(name for each in self.decisive for name in each.owners))
-
-
-def _counted(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -1,18 +1,20 @@
-"""Pictures: SVG for HTML, legible on light and on dark ground; Mermaid for Markdown, which GitHub draws by itself."""
+"""Pictures: SVG for HTML, in the colours of the page's style; Mermaid for Markdown, which GitHub draws by itself."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import vl_convert
 
-from gitops_ml.report.content import Curve
-
-GREY = "#8a8f98"
-COLOURS = {"base": GREY, "this change": "#3b82f6"}
+# Names of the style; the second line is the softer one, and dashed.
+SOFT, ACCENT = "var(--soft)", "var(--accent)"
+LINES = ([ACCENT, SOFT], [[1, 0], [5, 3]])
+# Mermaid knows no names.
+MERMAID = ("#3b82f6", "#8a8f98")
 BARS = 12
 CLASSES = 12
 GRID = 21
@@ -20,9 +22,42 @@ CONFIG = {
     "background": None,
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
-    "axis": {"labelColor": GREY, "titleColor": GREY, "gridColor": GREY, "gridOpacity": 0.25, "domainColor": GREY},
-    "legend": {"labelColor": GREY, "titleColor": GREY, "orient": "bottom", "title": None},
+    "axis": {
+        "labelColor": SOFT,
+        "titleColor": SOFT,
+        "titleFontWeight": "normal",
+        "tickColor": SOFT,
+        "gridColor": SOFT,
+        "gridOpacity": 0.2,
+        "domainColor": SOFT,
+    },
+    "legend": {"labelColor": SOFT, "orient": "bottom", "title": None, "symbolStrokeWidth": 2},
 }
+
+
+class Curve(Protocol):
+    """A curve with one or two series, the first of which is what the page is about."""
+
+    name: str
+    x: str
+    y: str
+    series: dict[str, list[tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the parts of a strip are, in per cent of its width."""
+
+    limit: float
+    low: float
+    width: float
+    value: float
+
+
+def places(low: float, value: float, high: float, limit: float, span: float) -> Places:
+    """Place a difference, its interval and the limit on a strip that goes from -span to span; beyond is cut off."""
+    at = [round(float(np.clip(50 + 50 * each / span, 0, 100)), 2) for each in (limit, low, high, value)]
+    return Places(limit=at[0], low=at[1], width=round(at[2] - at[1], 2), value=at[3])
 
 
 def curve_svg(curve: Curve) -> str:
@@ -40,7 +75,8 @@ def curve_svg(curve: Curve) -> str:
                 "x": {"field": "x", "type": "quantitative", "title": curve.x, "scale": {"domain": _domain(xs)}},
                 "y": {"field": "y", "type": "quantitative", "title": curve.y, "scale": {"domain": _domain(ys)}},
                 "order": {"field": "x"},
-                "color": {"field": "of", "scale": {"domain": labels, "range": [COLOURS[label] for label in labels]}},
+                "color": {"field": "of", "scale": {"domain": labels, "range": LINES[0]}},
+                "strokeDash": {"field": "of", "scale": {"domain": labels, "range": LINES[1]}},
             },
         }
     )
@@ -57,7 +93,7 @@ def confusion_svg(confusion: list[tuple[str, str, int]]) -> str:
         for actual, predicted, count in confusion
         if actual in shown and predicted in shown
     ]
-    scale = {"domain": [0, 1], "range": ["transparent", COLOURS["this change"]]}
+    scale = {"domain": [0, 1], "range": [0, 0.6]}
     place = {
         "x": {"field": "predicted", "type": "nominal", "title": "predicted"},
         "y": {"field": "actual", "type": "nominal", "title": "actual"},
@@ -71,8 +107,8 @@ def confusion_svg(confusion: list[tuple[str, str, int]]) -> str:
             "data": {"values": values},
             "encoding": place,
             "layer": [
-                {"mark": "rect", "encoding": {"color": share}},
-                {"mark": {"type": "text", "color": GREY}, "encoding": {"text": number}},
+                {"mark": {"type": "rect", "color": ACCENT}, "encoding": {"opacity": share}},
+                {"mark": {"type": "text", "color": "var(--ink)"}, "encoding": {"text": number}},
             ],
         }
     )
@@ -86,7 +122,7 @@ def importance_svg(importance: list[tuple[str, float]], measure: str) -> str:
             "width": 280,
             "height": {"step": 20},
             "data": {"values": bars},
-            "mark": {"type": "bar", "color": COLOURS["this change"]},
+            "mark": {"type": "bar", "color": ACCENT},
             "encoding": {
                 "y": {"field": "feature", "type": "nominal", "sort": None, "title": None},
                 "x": {"field": "importance", "type": "quantitative", "title": f"{measure} when shuffled"},
@@ -102,7 +138,7 @@ def curve_mermaid(curve: Curve) -> str:
     bottom, top = _domain(values)
     grid = np.linspace(low, high, GRID)
     lines = []
-    colours = ", ".join(COLOURS[label] for label in curve.series)
+    colours = ", ".join(MERMAID[: len(curve.series)])
     for series in curve.series.values():
         xs, ys = np.array(sorted(series)).T
         lines.append(f"  line [{', '.join(_short(y) for y in np.interp(grid, xs, ys))}]")
@@ -122,7 +158,7 @@ def importance_mermaid(importance: list[tuple[str, float]], measure: str) -> str
     found = [value for _, value in importance[:BARS]]
     values = ", ".join(f"{value:.4f}" for value in found)
     scale = f'  y-axis "{measure} when shuffled" {min(0, *found):.4f} --> {max(*found, 0.001):.4f}'
-    head = [_palette(COLOURS["this change"]), "xychart-beta horizontal", '  title "Importance"']
+    head = [_palette(MERMAID[0]), "xychart-beta horizontal", '  title "Importance"']
     return "\n".join([*head, f"  x-axis [{names}]", scale, f"  bar [{values}]"])
 
 
@@ -157,8 +193,8 @@ def trend_svg(title: str, points: list[tuple[str, float]], limit: float | None) 
     values = [{"window": window, "value": value} for window, value in points]
     x = {"field": "window", "type": "ordinal", "title": None, "axis": {"labelAngle": -40}}
     y = {"field": "value", "type": "quantitative", "title": title, "scale": {"zero": False}}
-    line = {"mark": {"type": "line", "point": True, "color": COLOURS["this change"]}, "encoding": {"x": x, "y": y}}
-    rule = {"mark": {"type": "rule", "strokeDash": [4, 4], "color": GREY}, "encoding": {"y": {"datum": limit}}}
+    line = {"mark": {"type": "line", "point": True, "color": ACCENT}, "encoding": {"x": x, "y": y}}
+    rule = {"mark": {"type": "rule", "strokeDash": [4, 4], "color": SOFT}, "encoding": {"y": {"datum": limit}}}
     layers = [line] if limit is None else [line, rule]
     return _svg({"width": 280, "height": 200, "data": {"values": values}, "layer": layers})
 
@@ -182,7 +218,7 @@ def bins_svg(labels: list[str], before: list[float], now: list[float]) -> str:
                 "x": {"field": "bin", "type": "nominal", "sort": None, "title": None, "axis": {"labelAngle": -40}},
                 "xOffset": {"field": "of", "sort": names},
                 "y": {"field": "share", "type": "quantitative", "title": "share of rows"},
-                "color": {"field": "of", "scale": {"domain": names, "range": list(COLOURS.values())}},
+                "color": {"field": "of", "scale": {"domain": names, "range": [SOFT, ACCENT]}},
             },
         }
     )

@@ -1,0 +1,155 @@
+"""What a reader sees first: what to look at before merging, the most harmful first, and where to find what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from gitops_ml.gate import rules
+from gitops_ml.gate.result import Result, Rule, SliceDifference
+from gitops_ml.pages import words
+from gitops_ml.pages.words import Tone
+from gitops_ml.report.content import Report
+
+# A rule that holds by less than this share of its limit may not hold with the next data.
+NEAR = 0.1
+NAMED = 3
+
+
+class Note(BaseModel):
+    """Something to look at: what it is, what is known of it, and the place on the page that has it all."""
+
+    what: str
+    text: str
+    place: str
+
+
+class Slice(BaseModel):
+    """A slice with what its interval says."""
+
+    name: str
+    rows: int
+    difference: SliceDifference
+    tone: Tone
+    word: str
+
+
+def notes(report: Report) -> Iterator[Note]:
+    """What speaks against merging, or cannot be told from the figures, the most harmful first."""
+    if report.decisive:
+        first = report.decisive[0]
+        change = f"{first.what}, {first.path}{f': {first.name}' if first.name else ''}"
+        if first.before is not None or first.after is not None:
+            change += f", {_shown(first.before)} → {_shown(first.after)}"
+        yield Note(what="Rules or trust change", text=change + _more(len(report.decisive) - 1), place="trust")
+    if report.stale:
+        said = f"{_few(report.stale)} changed after dvc.lock was made, so the figures are of the model from before"
+        yield Note(what="make repro is missing", text=said, place="stages")
+    if report.gate is None:
+        return
+    if not report.same_rows:
+        said = "this change moved its own exam, so the base's figures cannot be compared"
+        causes = [f"{each.name} {_shown(each.before)} → {_shown(each.after)}" for each in report.params]
+        causes = [each for each in causes if each.startswith(("prepare.", "evaluate."))]
+        causes += [f"{table.file} changed" for table in report.tables]
+        text = f"{_few(causes)}; {said}" if causes else said
+        yield Note(what="Other evaluation rows than at the base", text=text, place="settings")
+    yield from _of_rules(report.gate)
+    new = [
+        f"{column} {value}, {words.counted(rows, 'row')}"
+        for table in report.tables
+        for column, values in table.new_values.items()
+        for value, rows in values.items()
+    ]
+    if new:
+        yield Note(what="New values", text=_few(new, "; "), place="data")
+
+
+def _of_rules(gate: Result) -> Iterator[Note]:
+    general = [rule for rule in gate.rules if not rule.name.startswith(rules.SLICE)]
+    shared = [rule for rule in general if rule.name.startswith(rules.OVERLAP) and rule.value]
+    if shared:
+        yield Note(what="Rows that judge also trained", text=_few([rule.sentence for rule in shared]), place="rules")
+    near = [rule.sentence for rule in general if rule.holds and rule not in shared and is_near(rule)]
+    if near:
+        yield Note(what="Near a limit", text=_few(near, "; "), place="rules")
+    open_ = [each for each in slices(gate) if each.tone == "wait"]
+    if open_:
+        named = [f"{each.name}: {each.difference.sentence} in {words.counted(each.rows, 'row')}" for each in open_]
+        yield Note(what="Slices that may be worse", text=_few(named, "; "), place="slices")
+
+
+def is_near(rule: Rule) -> bool:
+    """Whether a rule's value is within a tenth of its limit."""
+    return rule.value is not None and rule.limit != 0 and abs(rule.value - rule.limit) <= NEAR * abs(rule.limit)
+
+
+def general(gate: Result) -> list[Rule]:
+    """The rules that are of no slice, those that fail first."""
+    return sorted((rule for rule in gate.rules if not rule.name.startswith(rules.SLICE)), key=lambda rule: rule.holds)
+
+
+def slices(gate: Result) -> list[Slice]:
+    """The slices, the one that may have lost most first."""
+    return [_slice(each, gate) for each in sorted(gate.slices, key=lambda each: each.low)]
+
+
+def _slice(found: SliceDifference, gate: Result) -> Slice:
+    said: tuple[Tone, str]
+    if not rules.of_slice(found, gate.settings).holds:
+        said = ("bad", "worse")
+    elif found.low < -gate.settings.slice_margin:
+        said = ("wait", "not known")
+    else:
+        said = ("good", "better") if found.low > 0 else ("plain", "no worse")
+    name = f"{found.column} = {found.value}"
+    return Slice(name=name, rows=found.rows, difference=found, tone=said[0], word=said[1])
+
+
+def chips(report: Report) -> list[tuple[str, str, str]]:
+    """The places of the page, each with what there is and its tone."""
+    found: list[tuple[str, str, str]] = []
+    if report.decisive:
+        found.append(("trust", f"{words.counted(len(report.decisive), 'change')} of rules or trust", "wait"))
+    if gate := report.gate:
+        found.append(("rules", held(gate), "good" if all(rule.holds for rule in gate.rules) else "bad"))
+        if gate.slices:
+            found.append(("slices", f"slices: {balance(gate)}", ""))
+        if gate.worth_difference and gate.worth:
+            between = (
+                f"{words.amount(gate.worth_difference.low, '+')} to {words.amount(gate.worth_difference.high, '+')}"
+            )
+            value = f"{words.amount(gate.worth_difference.value, '+')} {gate.worth.unit} per 1,000 rows ({between})"
+            found.append(("worth", value, ""))
+    counts = (
+        ("settings", len(report.params) + len(report.schema_changes), "setting"),
+        ("packages", len(report.packages), "package"),
+        ("data", len(report.tables), "file"),
+    )
+    return found + [(place, words.counted(count, name), "") for place, count, name in counts if count]
+
+
+def held(gate: Result) -> str:
+    """How many of the rules hold."""
+    return f"{sum(rule.holds for rule in gate.rules)} of {words.counted(len(gate.rules), 'rule')} hold"
+
+
+def balance(gate: Result) -> str:
+    """How many slices are better, how many worse, and how many of these beyond doubt."""
+    worse = [each for each in slices(gate) if each.difference.difference < 0]
+    better = sum(each.difference > 0 for each in gate.slices)
+    clear = sum(each.tone == "bad" for each in worse)
+    return f"{better} better, {len(worse)} worse, {clear} of them clearly"
+
+
+def _shown(value: str | None) -> str:
+    return "nothing" if value is None else value
+
+
+def _more(count: int) -> str:
+    return f", and {count} more" if count > 0 else ""
+
+
+def _few(texts: list[str], between: str = ", ") -> str:
+    return between.join(texts[:NAMED]) + _more(len(texts) - NAMED)
