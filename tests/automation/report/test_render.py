@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from gitops_ml.report import render
+from gitops_ml.gate import verdict
+from gitops_ml.pages import words
+from gitops_ml.report import render, summary
 from gitops_ml.report.content import Change, Curve, Decisive, Metric, Report, Shift, Stage, Table
 from gitops_ml.report.ledger import Entry
 
-from tests.automation.gate.test_verdict import EVALUATION, GOOD, MEDIUM, SETTINGS, gate
+from tests.automation.gate.test_verdict import EVALUATION, GOOD, MEDIUM, SETTINGS
+from tests.automation.report import states
 
-RESULT = gate.judge(EVALUATION, GOOD, MEDIUM, SETTINGS)
+RESULT = verdict.judge(EVALUATION, GOOD, MEDIUM, SETTINGS)
 HOSTILE = [
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -120,6 +123,54 @@ def test_a_report_without_new_results_shows_no_verdict() -> None:
     for shown in (render.markdown(report()), render.html(report())):
         assert "The same model" in shown
         assert "champion" not in shown
+
+
+SAID = {
+    "promote": "✅ May replace what serves: ROC AUC +0.0",
+    "keep": "❌ Must not replace what serves: 5 rules fail, ROC AUC -0.1",
+    "keep the same": "⚪ Is what serves",
+    "insufficient evidence": "⏳ Not known yet: ROC AUC ",
+    "first model": "✅ Fit to serve",
+    "first model, unfit": "❌ Not fit to serve: 3 rules fail",
+    "nothing changed": "⚪ The same model",
+    "rules changed only": "⚪ The same model: 1 change of rules or trust",
+    "failed training": "⏳ Not known yet, since make repro is missing: 1 setting",
+    "not judged": "⏳ Not known yet, since nothing judged the new results",
+    "other rows": "❌ Must not replace what serves: 2 rules fail, ROC AUC +0.0",
+    "60 slices": "❌ Must not replace what serves: 2 rules fail, ROC AUC +0.0",
+}
+
+
+@pytest.mark.parametrize("state", SAID)
+def test_a_comment_begins_with_what_follows(state: str) -> None:
+    """The first line says in words what the verdict means, with the figure or the rules that decided."""
+    shown = render.markdown(states.STATES[state]())
+    assert shown.startswith(f"## {SAID[state]}")
+    sign = SAID[state][0]
+    assert all(other not in shown.splitlines()[0] for other in words.SIGNS.values() if other != sign)
+
+
+def test_what_to_look_at_is_listed_with_the_most_harmful_first() -> None:
+    """Rules that change stand before an exam that moved, that before near limits, slices and new values."""
+    report = states.other_rows()
+    report.gate = states.judged(MEDIUM, GOOD, floors={"roc_auc": 0.72}, slice_margin=0.001).gate
+    found = [note.what for note in summary.notes(report)]
+    assert found == [
+        "Rules or trust change",
+        "Other evaluation rows than at the base",
+        "Near a limit",
+        "New values",
+    ]
+    assert [note.what for note in summary.notes(states.judged(GOOD, MEDIUM))] == []
+
+
+def test_a_metric_that_is_better_the_lower_is_shown_as_it_changed() -> None:
+    """A log loss that fell reads as a fall, also where it decides, and the strip still has better at its right."""
+    gate = verdict.judge(EVALUATION, GOOD, MEDIUM, SETTINGS.model_copy(update={"metric": "log_loss"}))
+    assert gate.difference
+    assert gate.difference.difference > 0
+    assert gate.difference.sentence.startswith("log loss -0.")
+    assert gate.says.text == "May replace what serves"
 
 
 DECISIVE = {"path": "project.yaml", "name": "gate.floors.roc_auc", "what": "what no model may fall below"}

@@ -19,7 +19,8 @@ from gitops_ml.gate import judge
 from gitops_ml.host import trial
 from gitops_ml.host.runner import free_port
 from gitops_ml.image import build, package
-from gitops_ml.report import card, compare, render
+from gitops_ml.pages import words
+from gitops_ml.report import card, compare, render, summary
 
 FOLDER = Path("build/report")
 MADE, JUDGED, PACKED = "How it is made", "What it is worth", "What serves it"
@@ -83,7 +84,9 @@ def report(
     if as_json:
         typer.echo(content.model_dump_json(indent=2))
         return
-    typer.echo(content.heading)
+    typer.echo(f"{words.SIGNS[content.says.tone]} {content.heading}")
+    for note in summary.notes(content):
+        typer.echo(f"  {note.what}: {note.text}")
     if content.decisive:
         typer.echo(f"  asks for {', '.join(content.asked) or 'nobody whom CODEOWNERS names'}")
     typer.echo(f"the report is {FOLDER / 'report.html'}")

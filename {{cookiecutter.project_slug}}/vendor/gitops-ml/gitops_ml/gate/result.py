@@ -133,16 +133,21 @@ class Result(BaseModel):
     worth_difference: Measured | None = None
 
     @property
+    def same(self) -> bool:
+        """Whether this is the very model that serves."""
+        return self.champion == self.challenger
+
+    @property
     def says(self) -> Says:
         """What follows for the model."""
         if self.verdict == "no champion":
             return Says(text="Fit to serve", tone="good") if self.passes else Says(text="Not fit to serve", tone="bad")
-        if self.verdict == "insufficient evidence":
-            return Says(text="Not known yet", tone="wait")
         if self.passes:
             return Says(text="May replace what serves", tone="good")
-        if self.champion == self.challenger:
+        if self.same:
             return Says(text="Is what serves", tone="plain")
+        if self.verdict == "insufficient evidence" and all(rule.holds for rule in self.rules):
+            return Says(text="Not known yet", tone="wait")
         return Says(text="Must not replace what serves", tone="bad")
 
     @property

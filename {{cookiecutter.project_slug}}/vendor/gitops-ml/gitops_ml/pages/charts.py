@@ -15,6 +15,8 @@ SOFT, ACCENT = "var(--soft)", "var(--accent)"
 LINES = ([ACCENT, SOFT], [[1, 0], [5, 3]])
 # Mermaid knows no names.
 MERMAID = ("#3b82f6", "#8a8f98")
+# In pixels, without the axes: four beside each other fill a page.
+WIDTH, HEIGHT = 210, 170
 BARS = 12
 CLASSES = 12
 GRID = 21
@@ -67,8 +69,8 @@ def curve_svg(curve: Curve) -> str:
     labels = list(curve.series)
     return _svg(
         {
-            "width": 280,
-            "height": 240,
+            "width": WIDTH,
+            "height": HEIGHT,
             "data": {"values": points},
             "mark": {"type": "line", "strokeWidth": 2},
             "encoding": {
@@ -102,8 +104,8 @@ def confusion_svg(confusion: list[tuple[str, str, int]]) -> str:
     number = {"field": "rows", "type": "quantitative"}
     return _svg(
         {
-            "width": 280,
-            "height": 240,
+            "width": WIDTH,
+            "height": HEIGHT,
             "data": {"values": values},
             "encoding": place,
             "layer": [
@@ -119,12 +121,12 @@ def importance_svg(importance: list[tuple[str, float]], measure: str) -> str:
     bars = [{"feature": name[:40], "importance": value} for name, value in importance[:BARS]]
     return _svg(
         {
-            "width": 280,
+            "width": WIDTH,
             "height": {"step": 20},
             "data": {"values": bars},
             "mark": {"type": "bar", "color": ACCENT},
             "encoding": {
-                "y": {"field": "feature", "type": "nominal", "sort": None, "title": None},
+                "y": {"field": "feature", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 110}},
                 "x": {"field": "importance", "type": "quantitative", "title": f"{measure} when shuffled"},
             },
         }
@@ -196,7 +198,7 @@ def trend_svg(title: str, points: list[tuple[str, float]], limit: float | None) 
     line = {"mark": {"type": "line", "point": True, "color": ACCENT}, "encoding": {"x": x, "y": y}}
     rule = {"mark": {"type": "rule", "strokeDash": [4, 4], "color": SOFT}, "encoding": {"y": {"datum": limit}}}
     layers = [line] if limit is None else [line, rule]
-    return _svg({"width": 280, "height": 200, "data": {"values": values}, "layer": layers})
+    return _svg({"width": WIDTH, "height": 200, "data": {"values": values}, "layer": layers})
 
 
 def bins_svg(labels: list[str], before: list[float], now: list[float]) -> str:
@@ -210,8 +212,8 @@ def bins_svg(labels: list[str], before: list[float], now: list[float]) -> str:
     names = ["reference", "newest window"]
     return _svg(
         {
-            "width": 280,
-            "height": 200,
+            "width": WIDTH,
+            "height": HEIGHT,
             "data": {"values": values},
             "mark": "bar",
             "encoding": {

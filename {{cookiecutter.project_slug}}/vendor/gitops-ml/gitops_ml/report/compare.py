@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +18,14 @@ from gitops_ml.core.git import Git
 from gitops_ml.core.recomputed import recomputed
 from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import judge, verdict
-from gitops_ml.gate.candidates import Candidate, Evaluation
-from gitops_ml.gate.result import Measured, Result
-from gitops_ml.report import facts, rows, shifts
-from gitops_ml.report.content import Curve, Metric, Report, Stage, Table
+from gitops_ml.report import facts, figures, rows, shifts
+from gitops_ml.report.content import Report, Stage, Table
 
 METRICS = "reports/metrics.json"
 DATA = "reports/data.json"
 PLOTS = "reports/plots"
 ROUNDED = "as at the base, but for the last bits of {}: another processor computed it"
 AGAIN = "another result from the same inputs: {}"
-CURVES = {
-    "binary": [
-        ("ROC", "roc", "false_positive_rate", "true_positive_rate"),
-        ("Precision and recall", "precision_recall", "recall", "precision"),
-        ("Calibration", "calibration", "score", "positive_rate"),
-    ],
-    "multiclass": [
-        ("Accuracy where it is surest", "coverage", "share", "accuracy"),
-        ("Calibration of the highest score", "calibration", "score", "accuracy"),
-    ],
-    "regression": [
-        ("Share of rows with at most this error", "errors", "error", "share"),
-        ("Mean label at each prediction", "calibration", "score", "label"),
-    ],
-}
 
 
 @progress.doing("writing the report")
@@ -71,16 +53,15 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     gate = verdict.judge(evaluation, challenger, champion, settings.gate)
     before, after = (facts.stages(revision.text("dvc.lock")) for revision in (base, here))
     # Another task before this change has no metrics and no curves in common with this one.
-    schema = here.settings("schema.yaml", Schema)
-    task = schema.task
+    task = here.settings("schema.yaml", Schema).task
     same_task = bool(before) and base.settings("schema.yaml", Schema).task == task
     same_rows = same_task and _hash(before, judge.TEST) == _hash(after, judge.TEST)
     report.gate, report.same_rows = gate, same_rows or not same_task
     report.rows_are = rows.evaluated(here, here.settings("params.yaml", Params).prepare.split)
-    report.metrics = _metrics(base if same_rows else None, here, gate, evaluation.measures.LOWER_IS_BETTER)
+    report.metrics = figures.metrics(evaluation, gate, _json(base, METRICS) if same_rows else {})
     report.tables = _tables(_json(base, DATA) if before else {}, _json(here, DATA))
     report.shifts = shifts.read(base, here) if before and before["prepare"] != after["prepare"] else []
-    report.curves = _curves(evaluation, {"this change": challenger, "champion": champion})
+    report.curves = figures.curves(evaluation, {"this change": challenger, "champion": champion})
     report.confusion = _confusion(here) if task == "multiclass" else []
     report.importance = _importance(here)
     report.importance_is = tasks.MEASURES[task].IMPORTANCE
@@ -139,24 +120,6 @@ def _json(revision: Revision, path: str) -> Any:
     return json.loads(revision.output(path))
 
 
-def _metrics(base: Revision | None, here: Revision, found: Result, lower_is_better: Set[str]) -> list[Metric]:
-    before = _json(base, METRICS) if base else {}
-    after = _json(here, METRICS)
-    champion = found.champion_metrics or {}
-    differences = {each.metric: each for each in found.differences}
-    return [
-        Metric(
-            name=name,
-            lower_is_better=name in lower_is_better,
-            base=Measured.model_validate(before[name]) if name in before else None,
-            here=Measured.model_validate(after[name]) if name in after else None,
-            champion=champion.get(name),
-            difference=differences.get(name),
-        )
-        for name in found.challenger_metrics
-    ]
-
-
 def _tables(before: dict[str, Any], after: dict[str, Any]) -> list[Table]:
     return [
         Table(
@@ -168,28 +131,6 @@ def _tables(before: dict[str, Any], after: dict[str, Any]) -> list[Table]:
         for name in sorted({*before, *after})
         if before.get(name) != after.get(name)
     ]
-
-
-def _curves(evaluation: Evaluation, candidates: dict[str, Candidate | None]) -> list[Curve]:
-    """The curves of all candidates, scored on the same rows."""
-    drawn = {
-        label: evaluation.measures.curves(evaluation.labels, candidate.scores, evaluation.calibration_bins)
-        for label, candidate in candidates.items()
-        if candidate is not None
-    }
-    return [
-        Curve(
-            name=name,
-            x=x.replace("_", " "),
-            y=y.replace("_", " "),
-            series={label: _points(tables[plot], x, y) for label, tables in drawn.items()},
-        )
-        for name, plot, x, y in CURVES[evaluation.task]
-    ]
-
-
-def _points(table: pd.DataFrame, x: str, y: str) -> list[tuple[float, float]]:
-    return list(zip(table[x].tolist(), table[y].tolist(), strict=True))
 
 
 def _confusion(here: Revision) -> list[tuple[str, str, int]]:

@@ -127,11 +127,13 @@ class Report(Facts):
 
     @property
     def detail(self) -> str:
-        """The figure that decided, if one did, and what else changed."""
-        judged = self.gate.difference if self.gate and not self.stale else None
+        """What decided, if the model was judged, and what else changed."""
+        judged = self.gate if self.gate and not self.stale and not self.gate.same else None
+        broken = sum(not rule.holds for rule in judged.rules) if judged else 0
         settings = len(self.params) + len(self.schema_changes)
         changed = [
-            judged.sentence if judged else "",
+            f"{words.counted(broken, 'rule')} {'fails' if broken == 1 else 'fail'}" if broken else "",
+            judged.difference.sentence if judged and judged.difference else "",
             words.counted(len(self.decisive), "change") + " of rules or trust" if self.decisive else "",
             words.counted(settings, "setting") if settings and not self.gate else "",
             words.counted(len(self.packages), "package") if self.packages and not self.gate else "",

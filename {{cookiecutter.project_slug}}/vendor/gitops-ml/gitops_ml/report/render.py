@@ -55,6 +55,7 @@ def _summary(report: Report) -> dict[str, Any]:
     slices, rules = (summary.slices(gate), summary.general(gate)) if gate else ([], [])
     return {
         "notes": list(summary.notes(report)),
+        "new_values": summary.new_values,
         "chips": summary.chips(report),
         "slices": slices,
         "balance": summary.balance(gate) if gate else "",

@@ -10,11 +10,12 @@ from gitops_ml.gate import rules
 from gitops_ml.gate.result import Result, Rule, SliceDifference
 from gitops_ml.pages import words
 from gitops_ml.pages.words import Tone
-from gitops_ml.report.content import Report
+from gitops_ml.report.content import Report, Table
 
 # A rule that holds by less than this share of its limit may not hold with the next data.
 NEAR = 0.1
-NAMED = 3
+# How much of it a note names, and how much of each name.
+NAMED, LENGTH = 3, 100
 
 
 class Note(BaseModel):
@@ -39,7 +40,7 @@ def notes(report: Report) -> Iterator[Note]:
     """What speaks against merging, or cannot be told from the figures, the most harmful first."""
     if report.decisive:
         first = report.decisive[0]
-        change = f"{first.what}, {first.path}{f': {first.name}' if first.name else ''}"
+        change = f"{first.what}, {_short(first.path)}{f': {_short(first.name)}' if first.name else ''}"
         if first.before is not None or first.after is not None:
             change += f", {_shown(first.before)} → {_shown(first.after)}"
         yield Note(what="Rules or trust change", text=change + _more(len(report.decisive) - 1), place="trust")
@@ -56,14 +57,21 @@ def notes(report: Report) -> Iterator[Note]:
         text = f"{_few(causes)}; {said}" if causes else said
         yield Note(what="Other evaluation rows than at the base", text=text, place="settings")
     yield from _of_rules(report.gate)
-    new = [
+    if new := [each for table in report.tables for each in _new_values(table)]:
+        yield Note(what="New values", text=_few(new, "; "), place="data")
+
+
+def new_values(table: Table) -> str:
+    """The values that no earlier data had, each with its column and its rows."""
+    return "; ".join(_new_values(table)) or "-"
+
+
+def _new_values(table: Table) -> list[str]:
+    return [
         f"{column} {value}, {words.counted(rows, 'row')}"
-        for table in report.tables
         for column, values in table.new_values.items()
         for value, rows in values.items()
     ]
-    if new:
-        yield Note(what="New values", text=_few(new, "; "), place="data")
 
 
 def _of_rules(gate: Result) -> Iterator[Note]:
@@ -144,7 +152,7 @@ def balance(gate: Result) -> str:
 
 
 def _shown(value: str | None) -> str:
-    return "nothing" if value is None else value
+    return "nothing" if value is None else _short(value)
 
 
 def _more(count: int) -> str:
@@ -152,4 +160,8 @@ def _more(count: int) -> str:
 
 
 def _few(texts: list[str], between: str = ", ") -> str:
-    return between.join(texts[:NAMED]) + _more(len(texts) - NAMED)
+    return between.join(map(_short, texts[:NAMED])) + _more(len(texts) - NAMED)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LENGTH else f"{text[: LENGTH - 1]}…"

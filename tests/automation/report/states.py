@@ -1,0 +1,122 @@
+"""Reports of all kinds of changes, each judged by the gate on rows of a known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from gitops_ml.core.requirements import PackageChange
+from gitops_ml.gate import verdict
+from gitops_ml.gate.candidates import Candidate, Evaluation
+from gitops_ml.report import figures
+from gitops_ml.report.content import Change, Decisive, Report, Shift, Stage, Table
+
+from tests.automation.gate.test_verdict import BAD, EVALUATION, GOOD, MEDIUM, ROWS, SETTINGS, candidate
+
+LONG = "a_name_that_somebody_generated_from_a_query_and_never_looked_at_again_" * 3
+HOSTILE = "<b>x</b> | `y` @everyone \u202e https://example.org \x07"
+RIGHT_TO_LEFT = "مدة_التأخير"
+FLOOR = Decisive(
+    path="project.yaml",
+    name="gate.floors.roc_auc",
+    what="what no model may fall below",
+    before="0.65",
+    after="0.01",
+    owners=["@my-org/ml-engineers"],
+)
+
+
+def judged(
+    challenger: Candidate, champion: Candidate | None, evaluation: Evaluation = EVALUATION, **settings: Any
+) -> Report:
+    """The report of a change whose model was judged."""
+    gate = verdict.judge(evaluation, challenger, champion, SETTINGS.model_copy(update=settings))
+    return Report(
+        title="Late Flights",
+        branch="better-weather",
+        base="0" * 40,
+        commit="1" * 40,
+        changed=True,
+        gate=gate,
+        metrics=figures.metrics(evaluation, gate, {}),
+        rows_are="21 March to 30 April 2013",
+        params=[Change(name="train.max_iter", before="100", after="200")],
+        stages=[Stage(name=name, fate="new result") for name in ("prepare", "train", "evaluate")],
+        curves=figures.curves(evaluation, {"this change": challenger, "champion": champion}),
+        importance=[("dep_delay", 0.12), ("carrier", 0.03), ("temp", 0.004)],
+        importance_is="loss of ROC AUC",
+        lineage={"Model (sha256)": "2" * 64, "Champion (sha256)": "3" * 64},
+    )
+
+
+def unjudged(**facts: Any) -> Report:
+    """The report of a change of which no model was judged."""
+    known = {"title": "Late Flights", "branch": "better-weather", "base": "0" * 40, "commit": "1" * 40}
+    return Report.model_validate(known | {"changed": False} | facts)
+
+
+def many_slices() -> Report:
+    """A change judged on sixty slices, with all that can be listed."""
+    groups = np.array([f"station {number}" for number in range(60)], dtype=object)[np.arange(ROWS) % 60]
+    evaluation = replace(EVALUATION, slices={"station": groups}, slice_minimum=10)
+    report = judged(MEDIUM, candidate("other", 0.27), evaluation)
+    report.packages = [PackageChange(name=f"package-{n}", before="1.0", after="1.1", use="trains") for n in range(30)]
+    return report
+
+
+def many_columns() -> Report:
+    """A change of two hundred columns that all moved, with as many settings and long names."""
+    report = judged(GOOD, MEDIUM)
+    names = [f"{LONG}{number}" for number in range(200)]
+    report.shifts = [Shift(column=name, measure="standard deviations", size=0.5) for name in names]
+    report.schema_changes = [Change(name=f"columns.{name}.nullable", before="false", after="true") for name in names]
+    report.importance = [(name, 0.1) for name in names]
+    new = {name: {LONG: 3} for name in names[:50]}
+    report.tables = [Table(file=f"{LONG}.parquet", rows_before=10, rows_after=20, new_values=new)]
+    return report
+
+
+def named(text: str) -> Report:
+    """A change in which all names are of this text."""
+    evaluation = replace(EVALUATION, slices={text: np.where(EVALUATION.slices["group"] == "small", text, "other")})
+    report = judged(GOOD, MEDIUM, evaluation)
+    report.title = report.branch = text
+    report.decisive = [FLOOR.model_copy(update={"path": text, "name": text, "before": text, "after": text})]
+    report.params = [Change(name=text, before=text, after=text)]
+    report.tables = [Table(file=text, rows_before=None, rows_after=7, new_values={text: {text: 1}})]
+    report.importance = [(text, 0.1)]
+    return report
+
+
+def other_rows() -> Report:
+    """A change that moved its own exam, with everything else that is to be looked at."""
+    report = judged(MEDIUM, candidate("other", 0.27), floors={"roc_auc": 0.79})
+    report.decisive, report.same_rows = [FLOOR], False
+    report.params = [Change(name="prepare.test_fraction", before="0.25", after="0.35")]
+    new = {"dest": {"ABQ": 9}}
+    report.tables = [Table(file="2013-04.parquet", rows_before=None, rows_after=28330, new_values=new)]
+    return report
+
+
+STATES: dict[str, Callable[[], Report]] = {
+    "promote": lambda: judged(GOOD, MEDIUM),
+    "keep": lambda: judged(BAD, MEDIUM),
+    "keep the same": lambda: judged(GOOD, GOOD),
+    "insufficient evidence": lambda: judged(GOOD, candidate("a twin", 0.02), margin=0.00001),
+    "first model": lambda: judged(GOOD, None),
+    "first model, unfit": lambda: judged(BAD, None),
+    "nothing changed": unjudged,
+    "rules changed only": lambda: unjudged(decisive=[FLOOR]),
+    "failed training": lambda: unjudged(
+        stale=["train of params.yaml"], params=[Change(name="train.max_iter", before="1", after="2")]
+    ),
+    "not judged": lambda: unjudged(changed=True),
+    "other rows": other_rows,
+    "60 slices": many_slices,
+    "200 columns": many_columns,
+    "hostile names": lambda: named(HOSTILE),
+    "right to left": lambda: named(RIGHT_TO_LEFT),
+    "long names": lambda: named(LONG),
+}

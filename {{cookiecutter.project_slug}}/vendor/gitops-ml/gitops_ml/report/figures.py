@@ -1,0 +1,66 @@
+"""The figures of a report: metrics beside those of the champion and of the base, and curves over the same rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from gitops_ml.gate.candidates import Candidate, Evaluation
+from gitops_ml.gate.result import Measured, Result
+from gitops_ml.report.content import Curve, Metric
+
+CURVES = {
+    "binary": [
+        ("ROC", "roc", "false_positive_rate", "true_positive_rate"),
+        ("Precision and recall", "precision_recall", "recall", "precision"),
+        ("Calibration", "calibration", "score", "positive_rate"),
+    ],
+    "multiclass": [
+        ("Accuracy where it is surest", "coverage", "share", "accuracy"),
+        ("Calibration of the highest score", "calibration", "score", "accuracy"),
+    ],
+    "regression": [
+        ("Share of rows with at most this error", "errors", "error", "share"),
+        ("Mean label at each prediction", "calibration", "score", "label"),
+    ],
+}
+
+
+def metrics(evaluation: Evaluation, found: Result, base: dict[str, Any]) -> list[Metric]:
+    """Each metric of this change, of the champion, and of the base: its metrics.json, if that is of the same rows."""
+    champion = found.champion_metrics or {}
+    differences = {each.metric: each for each in found.differences}
+    return [
+        Metric(
+            name=name,
+            lower_is_better=name in evaluation.measures.LOWER_IS_BETTER,
+            base=Measured.model_validate(base[name]) if name in base else None,
+            here=here,
+            champion=champion.get(name),
+            difference=differences.get(name),
+        )
+        for name, here in sorted(found.challenger_metrics.items(), key=lambda each: each[0] != found.settings.metric)
+    ]
+
+
+def curves(evaluation: Evaluation, candidates: dict[str, Candidate | None]) -> list[Curve]:
+    """The curves of all candidates, by what they are called."""
+    drawn = {
+        label: evaluation.measures.curves(evaluation.labels, candidate.scores, evaluation.calibration_bins)
+        for label, candidate in candidates.items()
+        if candidate is not None
+    }
+    return [
+        Curve(
+            name=name,
+            x=x.replace("_", " "),
+            y=y.replace("_", " "),
+            series={label: _points(tables[plot], x, y) for label, tables in drawn.items()},
+        )
+        for name, plot, x, y in CURVES[evaluation.task]
+    ]
+
+
+def _points(table: pd.DataFrame, x: str, y: str) -> list[tuple[float, float]]:
+    return list(zip(table[x].tolist(), table[y].tolist(), strict=True))
