@@ -17,7 +17,7 @@ from gitops_ml.monitor import bins, drift, figures, findings, labels, prediction
 from gitops_ml.monitor.content import Bins, Monitoring, Window
 from gitops_ml.monitor.reference import Reference
 
-PICTURES = 6
+PICTURES = 4
 
 
 @progress.doing("looking at what was served")
