@@ -383,6 +383,21 @@ def test_what_is_not_watched_is_said_with_the_reason(project: Path, schema: Sche
     assert "(the log does not have it)" in page.markdown(result)
 
 
+def test_an_older_profile_is_no_gap_of_the_log(project: Path, schema: Schema) -> None:
+    """What the profile of an older release does not have is not called missing rows; gaps, which it never had, are not
+    waited for.
+    """
+    name = next(name for name, column in schema.features.items() if column.nullable)
+    traffic(project, schema)
+    path = project / "reports/profile.json"
+    known = json.loads(path.read_text())
+    for column in schema.features:
+        known["inputs"]["columns"].pop(profile.gaps(column), None)
+    del known["inputs"]["columns"][name]
+    path.write_text(json.dumps(known))
+    assert reasons(monitor.watch(project, "production", NOW)) == {"the release's profile does not have it": [name]}
+
+
 def test_every_window_has_every_signal(project: Path, schema: Schema) -> None:
     """What only one window found stands in all of them, as well where it was looked at, else as not tested."""
     name = numeric_feature(schema)

@@ -152,6 +152,6 @@ def alarm() -> None:
     done = alarms.tell(hub, found)
     if found.settings.webhook:
         webhook.send(found, actions.run_url())
-    said = f"{len(found.alarms)} alarms in {found.environment}: {done}"
+    said = f"{found.environment}: {found.heading}; its issue: {done}"
     actions.summarise(said)
     typer.echo(said)

@@ -112,8 +112,13 @@ def with_untested(
     labels = _lack_of_labels(window, monitor)
     wanted: list[tuple[Kind, str, str | None, str]] = []
     for name, column in _columns(reference).items():
-        reason = "the log does not have it" if column not in logged and window.rows else few
-        wanted.append(("drift", name, column, "its values do not fit the schema" if column in wrong else reason))
+        if column not in logged and window.rows:
+            reason = "the log does not have it"
+        elif column in wrong:
+            reason = "its values do not fit the schema"
+        else:
+            reason = "the release's profile does not have it" if window.enough else few
+        wanted.append(("drift", name, column, reason))
     others = "another model answered some of the rows" if window.enough else few
     wanted += [("drift", answer(name), None, others) for name in reference.profile.answers.columns]
     wanted.append(("performance", settings.gate.metric, None, labels or "all labels are the same"))
@@ -140,10 +145,11 @@ def _lack_of_labels(window: Window, monitor: project.Monitor) -> str:
 
 
 def _columns(reference: Reference) -> dict[str, str]:
-    """What is watched of the inputs, each with the column that it is about."""
-    features = reference.schema.features
-    nullable = [name for name, column in features.items() if column.nullable]
-    return {name: name for name in features} | {profile.gaps(name): name for name in nullable}
+    """What is to be watched of the inputs, each with the column that it is about."""
+    features, known = reference.schema.features, reference.profile.inputs.columns
+    # Profiles of older releases do not tell whether values are missing.
+    gaps = {profile.gaps(name): name for name in features if profile.gaps(name) in known}
+    return {name: name for name in features} | gaps
 
 
 def _between(table: pd.DataFrame, since: datetime, until: datetime) -> pd.DataFrame:
