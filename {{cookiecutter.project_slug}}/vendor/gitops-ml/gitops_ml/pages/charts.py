@@ -244,7 +244,6 @@ def bins_svg(labels: list[str], before: list[float], now: list[float]) -> str:
                 "xOffset": {"field": "of", "sort": names},
                 "y": {"field": "share", "type": "quantitative", "title": "share of rows"},
                 "color": {"field": "of", "scale": {"domain": names, "range": [SOFT, ACCENT]}},
-                "fillOpacity": {"field": "of", "scale": {"domain": names, "range": [0.25, 1]}, "legend": None},
             },
         }
     )
