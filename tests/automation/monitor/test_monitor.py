@@ -464,6 +464,19 @@ def test_the_command_tells_by_its_exit_code(project: Path, schema: Schema) -> No
     assert (project / "build/monitor/monitor.html").exists()
 
 
+def test_that_nothing_is_known_wakes_nobody_and_is_said(project: Path, schema: Schema) -> None:
+    """Where too few rows came to test the model, the command says so in words and in JSON, and its exit code is 0."""
+    traffic(project, schema)
+    path = project / "project.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["monitor"]["least_rows"] = 100_000
+    path.write_text(yaml.safe_dump(settings))
+    told = gitops("watch", "monitor", "--now", "2026-05-29", cwd=project)
+    assert (told.returncode, told.stdout.startswith("not known (")) == (0, True), told.stderr
+    assert "too few rows, 499 of at least 100,000" in " ".join(told.stdout.split())
+    assert json.loads((project / "build/monitor/monitor.json").read_text())["verdict"] == "not known"
+
+
 def test_an_alarm_is_sent_if_the_command_is_told_to(project: Path, schema: Schema, listener: Listener) -> None:
     """`--tell` sends what was found and ends as without; that nobody takes it is an error, and the pages are there."""
     traffic(project, schema)
