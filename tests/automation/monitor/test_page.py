@@ -44,7 +44,7 @@ def test_every_form_begins_with_the_verdict(state: str, heading: str) -> None:
     assert page.terminal(found, PAGE).startswith(f"{heading}: ")
     assert re.match(rf"## \S+ {re.escape(heading)}: ", page.markdown(found))
     html = page.html(found)
-    assert f'<span class="said">{verdict}</span> <span class="soft">{about}</span>' in html
+    assert f"UTC · 4 windows of 7 days, {figures.answered(found)} {verdict} {about} " in text(html)
     assert f"<title>{verdict}: " in html
 
 
