@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import yaml
 from gitops_ml.core import project
-from gitops_ml.monitor import drift, signals
-from gitops_ml.monitor import watch as monitor
+from gitops_ml.monitor import drift, findings, signals
+from gitops_ml.monitor.content import Window
 from pipeline import data, profile
 from pipeline.params import Params
 from pipeline.schema import Column, Schema, cast
@@ -78,18 +78,22 @@ def days_of(
 
 
 def rule(windows: list[list[drift.Moved]], settings: project.Monitor = SETTINGS) -> Counter[str]:
-    """Whether the newest window looks as if it had drifted, by significance alone and by effect too; and the alarm."""
+    """Whether the newest window looks as if it had drifted, by significance alone and by effect too; what is to watch,
+    and the alarm.
+    """
     found = [
-        monitor.Window(
+        Window(
             since=EPOCH, until=EPOCH, rows=0, labelled=0, requests=0, enough=True,
             signals=[signals.of_drift(each, settings) for each in window],
         )
         for window in windows
     ]  # fmt: skip
+    alarms = findings.alarms(found, settings.alarms)
     return Counter(
         significant=any(each.p < settings.level for each in windows[-1]),
         window=any(signal.raised for signal in found[-1].signals),
-        alarm=bool(monitor.alarms(found, settings.alarms)),
+        watch=bool(findings.to_watch(found, alarms)),
+        alarm=bool(alarms),
     )
 
 
@@ -174,13 +178,14 @@ def power_table(times: int) -> str:
 
 def line(name: str, found: Counter[str], times: int) -> str:
     """One line of the table."""
-    rates = [f"{found[what] / times:.1%}" for what in ("significant", "window", "alarm")]
+    rates = [f"{found[what] / times:.1%}" for what in ("significant", "window", "watch", "alarm")]
     return f"| {name} | {' | '.join(rates)} |"
 
 
 def table(times: int, trained: Path) -> str:
     """The rates as Markdown."""
-    lines = ["| what is drawn | a window is significant | and moved enough | alarm |", "|---|---|---|---|"]
+    heads = "what is drawn | a window is significant | and moved enough | to watch | alarm"
+    lines = [f"| {heads} |", "|---|---|---|---|---|"]
     lines.append(line("as the reference", simulate(times), times))
     lines.append(line("as the reference, days not heeded", simulate(times, aware=False), times))
     lines.append(line("one column moved", simulate(times, MOVED), times))

@@ -16,9 +16,12 @@ import pytest
 import yaml
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.project import policy, read
-from gitops_ml.monitor import drift, page, predictions, signals
+from gitops_ml.monitor import drift, findings, page, predictions, signals
 from gitops_ml.monitor import watch as monitor
-from gitops_ml.monitor.signals import Kind, Reference, Signal
+from gitops_ml.monitor.content import Monitoring, Window
+from gitops_ml.monitor.reference import Reference
+from gitops_ml.monitor.signals import Kind, Signal
+from gitops_ml.pages import words
 from gitops_serving.contract import to_answers
 from pipeline import data, model, persistence, profile
 from pipeline.decision import Policy
@@ -95,7 +98,7 @@ def test_a_day_of_a_few_rows_is_no_example() -> None:
     found = drift.unseen([(pd.DataFrame({"x": np.full(100, 7.0)}), reference)])
     assert [(each.what, each.most) for each in found] == [("value", 0.02)]
     assert signals.of_unseen(found[0]).sentence == (
-        "'x' is one single value in 100% of the rows, and was so in at most 2% of those that trained"
+        "'x' is one single value in 100 % of the rows, and in at most 2.0 % of those that trained"
     )
 
 
@@ -143,8 +146,8 @@ def test_a_column_of_nulls_is_an_alarm_at_once(project: Path, schema: Schema) ->
     table.assign(**{f"input.{name}": table[f"input.{name}"].mask(newest)}).to_parquet(path)
     result = monitor.watch(project, "production", NOW)
     assert [(alarm.kind, alarm.name) for alarm in result.alarms] == [("unseen", name)]
-    assert f"{name!r} is missing in 100% of the rows, and was so in at most" in result.alarms[0].sentence
-    assert "- unseen: " in page.markdown(result)
+    assert f"{name!r} is missing in 100 % of the rows, and in at most" in result.alarms[0].sentence
+    assert "- ■ unseen: " in page.markdown(result)
 
 
 def test_profile_counts_each_row_once(schema: Schema) -> None:
@@ -157,10 +160,10 @@ def test_profile_counts_each_row_once(schema: Schema) -> None:
         assert profile.counts(watched[name], distribution).sum() == 300
 
 
-def window(*raised: tuple[Kind, str]) -> monitor.Window:
+def window(*raised: tuple[Kind, str]) -> Window:
     """A window in which some things are beyond their limits."""
-    signals = [Signal(kind=kind, name=name, value=1, limit=0, raised=True, sentence="") for kind, name in raised]
-    return monitor.Window(since=NOW, until=NOW, rows=9, labelled=0, requests=9, enough=True, signals=signals)
+    signals = [Signal(kind=kind, name=name, state="proven", sentence="") for kind, name in raised]
+    return Window(since=NOW, until=NOW, rows=9, labelled=0, requests=9, enough=True, signals=signals)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +180,7 @@ def window(*raised: tuple[Kind, str]) -> monitor.Window:
 )
 def test_an_alarm_takes_several_windows_and_the_newest(windows: list[Any], expected: list[str]) -> None:
     """Drift must be in two of four windows and in the newest; a violation of the schema needs the newest alone."""
-    found = monitor.alarms([window(*each) for each in windows], 2)
+    found = findings.alarms([window(*each) for each in windows], 2)
     assert [alarm.name for alarm in found] == expected
 
 
@@ -254,7 +257,7 @@ def test_what_has_not_changed_is_no_alarm(project: Path, schema: Schema) -> None
     assert result.alarms == []
     assert result.exit_code == 0
     assert all(each.enough and each.labelled == each.rows for each in result.windows)
-    assert monitor.Monitoring.model_validate_json(result.model_dump_json()) == result
+    assert Monitoring.model_validate_json(result.model_dump_json()) == result
     assert "all is well" in page.markdown(result)
     assert "<svg" in page.html(result)
 
@@ -300,7 +303,7 @@ def test_decisions_are_watched_by_what_they_are_worth(project: Path, schema: Sch
     traffic(project, schema, labels=lambda labels: labels.map(swapped) if swapped else -labels)
     assert (("worth", "decisions") in found(project)) == decides
     result = monitor.watch(project, "production", NOW)
-    assert ("What the decisions are worth, per 1,000 rows" in page.markdown(result)) == decides
+    assert ("| worth USD per 1,000 rows beyond the best single action |" in page.markdown(result)) == decides
     assert ("What the decisions are worth" in page.html(result)) == decides
 
 
@@ -313,7 +316,14 @@ def test_what_another_release_decided_does_not_count(schema: Schema, params: Par
     rows = pd.DataFrame({"time": NOW, "y": labels, "release": "new", "decision": act})
     before = rows.assign(release="old", decision=wait)
     policy = Policy("USD", ["wait", "act"], np.array([[0.0, 0.0], [-1.0, 1.0]]))
-    facts = {"model": "m", "schema": binary, "evaluate": params.evaluate, "metrics": {}, "profile": None}
+    facts = {
+        "model": "m",
+        "schema": binary,
+        "evaluate": params.evaluate,
+        "metrics": {},
+        "profile": None,
+        "importance": {},
+    }
     reference = Reference(release="new", created=NOW, policy=policy, **facts)  # type: ignore[arg-type]
     both = signals.worth_of(pd.concat([rows, before], ignore_index=True), reference, 100)
     assert both == signals.worth_of(rows, reference, 100)
@@ -331,15 +341,77 @@ def test_too_few_rows_or_labels_say_nothing(project: Path, schema: Schema) -> No
     table.tail(few).to_parquet(path)
     newest = monitor.watch(project, "production", NOW).windows[-1]
     assert (newest.labelled, newest.worth) == (few, None)
-    kinds = {signal.kind for signal in newest.signals}
-    assert not {"performance", "calibration", "worth"} & kinds
-    assert "drift" in kinds
+    untested = {signal.kind for signal in newest.signals if signal.state == "not tested"}
+    assert untested == {"performance"} | ({"calibration", "worth"} if schema.classes else set())
     settings = yaml.safe_load((project / "project.yaml").read_text())
     settings["monitor"]["least_rows"] = least + 100
     (project / "project.yaml").write_text(yaml.safe_dump(settings))
     windows = monitor.watch(project, "production", NOW).windows
     assert not any(each.enough for each in windows)
-    assert not any(signal.kind == "drift" for each in windows for signal in each.signals)
+    assert {signal.state for each in windows for signal in each.signals if signal.kind == "drift"} == {"not tested"}
+
+
+def reasons(found: Monitoring) -> dict[str, list[str]]:
+    """What was not tested in the newest window, by the reason."""
+    return {unknown.reason: unknown.names for unknown in found.unknown}
+
+
+def test_what_is_not_watched_is_said_with_the_reason(project: Path, schema: Schema) -> None:
+    """Columns that the log lacks, answers of another model, labels that have no place: the verdict counts and names
+    what of it was not tested.
+    """
+    traffic(project, schema)
+    assert monitor.watch(project, "production", NOW).unknown == []
+    path, name = max((project / "store/production/answers").glob("*.parquet")), numeric_feature(schema)
+    table = pd.read_parquet(path).drop(columns=f"input.{name}")
+    table.assign(model=table["model"].mask(table.index == table.index[-1], "another")).to_parquet(path)
+    settings = yaml.safe_load((project / "project.yaml").read_text())
+    settings["monitor"]["labels"] = ""
+    (project / "project.yaml").write_text(yaml.safe_dump(settings))
+    result = monitor.watch(project, "production", NOW)
+    said = reasons(result)
+    assert said["the log does not have it"] == [name]
+    assert said["another model answered some of the rows"] == [
+        f"answer: {each}" for each in (["confidence", "label"] if TASK == "multiclass" else ["score"])
+    ]
+    assert (
+        words.metric(settings["gate"]["metric"])
+        in said["no labels, since `monitor.labels` of project.yaml names no place"]
+    )
+    assert result.verdict != "not known"
+    assert result.untested == sum(signal.state == "not tested" for signal in result.windows[-1].signals) > 3
+    assert "(the log does not have it)" in page.markdown(result)
+
+
+def test_an_older_profile_is_no_gap_of_the_log(project: Path, schema: Schema) -> None:
+    """What the profile of an older release does not have is not called missing rows; gaps, which it never had, are not
+    waited for.
+    """
+    name = next(name for name, column in schema.features.items() if column.nullable)
+    traffic(project, schema)
+    path = project / "reports/profile.json"
+    known = json.loads(path.read_text())
+    for column in schema.features:
+        known["inputs"]["columns"].pop(profile.gaps(column), None)
+    del known["inputs"]["columns"][name]
+    path.write_text(json.dumps(known))
+    assert reasons(monitor.watch(project, "production", NOW)) == {"the release's profile does not have it": [name]}
+
+
+def test_every_window_has_every_signal(project: Path, schema: Schema) -> None:
+    """What only one window found stands in all of them, as well where it was looked at, else as not tested."""
+    name = numeric_feature(schema)
+    traffic(project, schema)
+    path = max((project / "store/production/answers").glob("*.parquet"))
+    table = pd.read_parquet(path)
+    table.loc[table.index[-1], f"input.{name}"] = (schema.columns[name].maximum or 0) + 1
+    table.to_parquet(path)
+    windows = monitor.watch(project, "production", NOW).windows
+    keys = [[findings.key(signal) for signal in each.signals] for each in windows]
+    assert all(each == keys[-1] for each in keys)
+    states = [[signal.state for signal in each.signals if signal.kind == "schema"] for each in windows]
+    assert states == [["within"], ["within"], ["within"], ["proven"]]
+    assert {signal.state for signal in windows[0].signals if signal.kind == "silence"} == {"not tested"}
 
 
 @pytest.mark.parametrize(("status", "kind"), [(500, "errors"), (400, "refused")])
@@ -390,6 +462,19 @@ def test_the_command_tells_by_its_exit_code(project: Path, schema: Schema) -> No
     assert told.returncode == 3, told.stderr
     assert [alarm["kind"] for alarm in json.loads(told.stdout)["alarms"]] == ["silence"]
     assert (project / "build/monitor/monitor.html").exists()
+
+
+def test_that_nothing_is_known_wakes_nobody_and_is_said(project: Path, schema: Schema) -> None:
+    """Where too few rows came to test the model, the command says so in words and in JSON, and its exit code is 0."""
+    traffic(project, schema)
+    path = project / "project.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["monitor"]["least_rows"] = 100_000
+    path.write_text(yaml.safe_dump(settings))
+    told = gitops("watch", "monitor", "--now", "2026-05-29", cwd=project)
+    assert (told.returncode, told.stdout.startswith("not known (")) == (0, True), told.stderr
+    assert "too few rows, 499 of at least 100,000" in " ".join(told.stdout.split())
+    assert json.loads((project / "build/monitor/monitor.json").read_text())["verdict"] == "not known"
 
 
 def test_an_alarm_is_sent_if_the_command_is_told_to(project: Path, schema: Schema, listener: Listener) -> None:

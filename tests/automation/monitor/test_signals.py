@@ -12,9 +12,10 @@ from gitops_ml.core import project
 from gitops_ml.gate import rules
 from gitops_ml.gate.result import Measured, Worth
 from gitops_ml.monitor import drift, signals
-from gitops_ml.monitor.signals import Reference
+from gitops_ml.monitor.reference import Reference
 from pipeline.decision import Policy
 from pipeline.params import Params
+from pipeline.profile import Distribution
 from pipeline.schema import Column, Schema
 from pipeline.tasks import binary
 
@@ -42,7 +43,7 @@ def reference(params: Params, **facts: Any) -> Reference:
     promised = {name: {"value": value, "low": value - 0.01, "high": value + 0.01} for name, value in measured.items()}
     whole: dict[str, Any] = {
         "release": "new", "created": NOW - timedelta(days=10), "model": "m", "schema": BINARY, "policy": POLICY,
-        "evaluate": params.evaluate, "profile": None, "metrics": promised,
+        "evaluate": params.evaluate, "profile": None, "metrics": promised, "importance": {},
     }  # fmt: skip
     return Reference(**(whole | facts))
 
@@ -92,8 +93,8 @@ def test_the_uncertainty_of_both_sides_excuses_a_small_loss(params: Params) -> N
     unsure = {
         name: each | {"low": each["value"] - 0.3, "high": each["value"] + 0.3} for name, each in sure.metrics.items()
     }
-    assert signals.of_labels(answered(noisy), sure, settings())[0].raised
-    assert not signals.of_labels(answered(noisy), reference(params, metrics=unsure), settings())[0].raised
+    assert signals.of_labels(answered(noisy), sure, settings())[0].state == "proven"
+    assert signals.of_labels(answered(noisy), reference(params, metrics=unsure), settings())[0].state == "beyond"
 
 
 def test_labels_that_are_all_the_same_say_nothing(params: Params) -> None:
@@ -119,19 +120,35 @@ def worth(low: float, high: float) -> Worth:
 
 @pytest.mark.parametrize(("high", "well"), [(-1e-9, False), (0.0, True), (1e-9, True)])
 def test_a_gain_that_may_be_nothing_is_no_loss(high: float, well: bool) -> None:
-    """Decisions lose only if the whole interval of their gain is below zero: for the monitor as for the gate."""
+    """Decisions lose only if the whole interval of their gain is below zero: for the monitor as for the gate. A gain
+    below zero that may be one is not proven, and not called well.
+    """
     found = worth(-2.0, high)
-    assert signals.of_worth(found).raised != well
+    assert signals.of_worth(found).state == ("beyond" if well else "proven")
     assert rules.of_worth(found).holds == well
+    assert signals.of_worth(worth(0.0, 1.0)).state == "within"
 
 
 @pytest.mark.parametrize(
-    ("p", "effect", "raised"), [(0.001, 0.2, True), (0.01, 0.2, False), (0.001, 0.1, True), (0.001, 0.09, False)]
+    ("p", "effect", "state"),
+    [
+        (0.001, 0.2, "proven"),
+        (0.01, 0.2, "beyond"),
+        (0.001, 0.1, "proven"),
+        (0.001, 0.09, "within"),
+        (1, 0.5, "beyond"),
+    ],
 )
-def test_drift_needs_significance_and_effect(p: float, effect: float, raised: bool) -> None:
-    """A column has moved if p is below the level and at least the effect's share of the rows has."""
+def test_drift_needs_significance_and_effect(p: float, effect: float, state: str) -> None:
+    """A column has moved if at least the effect's share of the rows has, and p is below the level; else that is not
+    proven, and never within the limit.
+    """
     monitor = SETTINGS.monitor.model_copy(update={"level": 0.01, "effect": 0.1})
-    assert signals.of_drift(drift.Moved("x", p, effect, [], []), monitor).raised == raised
+    distribution = Distribution(kind="number", edges=[5.0], shares=[0.5, 0.5, 0.0], alike=[])
+    moved = drift.Moved("x", distribution, p, effect, distribution.shares, [0.5 - effect, 0.5 + effect, 0.0])
+    found = signals.of_drift(moved, monitor)
+    assert (found.state, found.raised) == (state, state == "proven")
+    assert ("are 5 or more" in found.sentence) == (state != "within")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
 from gitops_ml.monitor import webhook
-from gitops_ml.monitor.watch import Alarm, Monitoring
+from gitops_ml.monitor.content import Finding, Monitoring
 
 from tests.automation.monitor.conftest import HIDDEN, Listener
 from tests.automation.tables import PROJECT
@@ -22,8 +22,10 @@ def found(form: str, alarms: int = 1) -> Monitoring:
     return Monitoring(
         title="Late flights", environment="production", release="flights:1a", model="ab",
         moment=datetime(2026, 5, 1, tzinfo=UTC),
-        alarms=[Alarm(kind="drift", name=f"column {number}", windows=2, sentence=sentence) for number in range(alarms)],
-        windows=[], unwatched=[], promised={}, pictures=[], settings=settings,
+        created=None, verdict="alarm" if alarms else "all is well", tested=25, untested=0, watch=[], by_chance=[],
+        alarms=[Finding(kind="drift", name=f"column {each}", windows=2, sentence=sentence) for each in range(alarms)],
+        unknown=[],
+        windows=[], promised={}, importance={}, importance_is="", pictures=[], settings=settings,
     )  # fmt: skip
 
 

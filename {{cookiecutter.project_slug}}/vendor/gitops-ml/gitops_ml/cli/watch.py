@@ -69,8 +69,8 @@ def monitor(
 ) -> None:
     """Look at what the service answered: build/monitor/monitor.json, monitor.md for an issue, monitor.html to look at.
 
-    Exit codes: 0 all is well; 3 alarm; 1 something cannot be read, and nothing was judged, or nobody
-    took the alarm that was to be sent.
+    Exit codes: 0 no alarm, which all is well, watch and not known are alike (`verdict` of the JSON says which of them);
+    3 alarm; 1 something cannot be read, and nothing was judged, or nobody took the alarm that was to be sent.
     """
     moment = now.replace(tzinfo=UTC) if now else datetime.now(UTC)
     found = watch.watch(Path.cwd(), environment_or_last(project.read(Path.cwd()), name), moment)
@@ -81,10 +81,7 @@ def monitor(
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
     else:
-        typer.echo("alarm" if found.alarms else "all is well")
-        for alarm in found.alarms:
-            typer.echo(f"  {alarm.kind}: {alarm.sentence}")
-        typer.echo(f"  {sum(each.rows for each in found.windows):,} rows; all in {FOLDER / 'monitor.html'}")
+        typer.echo(page.terminal(found, FOLDER / "monitor.html"))
     if tell:
         webhook.send(found)
     raise typer.Exit(found.exit_code)

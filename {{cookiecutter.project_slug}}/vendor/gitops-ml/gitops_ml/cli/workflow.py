@@ -19,7 +19,7 @@ from gitops_ml.github import publish as publishing
 from gitops_ml.github import trust as trusting
 from gitops_ml.image import engine, registry
 from gitops_ml.monitor import alarm as alarms
-from gitops_ml.monitor import webhook
+from gitops_ml.monitor import content, webhook
 from gitops_ml.promotion import advance as promotion
 from gitops_ml.promotion import repository
 from gitops_ml.release import keyless
@@ -148,10 +148,10 @@ def alarm() -> None:
     hub = forge.of(Git(Path.cwd()))
     if not isinstance(hub, forge.GitHub):
         raise UserError("issues are GitHub's, and origin is elsewhere; `gitops-ml watch monitor` says the same here")
-    found = alarms.read(Path.cwd())
+    found = content.read(Path.cwd())
     done = alarms.tell(hub, found)
     if found.settings.webhook:
         webhook.send(found, actions.run_url())
-    said = f"{len(found.alarms)} alarms in {found.environment}: {done}"
+    said = f"{found.environment}: {found.heading}; its issue: {done}"
     actions.summarise(said)
     typer.echo(said)

@@ -19,10 +19,11 @@ class Moved:
     """How far one column is from its reference.
 
     `p` is corrected for the number of columns; `effect` is the share of the rows that would have to change their value
-    for the two to be the same (total variation); `before` and `now` are the shares of the bins.
+    for the two to be the same (total variation); `before` and `now` are the shares of the bins of `distribution`.
     """
 
     name: str
+    distribution: Distribution
     p: float
     effect: float
     before: list[float]
@@ -111,12 +112,12 @@ def _compared(name: str, values: pd.Series, distribution: Distribution, referenc
     groups = _groups(pooled / each.sum())
     old, new, both = (np.bincount(groups, weights=shares) for shares in (before, now, pooled))
     if len(both) < 2:
-        return Moved(name, 1.0, effect, before.tolist(), now.tolist())
+        return Moved(name, distribution, 1.0, effect, before.tolist(), now.tolist())
     variance = variances(len(both) - 1).sum(axis=0)
     spread = float((variance**2).mean() / variance.mean() ** 2)
     statistic = float(((new - old) ** 2 / both).sum() / (variance.mean() * spread))
     p = float(stats.chi2.sf(statistic, (len(both) - 1) / spread))
-    return Moved(name, p, effect, before.tolist(), now.tolist())
+    return Moved(name, distribution, p, effect, before.tolist(), now.tolist())
 
 
 def _groups(expected: Floats) -> list[int]:

@@ -15,7 +15,7 @@ from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.revision import Revision
 from gitops_ml.host import runner
-from gitops_ml.monitor import labels, predictions, watch
+from gitops_ml.monitor import labels, predictions, watch, window
 
 IDS = (labels.ANSWER, labels.REQUEST)
 
@@ -47,7 +47,7 @@ def erase(root: Path, column: str, value: str) -> Erased:
     if column not in (*IDS, *schema.columns):
         raise UserError(f"there is no column {column!r}: name {', '.join(IDS)}, or a column of schema.yaml")
     done, erased = Erased(column=column, value=value), list[pd.DataFrame]()
-    logged = column if column in IDS else f"{watch.INPUT}{column}"
+    logged = column if column in IDS else f"{window.INPUT}{column}"
     for environment in settings.environments:
         store = watch.place(root, settings.monitor.store, environment.name)
         folder = root / ".deploy" / environment.name / runner.PREDICTIONS

@@ -20,7 +20,7 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN, REMOTE, Git
 from gitops_ml.core.programs import DVC, run
 from gitops_ml.github import publish, trust
-from gitops_ml.monitor import watch
+from gitops_ml.monitor import content, watch
 from gitops_ml.pages import markup
 from gitops_ml.promotion.repository import Repository
 
@@ -28,7 +28,6 @@ BRANCH = "retrain/data"
 FETCHED = "+refs/remotes/origin/*:refs/remotes/origin/*"
 LOCAL = Path(".dvc") / "config.local"
 PLACE = Path("build") / "retrain"
-CAUSE = Path("build") / "monitor" / "monitor.json"
 TITLE = "Retrain on new data"
 BODY_LENGTH = 60_000
 
@@ -65,6 +64,7 @@ def retrain(root: Path, files: list[Path], told: Callable[[str], object] = lambd
     Raises:
         UserError: a batch does not fit the schema, a stage failed, or something cannot be read; nothing is proposed.
     """
+    cause = content.cause(root)
     repository = Repository.opened(root)
     git, main = repository.git, repository.git.tip(MAIN) or ""
     clone = _cloned(root, main)
@@ -90,7 +90,7 @@ def retrain(root: Path, files: list[Path], told: Callable[[str], object] = lambd
     blocked = "" if passes else ", blocked"
     message = f"{TITLE}: {', '.join(added)}\n\nThe gate says: {verdict}{blocked}."
     commit, state = _proposed(git, clone, main, message)
-    body = _body(root, clone, added, f"{verdict}{blocked}")
+    body = _body(cause, clone, added, f"{verdict}{blocked}")
     where = repository.forge.propose(BRANCH, MAIN, f"{TITLE}: {verdict}{blocked}", body)
     # What a workflow's token pushes starts no checks. The code is main's, so nothing but the model is to be judged.
     said = f"retrained by main's own code; the gate says: {verdict}"
@@ -168,14 +168,12 @@ def _proposed(git: Git, clone: Path, main: str, message: str) -> tuple[str, Lite
     return commit, "open"
 
 
-def _body(root: Path, clone: Path, added: list[str], verdict: str) -> str:
+def _body(cause: content.Cause | None, clone: Path, added: list[str], verdict: str) -> str:
     """What the pull request says: why, what is new, the verdict and the report."""
     lines = [f"New data: {', '.join(markup.code(name) for name in added)}. The gate says: **{verdict}**.", ""]
-    if (root / CAUSE).exists():
-        found = watch.Monitoring.model_validate_json((root / CAUSE).read_text())
-        if found.alarms:
-            lines += [f"The monitor of {found.environment} raised an alarm on {found.moment:%Y-%m-%d}:", ""]
-            lines += [f"- {alarm.kind}: {markup.code(alarm.sentence, 200)}" for alarm in found.alarms] + [""]
+    if cause and cause.alarms:
+        lines += [f"The monitor of {cause.environment} raised an alarm on {cause.moment:%Y-%m-%d}:", ""]
+        lines += [f"- {alarm.kind}: {markup.code(alarm.sentence, 300)}" for alarm in cause.alarms] + [""]
     lines.append((clone / "build/report/report.md").read_text())
     return "\n".join(lines)[:BODY_LENGTH]
 

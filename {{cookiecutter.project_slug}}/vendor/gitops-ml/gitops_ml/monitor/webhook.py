@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.monitor.watch import Monitoring
+from gitops_ml.monitor.content import Monitoring
 
 VARIABLE = "MONITOR_WEBHOOK"
 # Both write the addresses that are asked into their logs.

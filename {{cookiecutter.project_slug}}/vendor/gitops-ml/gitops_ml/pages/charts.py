@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import vl_convert
 
+from gitops_ml.pages.words import Tone
+
 # Names of the style; the second line is the softer one, and dashed.
 SOFT, ACCENT = "var(--soft)", "var(--accent)"
 LINES = ([ACCENT, SOFT], [[1, 0], [5, 3]])
@@ -18,6 +20,8 @@ MERMAID = ("#3b82f6", "#8a8f98")
 # In pixels, without the axes: four beside each other fill a page.
 WIDTH, HEIGHT = 210, 170
 BARS = 12
+# Width, height and margin of a small multiple.
+TREND, EDGE = (160, 64), 8
 CLASSES = 12
 GRID = 21
 CONFIG = {
@@ -190,26 +194,47 @@ def _svg(spec: dict[str, Any]) -> str:
     return svg
 
 
-def trend_svg(title: str, points: list[tuple[str, float]], limit: float | None) -> str:
-    """A value window by window, with a line at its limit."""
-    values = [{"window": window, "value": value} for window, value in points]
-    x = {"field": "window", "type": "ordinal", "title": None, "axis": {"labelAngle": -40}}
-    y = {"field": "value", "type": "quantitative", "title": title, "scale": {"zero": False}}
-    line = {"mark": {"type": "line", "point": True, "color": ACCENT}, "encoding": {"x": x, "y": y}}
-    rule = {"mark": {"type": "rule", "strokeDash": [4, 4], "color": SOFT}, "encoding": {"y": {"datum": limit}}}
-    layers = [line] if limit is None else [line, rule]
-    return _svg({"width": WIDTH, "height": 200, "data": {"values": values}, "layer": layers})
+def trend_svg(points: list[tuple[float | None, Tone]], limit: float | None) -> str:
+    """A value window by window, the oldest first, with a line at its limit; without axes, as a small multiple.
+
+    A value is a square: full if its tone is bad, half if it waits, empty if it is good; where there is none, a dot.
+    """
+    known = [value for value, _ in points if value is not None]
+    held = [*known, *([] if limit is None else [limit])] or [0.0]
+    low, high = min(held), max(held)
+    scale = (TREND[1] - 2 * EDGE) / ((high - low) or 1)
+
+    def height(value: float) -> float:
+        return round(TREND[1] - EDGE - (value - low) * scale, 1)
+
+    step = (TREND[0] - 2 * EDGE) / max(len(points) - 1, 1)
+    placed = [(round(EDGE + step * number, 1), *point) for number, point in enumerate(points)]
+    line = " ".join(f"{x},{height(value)}" for x, value, _ in placed if value is not None)
+    parts = [f'<polyline points="{line}" fill="none" stroke="{SOFT}"/>']
+    if limit is not None:
+        y = height(limit)
+        parts.append(f'<line x2="{TREND[0]}" y1="{y}" y2="{y}" stroke="var(--bad)" stroke-dasharray="4 3"/>')
+    for x, value, tone in placed:
+        y, colour = height(low if value is None else value), f"var(--{tone})"
+        if value is None:
+            parts.append(f'<circle cx="{x}" cy="{y}" r="2" fill="{colour}"/>')
+            continue
+        parts.append(f'<rect x="{x - 5:g}" y="{y - 5:g}" width="10" height="10" fill="var(--card)" stroke="{colour}"/>')
+        if tone in ("bad", "wait"):
+            shape = "h10v10h-10z" if tone == "bad" else "h10l-10,10z"
+            parts.append(f'<path d="M{x - 5:g},{y - 5:g}{shape}" fill="{colour}"/>')
+    return f'<svg viewBox="0 0 {TREND[0]} {TREND[1]}">{"".join(parts)}</svg>'
 
 
 def bins_svg(labels: list[str], before: list[float], now: list[float]) -> str:
-    """The shares of a column's bins, the reference's beside those of now; the largest ones only."""
+    """The shares of a column's bins, those of the training beside those of now; the largest ones only."""
     chosen = sorted(sorted(range(len(labels)), key=lambda place: -max(before[place], now[place]))[:BARS])
     values = [
         {"bin": labels[place][:24], "share": shares[place], "of": name}
         for place in chosen
-        for name, shares in (("reference", before), ("newest window", now))
+        for name, shares in (("training", before), ("newest window", now))
     ]
-    names = ["reference", "newest window"]
+    names = ["training", "newest window"]
     return _svg(
         {
             "width": WIDTH,

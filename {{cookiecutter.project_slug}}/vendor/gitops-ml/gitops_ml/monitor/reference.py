@@ -1,0 +1,76 @@
+"""What serves in an environment, and what it was made for: what production is compared with."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pipeline import profile
+from pipeline.decision import Policy
+from pipeline.params import Evaluate, Params
+from pipeline.persistence import ModelFacts
+from pipeline.schema import Schema
+
+from gitops_ml.core import environment, project
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.git import Git
+from gitops_ml.core.revision import Revision, resolve
+
+PROFILE, METRICS, FACTS = "reports/profile.json", "reports/metrics.json", "models/model.json"
+IMPORTANCE = "reports/plots/importance.csv"
+WORKING_TREE = "the working tree"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What serves, and what it was made for; `importance` is what shuffling a column costs, by its name."""
+
+    release: str
+    created: datetime | None
+    model: str
+    schema: Schema
+    policy: Policy | None
+    evaluate: Evaluate
+    profile: profile.Profile
+    metrics: dict[str, Any]
+    importance: dict[str, float]
+
+
+def read(root: Path, name: str) -> Reference:
+    """What the branch of the environment serves; of a project without that branch, the working tree's model.
+
+    Raises:
+        UserError: nothing serves there, or something of it cannot be read.
+    """
+    tip = resolve(root, environment.branch(name))
+    release = environment.serving(Git(root), tip) if tip else None
+    if tip and release is None:
+        raise UserError(f"nothing was promoted to {name} yet, so there is nothing to watch")
+    revision = Revision(root, release.commit if release else None)
+    schema = revision.settings("schema.yaml", Schema)
+    return Reference(
+        release=release.release if release else WORKING_TREE,
+        created=release.created if release else None,
+        model=revision.facts(FACTS, ModelFacts).sha256,
+        schema=schema,
+        policy=_policy(revision, schema),
+        evaluate=revision.settings("params.yaml", Params).evaluate,
+        profile=revision.facts(PROFILE, profile.Profile),
+        metrics=json.loads(revision.output(METRICS)),
+        importance=_importance(revision),
+    )
+
+
+def _policy(revision: Revision, schema: Schema) -> Policy | None:
+    """What the release decides by, whatever else the project.yaml of that time has."""
+    return project.policy(revision.settings("project.yaml", project.Decided).decision, schema)
+
+
+def _importance(revision: Revision) -> dict[str, float]:
+    table = pd.read_csv(io.BytesIO(revision.output(IMPORTANCE)), keep_default_na=False)
+    return dict(zip(table["feature"].astype(str), table["importance"].astype(float), strict=True))
