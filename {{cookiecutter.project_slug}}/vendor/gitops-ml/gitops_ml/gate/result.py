@@ -105,6 +105,19 @@ class Says(BaseModel):
         return f"{words.SIGNS[self.tone]} {self.text}"
 
 
+def meaning(verdict: str, *, passes: bool, same: bool) -> Says:
+    """What a verdict says of a model that is, or is not, the `same` as the one that serves."""
+    if verdict == "no champion":
+        return Says(text="Fit to serve", tone="good") if passes else Says(text="Not fit to serve", tone="bad")
+    if verdict == "insufficient evidence":
+        return Says(text="Not known yet", tone="wait")
+    if passes:
+        return Says(text="May replace what serves", tone="good")
+    if same:
+        return Says(text="Is what serves", tone="plain")
+    return Says(text="Must not replace what serves", tone="bad")
+
+
 class Result(BaseModel):
     """What the gate found; the JSON that other programs read."""
 
@@ -135,15 +148,7 @@ class Result(BaseModel):
     @property
     def says(self) -> Says:
         """What follows for the model."""
-        if self.verdict == "no champion":
-            return Says(text="Fit to serve", tone="good") if self.passes else Says(text="Not fit to serve", tone="bad")
-        if self.verdict == "insufficient evidence":
-            return Says(text="Not known yet", tone="wait")
-        if self.passes:
-            return Says(text="May replace what serves", tone="good")
-        if self.champion == self.challenger:
-            return Says(text="Is what serves", tone="plain")
-        return Says(text="Must not replace what serves", tone="bad")
+        return meaning(self.verdict, passes=self.passes, same=self.champion == self.challenger)
 
     @property
     def exit_code(self) -> int:
