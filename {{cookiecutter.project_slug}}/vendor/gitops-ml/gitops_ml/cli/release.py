@@ -55,10 +55,10 @@ def list_command(as_json: AsJson = False) -> None:
     elif not found:
         typer.echo("there is no release yet; `gitops-ml release make` makes one")
     else:
-        table = tables.table("release", "created", "commit", "model", breaking=("verdict", "hold"))
+        table = tables.table("release", "created", "commit", breaking=("verdict", "hold"))
         for each in found:
             reason = held[each.release].reason if each.release in held else ""
-            facts = (tables.short(each.release), words.clock(each.created), each.commit[:12], each.model[:12])
+            facts = (tables.short(each.release), words.clock(each.created), each.commit[:12])
             table.add_row(*map(tables.text, (*facts, each.verdict, reason)))
         tables.show([table])
     if not as_json:
