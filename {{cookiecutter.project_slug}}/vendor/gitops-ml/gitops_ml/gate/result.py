@@ -105,16 +105,16 @@ class Says(BaseModel):
         return f"{words.SIGNS[self.tone]} {self.text}"
 
 
-def meaning(verdict: str, *, passes: bool, same: bool) -> Says:
-    """What a verdict says of a model that is, or is not, the `same` as the one that serves."""
+def meaning(verdict: str, *, passes: bool, same: bool, fails: bool = False) -> Says:
+    """What follows from a verdict for a model that is the `same` as the one that serves, or of which a rule `fails`."""
     if verdict == "no champion":
         return Says(text="Fit to serve", tone="good") if passes else Says(text="Not fit to serve", tone="bad")
-    if verdict == "insufficient evidence":
-        return Says(text="Not known yet", tone="wait")
     if passes:
         return Says(text="May replace what serves", tone="good")
     if same:
         return Says(text="Is what serves", tone="plain")
+    if verdict == "insufficient evidence" and not fails:
+        return Says(text="Not known yet", tone="wait")
     return Says(text="Must not replace what serves", tone="bad")
 
 
@@ -146,9 +146,15 @@ class Result(BaseModel):
     worth_difference: Measured | None = None
 
     @property
+    def same(self) -> bool:
+        """Whether this is the very model that serves."""
+        return self.champion == self.challenger
+
+    @property
     def says(self) -> Says:
         """What follows for the model."""
-        return meaning(self.verdict, passes=self.passes, same=self.champion == self.challenger)
+        fails = not all(rule.holds for rule in self.rules)
+        return meaning(self.verdict, passes=self.passes, same=self.same, fails=fails)
 
     @property
     def exit_code(self) -> int:
