@@ -25,6 +25,11 @@ from ci.shell import KEYS, ROOT, CommandError, free_port, gitops, make, run
 from ci.steps import Steps, console
 
 DEMO = ROOT / "build" / "demo"
+# The pages that it makes in the project, and what they show.
+PAGES = {
+    "build/report/report.html": "what a reviewer of the second model sees",
+    "build/ledger.html": "what serves where, and who put it there, when and why",
+}
 # What the project looked like when the last demo ended.
 LEFT = DEMO / "left"
 
@@ -39,9 +44,13 @@ def main() -> int:
         return 1
     LEFT.write_text(fingerprint(project))
     steps.summary()
+    console.print("\nPages to look at in a browser:")
+    for page, shown in PAGES.items():
+        console.print(f"  [bold]{(project / page).relative_to(Path.cwd())}[/]  {shown}", soft_wrap=True)
     console.print(f"\nThe project is yours to look at: [bold]{project.relative_to(Path.cwd())}[/]")
     console.print("  source .venv/bin/activate          lets you say gitops-ml there")
-    console.print("  gitops-ml host deploy production   serves it again (gitops-ml host stop production ends it)")
+    console.print("  gitops-ml host deploy production   serves it again (gitops-ml host stop production ends it),")
+    console.print(f"                                     with a page at {production(project)}/")
     key = "RELEASE_KEY_FOLDER"
     console.print(f"  {key}={KEYS[key]} gitops-ml release make")
     console.print("                                     releases what you change there and push")
@@ -109,6 +118,8 @@ def roll_out_and_back(project: Path, steps: Steps) -> None:
         judge_by_more(project / "params.yaml", steps)
         run(str(project / ".venv" / "bin" / "dvc"), "add", "--quiet", "data/raw", cwd=project, echo=steps.echo)
     train(project, "Train on January to April", steps)
+    with steps.step("See what a reviewer sees (gitops-ml model report --base HEAD~1)"):
+        steps.remark(last_line(gitops("model", "report", "--base", "HEAD~1", cwd=project, echo=steps.echo)))
     with steps.step("Release that too (gitops-ml release make)"):
         steps.remark(last_line(gitops("release", "make", cwd=project, echo=steps.echo)))
     second = promote(project, steps)
@@ -123,6 +134,7 @@ def roll_out_and_back(project: Path, steps: Steps) -> None:
     with steps.step("Who put what where (env status, env ledger)"):
         gitops("env", "status", cwd=project, echo=steps.echo)
         gitops("env", "ledger", cwd=project, echo=steps.echo)
+        gitops("env", "ledger", "--html", "build/ledger.html", cwd=project, echo=steps.echo)
 
 
 def judge_by_more(params: Path, steps: Steps) -> None:

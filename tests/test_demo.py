@@ -51,6 +51,9 @@ def test_the_demo_trains_once_and_keeps_what_somebody_changed(workplace: Path) -
     """The first demo computes and shows scores beside the truth; the second restores, and loses nobody's work."""
     first = demo(workplace, "make", "demo")
     assert stages(first) == (4, 0)
+    named = re.findall(r"^  (build/demo/\S+\.html)  ", first, re.MULTILINE)
+    assert [Path(page).name for page in named] == ["report.html", "ledger.html"]
+    assert all((workplace / page).is_file() for page in named)
     assert re.search(r"4/1 .* JFK-\w+ at \d{4} +0\.\d{3} +(wait|rebook) +(late|on time)", first)
     (workplace / "build/demo/late-flights/data/raw/mine.parquet").write_text("precious")
     second = demo(workplace, ".venv/bin/python", "-c", BEGINNING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import html
 import json
 import math
 import os
@@ -142,10 +143,27 @@ def test_the_version_traces_the_model_to_its_sources(server: Server, trained: Pa
     assert version["modified"] is False
 
 
-@pytest.mark.parametrize("route", ["/livez", "/readyz", "/healthz", "/metrics", "/"])
-def test_probes_metrics_and_page_answer(server: Server, route: str) -> None:
-    """Liveness, readiness, Prometheus metrics and the page to try the API out are there."""
+@pytest.mark.parametrize("route", ["/livez", "/readyz", "/healthz", "/metrics"])
+def test_probes_and_metrics_answer(server: Server, route: str) -> None:
+    """Liveness, readiness and Prometheus metrics are there."""
     assert server.client.get(route).status_code == 200
+
+
+def test_the_page_is_the_projects_own(server: Server, trained: Path) -> None:
+    """The page has the project's title, the release and an example that works as it stands; nobody may add to it."""
+    answer = server.client.get("/")
+    settings = yaml.safe_load((trained / "project.yaml").read_text())
+    assert f"<title>{settings['title']}: API</title>" in answer.text
+    assert server.client.get("/version").json()["release"] in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    for route, body in zip(
+        ("/predict", "/predict_batch"), re.findall(r"(?s)<textarea.*?>(.*?)</textarea>", answer.text), strict=True
+    ):
+        assert server.client.post(route, json=json.loads(html.unescape(body))).status_code == 200
+    assert server.client.head("/").status_code == 200
+    refused = server.client.post("/", json={})
+    assert (refused.status_code, refused.text) == (405, "Method Not Allowed")
+    assert server.client.get("/no such route").status_code == 404
 
 
 def test_requests_are_counted(server: Server, rows: list[dict[str, Any]]) -> None:

@@ -14,11 +14,12 @@ from bentoml.exceptions import BentoMLException
 from gitops_serving.contract import answers, plural, requests, to_answers, to_table
 from gitops_serving.limits import RequestLimits, end_with_parent
 from gitops_serving.log import PredictionLog, RequestLog, Sink, opened
+from gitops_serving.page import Page
 from gitops_serving.version import Version
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
 from pipeline import model, persistence
@@ -45,6 +46,17 @@ def sink() -> Sink | None:
     return opened(PROJECT["log"])
 
 
+@functools.cache
+def page() -> Page:
+    """What is shown to whoever looks at the service in a browser."""
+    return Page(PROJECT, release(), Model.openapi_spec.asdict())
+
+
+async def index(request: Request) -> HTMLResponse:
+    """GET /, instead of BentoML's own page, which asks other hosts for its scripts."""
+    return page().answer(request)
+
+
 async def version(_: Request) -> JSONResponse:
     """GET /version. BentoML's own methods answer POST alone."""
     return JSONResponse(release().model_dump())
@@ -52,7 +64,7 @@ async def version(_: Request) -> JSONResponse:
 
 # bentoml has both a function and a module `service`, and mypy sees the module.
 @bentoml.service(workers=1)  # type: ignore[operator]
-@bentoml.asgi_app(Starlette(routes=[Route("/version", version)]), path="/")
+@bentoml.asgi_app(Starlette(routes=[Route("/", index), Route("/version", version)]), path="/")
 class Model:
     """Scores rows with the model of one release."""
 

@@ -15,10 +15,9 @@ from gitops_ml.core.git import Git
 from gitops_ml.core.project import Project
 from gitops_ml.host import host
 from gitops_ml.host.runner import free_port
-from gitops_ml.promotion import health, holds, promote, proposals, status, verify
+from gitops_ml.promotion import health, holds, ledger, promote, proposals, status, verify
 from gitops_ml.promotion.outcome import Outcome
 from gitops_ml.release import tags
-from gitops_ml.report import ledger
 from pydantic import ValidationError
 
 from tests.automation.world import PROJECT, Servers, World, environments, git
@@ -329,6 +328,18 @@ def test_a_person_edits_the_environment(world: World) -> None:
     assert world.serves("staging") == [second.release]
 
 
+def test_a_person_removes_the_record(world: World) -> None:
+    """A branch that lost its record is not one that never had a release: nothing is taken for the first model."""
+    made = world.release("a")
+    world.roll_out("staging")
+    commit_on(world, "env/staging", lambda root: (root / record.FILE).unlink())
+    refused = world.deploy("staging")
+    assert (refused.state, world.serves("staging")) == ("failed", [made.release])
+    with pytest.raises(UserError, match="what serves there is not known"):
+        world.opened().serving("staging")
+    assert (ledger.read(world.root)[0].action, ledger.read(world.root)[0].release) == ("edit by hand", None)
+
+
 def test_a_person_reverts_a_promotion(world: World) -> None:
     """A plain `git revert` gives the tree of the release before, so it is applied; promoting again then works."""
     first = world.release("a")
@@ -363,12 +374,13 @@ def test_roll_back(world: World) -> None:
     assert world.promote("production").state == "merged"
     assert world.deploy("production").serving == second.release
     what = [(entry.action, entry.release) for entry in ledger.read(world.root) if entry.environment == "production"]
+    # Promoting it again is no rollback, although it served there before.
     assert sorted(what) == sorted(
         [
             ("promote", first.release),
             ("promote", second.release),
             ("roll back", first.release),
-            ("roll back", second.release),
+            ("promote", second.release),
         ]
     )
 

@@ -10,9 +10,8 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.forge import PlainGit
 from gitops_ml.core.git import Git
 from gitops_ml.host.host import Host
-from gitops_ml.promotion import advance, deploy, holds, promote, proposals
+from gitops_ml.promotion import advance, deploy, holds, ledger, promote, proposals
 from gitops_ml.release import tags
-from gitops_ml.report import ledger
 
 from tests.automation.promotion.test_promotion import failing, proposed
 from tests.automation.world import Servers, World, environments, git

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
+from gitops_ml.gate.result import Says
 from gitops_ml.host.host import Host
 from gitops_ml.promotion import deploy, health, served, status, verify
 
@@ -101,6 +102,7 @@ def test_two_agents_do_not_speak_for_each_other(world: World, tmp_path: Path) ->
     (sentence,) = _before(world)
     assert f"{bad.release} failed in staging (" in sentence
     (staging, _) = status.read(world.opened()).environments
+    assert (staging.health, staging.says.tone) == ("failed", "bad")
     assert staging.state.startswith("failed: ")
     assert [(host.serving, host.state == "healthy") for host in staging.hosts if host.state == "healthy"] == [
         (bad.release, True)
@@ -119,6 +121,7 @@ def test_a_host_that_lags_behind_is_named(world: World, tmp_path: Path) -> None:
     (sentence,) = _before(world)
     assert f"serves {first.release} still" in sentence
     (staging, _) = status.read(world.opened()).environments
+    assert (staging.health, staging.says.tone) == ("hosts disagree", "wait")
     assert staging.state.startswith("hosts disagree: ")
 
 
@@ -138,10 +141,12 @@ def test_a_host_that_is_gone_is_forgotten_on_demand(world: World, tmp_path: Path
     (sentence,) = _before(world)
     assert f"gitops-ml host forget staging {gone}" in sentence
     (staging, _) = status.read(world.opened()).environments
+    assert (staging.health, staging.says.tone) == ("silent", "wait")
     assert f"{gone} was last heard" in staging.state
     assert health.forget(world.opened().git, "staging", gone)
     assert not health.forget(world.opened().git, "staging", gone)
     assert _before(world) == []
+    assert status.read(world.opened()).environments[0].says == Says(text="healthy", tone="good")
 
 
 def test_an_agent_that_was_given_a_name_is_the_same_on_every_machine(world: World, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from gitops_ml.gate import verdict
 from gitops_ml.pages import words
 from gitops_ml.report import render, summary
 from gitops_ml.report.content import Change, Curve, Decisive, Metric, Report, Shift, Stage, Table
-from gitops_ml.report.ledger import Entry
 
 from tests.automation.gate.test_verdict import EVALUATION, GOOD, MEDIUM, SETTINGS
 from tests.automation.report import states
@@ -216,18 +214,3 @@ def test_figures_of_other_rows_stand_in_no_column() -> None:
     assert ">base</th>" not in render.html(other)
     for shown in (render.markdown(other), render.html(other)):
         assert "The base was measured on other rows" in shown
-
-
-def test_the_ledger_as_a_page_escapes_names() -> None:
-    """Whoever calls himself <b> stands in the ledger as <b>, not in bold."""
-    entry = Entry(
-        environment="production",
-        when=datetime(2026, 1, 1, tzinfo=UTC),
-        who="<b>x</b>",
-        action="promote",
-        release="r",
-        model="m" * 64,
-        verdict="promote",
-        commit="c",
-    )
-    assert "&lt;b&gt;x&lt;/b&gt;" in render.ledger_html([entry])

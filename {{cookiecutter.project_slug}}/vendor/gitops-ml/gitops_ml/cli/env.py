@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from gitops_ml.cli import tables
 from gitops_ml.cli.options import (
     BLOCKED,
     AsJson,
@@ -16,16 +16,14 @@ from gitops_ml.cli.options import (
     Name,
     conclude,
     examples,
-    folding,
     group,
     list_checks,
 )
 from gitops_ml.promotion import bootstrap as branches
+from gitops_ml.promotion import ledger as past
+from gitops_ml.promotion import page, repository
 from gitops_ml.promotion import promote as promotion
-from gitops_ml.promotion import repository
 from gitops_ml.promotion import status as standing
-from gitops_ml.report import ledger as past
-from gitops_ml.report import render
 
 LOOK, CHANGE = "Look", "Change"
 
@@ -124,47 +122,25 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
         return
-    table = folding("environment", "release", "state", "since", "heard", "behind main", "proposed")
-    for each in found.environments:
-        since = each.since.strftime("%Y-%m-%d %H:%M") if each.since else ""
-        state = each.state if each.answers is None else f"{each.state}; its url says {each.answers}"
-        behind = "" if each.behind is None else str(each.behind)
-        heard = min((host.heard for host in each.hosts), default=None)
-        last = heard.strftime("%Y-%m-%d %H:%M") if heard else ""
-        table.add_row(each.name, each.release or "", state, since, last, behind, ", ".join(each.proposed))
-    Console().print(table, markup=False)
-    typer.echo(f"newest release: {found.newest or 'none yet'}")
-    for each in found.environments:
-        for host in each.hosts if len(each.hosts) > 1 else ():
-            typer.echo(f"{each.name} on {host.host}: {host.state}, last heard {host.heard:%Y-%m-%d %H:%M}")
-    for hold in found.held:
-        typer.echo(f"on hold since {hold.since:%Y-%m-%d %H:%M}: {hold.release}: {hold.reason}")
-    for strange in found.foreign:
-        typer.echo(f"not of this project's machines, and left alone: {strange}")
+    tables.show(tables.status(found))
 
 
 @commands.command("ledger", rich_help_panel=LOOK, epilog=examples("env ledger", "env ledger --html ledger.html"))
 def ledger(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the entries as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print entries, and how it stands now, as JSON.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write an HTML page to this file instead.")] = None,
 ) -> None:
-    """List who put which release where, when, on which verdict.
+    """List who put which release where, when, on which verdict and why.
 
     Exit codes: 0 listed; 1 an error.
     """
-    entries = past.read(Path.cwd())
+    found = past.build(Path.cwd())
     if html is not None:
-        html.write_text(render.ledger_html(entries))
+        html.write_text(page.html(found))
     elif as_json:
-        typer.echo(json.dumps([entry.model_dump(mode="json") for entry in entries], indent=2))
-    elif not entries:
-        typer.echo("nothing was promoted yet: there is no environment's branch with a release")
+        typer.echo(found.model_dump_json(indent=2))
     else:
-        table = folding("when", "environment", "what", "release", "verdict", "who")
-        for entry in entries:
-            moment = entry.when.strftime("%Y-%m-%d %H:%M")
-            table.add_row(moment, entry.environment, entry.action, entry.release, entry.verdict, entry.who)
-        Console().print(table, markup=False)
+        tables.show(tables.ledger(found))
 
 
 def _opened() -> repository.Repository:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from gitops_ml.cli import tables
 from gitops_ml.cli.options import AsJson, Champion, examples, group
 from gitops_ml.core import lock, progress
 from gitops_ml.core.errors import UserError
@@ -59,10 +60,7 @@ def gate(champion: Champion = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(result.model_dump_json(indent=2))
     else:
-        typer.echo(f"verdict: {result.verdict}{'' if result.passes else ' (blocked)'}")
-        for reason in result.reasons:
-            typer.echo(f"  {reason}")
-        typer.echo(f"  {len(result.rules)} rules, {sum(rule.holds for rule in result.rules)} hold; all in {written}")
+        tables.show(tables.gate(result, written))
     raise typer.Exit(result.exit_code)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Column, Table
 
 from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
@@ -55,11 +54,6 @@ def environment_or_last(settings: project.Project, name: str | None) -> str:
     if name is not None and name not in names:
         raise UserError(f"there is no environment {name!r}; project.yaml names {', '.join(names)}")
     return name or names[-1]
-
-
-def folding(*names: str) -> Table:
-    """A table that breaks what is too long for the terminal, and cuts nothing off."""
-    return Table(*(Column(name, overflow="fold") for name in names))
 
 
 def conclude(outcome: Outcome, as_json: bool) -> None:

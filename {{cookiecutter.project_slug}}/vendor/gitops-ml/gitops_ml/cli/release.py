@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, Never
 
 import typer
-from rich.console import Console
 
-from gitops_ml.cli.options import BLOCKED, AsJson, DryRun, examples, folding, group
+from gitops_ml.cli import tables
+from gitops_ml.cli.options import BLOCKED, AsJson, DryRun, examples, group
 from gitops_ml.core import signing
 from gitops_ml.core.errors import UserError
+from gitops_ml.pages import words
 from gitops_ml.promotion import holds, keys, repository
 from gitops_ml.release import make as making
 from gitops_ml.release import tags
@@ -54,12 +55,12 @@ def list_command(as_json: AsJson = False) -> None:
     elif not found:
         typer.echo("there is no release yet; `gitops-ml release make` makes one")
     else:
-        table = folding("release", "created", "commit", "model", "verdict", "hold")
+        table = tables.table("release", "created", "commit", breaking=("verdict", "hold"))
         for each in found:
             reason = held[each.release].reason if each.release in held else ""
-            created = each.created.strftime("%Y-%m-%d %H:%M")
-            table.add_row(each.release, created, each.commit[:12], each.model[:12], each.verdict, reason)
-        Console().print(table, markup=False)
+            facts = (tables.short(each.release), words.clock(each.created), each.commit[:12])
+            table.add_row(*map(tables.text, (*facts, each.verdict, reason)))
+        tables.show([table])
     if not as_json:
         for tag, why in tags.foreign(git).items():
             typer.echo(f"{tag} is none of them: {why}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,8 +101,17 @@ def image(git: Git, release: record.Release, name: str) -> record.Image | None:
 
 
 def is_empty(git: Git, commit: str) -> bool:
-    """Whether a commit of an environment's branch is the first one, before any promotion."""
-    return git.read(commit, record.FILE) is None and git.read(commit, STATE) is not None
+    """Whether a commit of an environment's branch is as the first one, before any promotion."""
+    return git.read(commit, record.FILE) is None and bool(whole(git, [git.tree(commit)]))
+
+
+def whole(git: Git, trees: Iterable[str]) -> set[str]:
+    """Those of the trees of an environment's branch that are as a machine wrote them, as far as their state tells."""
+    files = {tree: git.objects(tree) for tree in set(trees)}
+    names = sorted({name for each in files.values() for name in each.values()})
+    contents = {name: content or b"" for name, content in zip(names, git.read_all(names), strict=True)}
+    found = {tree: {path: contents[name] for path, name in each.items()} for tree, each in files.items()}
+    return {tree for tree, each in found.items() if each == _with_state(each)}
 
 
 def serving(git: Git, commit: str) -> record.Release | None:
@@ -125,10 +134,16 @@ def action(git: Git, commit: str) -> Action | None:
     Who merges by hand may leave the words to the commit that is merged.
     """
     tree = git.tree(commit)
-    for said in (commit, *(each for each in git.parents(commit)[1:] if git.tree(each) == tree)):
-        if found := STATED.search(git.message(said)):
-            return "roll back" if "oll back" in found[0] else "promote"
+    for each in (commit, *(each for each in git.parents(commit)[1:] if git.tree(each) == tree)):
+        if found := stated(git.message(each)):
+            return found
     return None
+
+
+def stated(message: str) -> Action | None:
+    """What the message of a commit says that it does; None if it says nothing."""
+    found = STATED.search(message)
+    return None if found is None else "roll back" if "oll back" in found[0] else "promote"
 
 
 def _sources(git: Git, release: record.Release, name: str) -> dict[str, bytes]:
@@ -177,6 +192,7 @@ def _with_state(files: dict[str, bytes]) -> dict[str, bytes]:
     Two promotions from the same base then always conflict in it, and Git can never merge them into a mixture.
     """
     whole = hashlib.sha256()
-    for path, content in sorted(files.items()):
+    others = {path: content for path, content in files.items() if path != STATE}
+    for path, content in sorted(others.items()):
         whole.update(f"{path}\0{hashlib.sha256(content).hexdigest()}\n".encode())
-    return files | {STATE: f"{whole.hexdigest()}\n".encode()}
+    return others | {STATE: f"{whole.hexdigest()}\n".encode()}

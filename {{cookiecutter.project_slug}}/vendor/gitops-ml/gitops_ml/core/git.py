@@ -197,6 +197,12 @@ class Git:
         listed = self.said("ls-tree", "-r", "-z", "--name-only", tree, "--", *([under] if under else []))
         return [path for path in listed.split("\0") if path]
 
+    def objects(self, tree: str) -> dict[str, str]:
+        """The files of a commit or tree, and the name of each one's content, which `read_all` reads."""
+        listed = self.said("ls-tree", "-r", "-z", tree).split("\0")
+        facts = (entry.partition("\t") for entry in listed if entry)
+        return {path: kind.split(" ")[2] for kind, _, path in facts}
+
     def changed(self, old: str, new: str) -> list[str]:
         """The paths in which two commits or trees differ."""
         listed = self.said("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)

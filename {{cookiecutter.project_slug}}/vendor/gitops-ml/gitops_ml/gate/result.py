@@ -105,6 +105,19 @@ class Says(BaseModel):
         return f"{words.SIGNS[self.tone]} {self.text}"
 
 
+def meaning(verdict: str, *, passes: bool, same: bool, fails: bool = False) -> Says:
+    """What follows from a verdict for a model that is the `same` as the one that serves, or of which a rule `fails`."""
+    if verdict == "no champion":
+        return Says(text="Fit to serve", tone="good") if passes else Says(text="Not fit to serve", tone="bad")
+    if passes:
+        return Says(text="May replace what serves", tone="good")
+    if same:
+        return Says(text="Is what serves", tone="plain")
+    if verdict == "insufficient evidence" and not fails:
+        return Says(text="Not known yet", tone="wait")
+    return Says(text="Must not replace what serves", tone="bad")
+
+
 class Result(BaseModel):
     """What the gate found; the JSON that other programs read."""
 
@@ -140,15 +153,8 @@ class Result(BaseModel):
     @property
     def says(self) -> Says:
         """What follows for the model."""
-        if self.verdict == "no champion":
-            return Says(text="Fit to serve", tone="good") if self.passes else Says(text="Not fit to serve", tone="bad")
-        if self.passes:
-            return Says(text="May replace what serves", tone="good")
-        if self.same:
-            return Says(text="Is what serves", tone="plain")
-        if self.verdict == "insufficient evidence" and all(rule.holds for rule in self.rules):
-            return Says(text="Not known yet", tone="wait")
-        return Says(text="Must not replace what serves", tone="bad")
+        fails = not all(rule.holds for rule in self.rules)
+        return meaning(self.verdict, passes=self.passes, same=self.same, fails=fails)
 
     @property
     def exit_code(self) -> int:

@@ -48,8 +48,19 @@ SERVED = {
         "service/service.py",
     )
 } | {
-    f"gitops_serving/{name}.py": f"{VENDOR}/gitops_serving/{name}.py"
-    for name in ("__init__", "contract", "limits", "log", "version")
+    f"gitops_serving/{name}": f"{VENDOR}/gitops_serving/{name}"
+    for name in (
+        "__init__.py",
+        "contract.py",
+        "forms.py",
+        "limits.py",
+        "log.py",
+        "page.css",
+        "page.html",
+        "page.js",
+        "page.py",
+        "version.py",
+    )
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,8 @@ Sign = Literal["", "+"]
 Tone = Literal["good", "bad", "wait", "plain"]
 # The sign that says without colour what the colour says.
 SIGNS: dict[Tone, str] = {"good": "✅", "bad": "❌", "wait": "⏳", "plain": "⚪"}
+# The same as shapes, in a page that has the colours, too.
+SHAPES: dict[Tone, str] = {"good": "▲", "bad": "■", "wait": "◪", "plain": "□"}
 METRICS = {
     "accuracy": "accuracy",
     "average_precision": "average precision",
@@ -81,6 +83,17 @@ def size(octets: int) -> str:
 def day(moment: date) -> str:
     """A day with its year: 21 March 2013."""
     return f"{moment.day} {moment:%B %Y}"
+
+
+def clock(moment: datetime) -> str:
+    """A day and a time, in the zone of whoever reads it: 2013-03-21 17:45."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+
+
+def zone(moment: datetime) -> str:
+    """What the zone of whoever reads it is called at a time: CET, or UTC-03 where it has no name."""
+    name = f"{moment.astimezone():%Z}"
+    return name if name.isalpha() else f"UTC{name}"
 
 
 def period(first: date, last: date) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from gitops_ml.core.record import Release
 
 BRANCH = "holds"
 ATTEMPTS = 5
+PUT = re.compile(r"Hold (\S+): (.*)", re.DOTALL)
 README = b"# Holds\n\nEach file names a release that is not promoted. Machines write this branch.\n"
 
 
@@ -42,6 +44,18 @@ def read(git: Git) -> dict[str, Hold]:
             raise UserError(f"{path} on {BRANCH} cannot be read, so nothing is promoted: {error}") from error
         held[hold.release] = hold
     return held
+
+
+def history(git: Git) -> list[Hold]:
+    """Every hold that there ever was, also those that were released, the newest first."""
+    tip = git.tip(BRANCH)
+    found = git.said("log", "--first-parent", "--format=%cI%x00%B%x00", tip).split("\0")[:-1] if tip else []
+    told = ((when.strip(), PUT.match(message)) for when, message in zip(found[::2], found[1::2], strict=True))
+    return [
+        Hold(release=put[1], reason=" ".join(put[2].split()), since=datetime.fromisoformat(when))
+        for when, put in told
+        if put
+    ]
 
 
 def add(git: Git, release: Release, reason: str, now: datetime) -> bool:

@@ -135,7 +135,7 @@ def _put(  # noqa: PLR0917 - what is put, where, how
     copied = verify.Verification(environment=name, kind=kind, commit=tip)
     if not dry_run and not copied.ask("image", lambda: _bring_image(repository, name, target)):
         return outcome.model_copy(update={"state": "blocked", "checks": copied.checks})
-    commit = proposed.get(branch) or git.commit(tree, tip, _message(name, kind, target, serving))
+    commit = proposed.get(branch) or git.commit(tree, tip, _message(name, kind, target, serving, hold))
     checked = verify.verify(repository, name, commit, kind)
     outcome = outcome.model_copy(update={"branch": branch, "commit": commit, "checks": checked.checks})
     if not checked.passes and not checked.waits:
@@ -237,12 +237,20 @@ def _previous(repository: Repository, name: str, serving: record.Release | None)
     return others[0]
 
 
-def _message(name: str, kind: verify.Kind, target: record.Release, serving: record.Release | None) -> str:
+def _message(
+    name: str,
+    kind: verify.Kind,
+    target: record.Release,
+    serving: record.Release | None,
+    hold: proposals.Holding | None,
+) -> str:
     title = f"{'Promote' if kind == 'promote' else 'Roll back to'} {target.release}"
     came = f"Replaces: {serving.release}\n" if serving else ""
+    # In one line, or it could say something else that the commit does.
+    why = f"Reason: {' '.join(hold.reason.split())}\n" if hold else ""
     action = "promote" if kind == "promote" else "roll back"
     return (
-        f"{title}\n\nAction: {action}\nEnvironment: {name}\nCommit: {target.commit}\nModel: {target.model}\n{came}"
+        f"{title}\n\nAction: {action}\nEnvironment: {name}\nCommit: {target.commit}\nModel: {target.model}\n{came}{why}"
         f"Verdict: {target.verdict}"
     )
 

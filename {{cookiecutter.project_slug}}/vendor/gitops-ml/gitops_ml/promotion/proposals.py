@@ -77,6 +77,12 @@ def kind_of(branch: str) -> verify.Kind:
     return "rollback" if branch.startswith("rollback/") else "promote"
 
 
+def named(branch: str) -> str:
+    """What a branch proposes, in words."""
+    release = branch.rpartition("/")[2].partition("-")[0]
+    return f"{'promote' if kind_of(branch) == 'promote' else 'roll back to'} {release}"
+
+
 def propose(repository: Repository, branch: str, commit: str, hold: Holding | None) -> str:
     """Push a proposal's branch, and what is to be held with it, in one step.
 

@@ -10,11 +10,15 @@ from pydantic import BaseModel
 
 from gitops_ml.core import environment
 from gitops_ml.core.git import MAIN, REMOTE
+from gitops_ml.gate.result import Says
+from gitops_ml.pages.words import Tone
 from gitops_ml.promotion import health, holds, proposals
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
 
 SECONDS = 5.0
+Health = Literal["healthy", "failed", "not applied yet", "hosts disagree", "silent", "empty", "no branch"]
+TONES: dict[Health, Tone] = {"healthy": "good", "failed": "bad", "empty": "plain", "no branch": "plain"}
 
 
 class HostStatus(BaseModel):
@@ -32,13 +36,24 @@ class EnvironmentStatus(BaseModel):
 
     name: str
     release: str | None  # that the branch names
-    state: str  # as its agents say
+    health: Health
+    state: str  # the same as a sentence, as its agents say
     serving: str | None  # as its agents say; None too if they disagree
     since: datetime | None
     hosts: list[HostStatus]
     answers: str | None  # the release that its url says, if it has a url
     proposed: list[str]
     behind: int | None  # commits of main since the source commit of what serves
+
+    @property
+    def says(self) -> Says:
+        """How it stands, in the tone in which all pages say it."""
+        return Says(text=self.state, tone=TONES.get(self.health, "wait"))
+
+    @property
+    def awaited(self) -> list[str]:
+        """What is proposed, in words: to promote 1a2b3c4d5e6f7a8b."""
+        return [proposals.named(branch) for branch in self.proposed]
 
 
 class Status(BaseModel):
@@ -49,6 +64,10 @@ class Status(BaseModel):
     environments: list[EnvironmentStatus]
     held: list[holds.Hold]
     foreign: list[str]  # tags and branches that look like ours, with why they are none
+
+    def hold(self, release: str | None) -> holds.Hold | None:
+        """The hold on a release, if there is one."""
+        return next((each for each in self.held if each.release == release), None)
 
 
 def read(repository: Repository) -> Status:
@@ -75,16 +94,18 @@ def _environment(repository: Repository, name: str, url: str | None) -> Environm
     said = health.reports(git, name)
     served = {report.serving for report in said}
     now, allowed = datetime.now(UTC), timedelta(minutes=repository.settings(name).silent_minutes)
+    found = _state(tip, said, now, allowed) if serving else _without_release(tip)
     return EnvironmentStatus(
         name=name,
         release=serving.release if serving else None,
-        state=_state(tip, said, now, allowed) if serving else "no branch" if tip is None else "empty",
+        health=found[0],
+        state=found[1],
         serving=served.pop() if len(served) == 1 else None,
         since=max((report.since for report in said), default=None),
         hosts=[
             HostStatus(
                 host=report.host,
-                state=_state(tip, [report], now, allowed),
+                state=_state(tip, [report], now, allowed)[1],
                 serving=report.serving,
                 since=report.since,
                 heard=report.checked,
@@ -99,19 +120,27 @@ def _environment(repository: Repository, name: str, url: str | None) -> Environm
     )
 
 
-def _state(tip: str | None, said: list[health.Report], now: datetime, allowed: timedelta) -> str:
-    """What agents say of the tip, the worst first, and which of them say nothing any more."""
+def _without_release(tip: str | None) -> tuple[Health, str]:
+    return ("no branch", "no branch") if tip is None else ("empty", "empty")
+
+
+def _state(tip: str | None, said: list[health.Report], now: datetime, allowed: timedelta) -> tuple[Health, str]:
+    """What agents say of the tip, the worst first, and which of them say nothing any more; in a word and a sentence."""
+    found: Health
     if all(report.commit != tip for report in said):
-        state = "not applied yet"
+        found = state = "not applied yet"
     elif failed := [report for report in said if report.commit == tip and report.state == "failed"]:
-        state = f"failed: {failed[0].reason}"
+        found, state = "failed", f"failed: {failed[0].reason}"
     elif late := [report for report in said if report.commit != tip]:
+        found = "hosts disagree"
         state = f"hosts disagree: {', '.join(f'{each.host} serves {each.serving}' for each in late)}"
     else:
-        state = "healthy"
+        found = state = "healthy"
     silent = [report for report in said if report.silent(now, allowed)]
     heard = ", ".join(f"{each.host} was last heard {each.checked:%Y-%m-%d %H:%M}" for each in silent)
-    return f"{state}; {heard}" if heard else state
+    if not silent:
+        return found, state
+    return "silent" if found == "healthy" else found, f"{state}; {heard}"
 
 
 def answered(url: str) -> str:

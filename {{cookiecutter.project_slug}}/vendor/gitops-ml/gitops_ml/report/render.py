@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from gitops_ml.gate.result import Result
     from gitops_ml.report.card import Card
     from gitops_ml.report.content import Report
-    from gitops_ml.report.ledger import Entry
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Of what decides, so many are always shown.
@@ -38,11 +37,6 @@ def trust(report: Report, shown: int | None = None) -> str:
 def model_card(card: Card) -> str:
     """MODEL_CARD.md."""
     return environment(TEMPLATES).get_template("card.md").render(card=card)
-
-
-def ledger_html(entries: list[Entry]) -> str:
-    """The ledger as one self-contained HTML file."""
-    return environment(TEMPLATES).get_template("ledger.html").render(entries=entries)
 
 
 def html(report: Report) -> str:
