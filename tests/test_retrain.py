@@ -63,7 +63,7 @@ def test_one_pull_request_says_what_is_new_and_why(project: Path, github: GitHub
     assert told == {"pull-request": "success" if passes else "failure", "trust": "success"}
     assert f"The gate says: **{json.loads(first.stdout)['verdict']}" in pull["body"]
     # The newest rows judge, so that the figures of main are of others.
-    assert "| metric | this change | champion |" in pull["body"]
+    assert "| metric | champion | this change | difference |" in pull["body"]
     assert "The base was measured on other rows" in pull["body"]
     tip = run("git", "rev-parse", BRANCH, cwd=github.origin)
     changed = run("git", "diff", "--name-only", "main", tip.strip(), cwd=github.origin).split()

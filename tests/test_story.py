@@ -172,13 +172,13 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
     assert team.status("pull-request", locked) == "success"
     (comment,) = github.comments
     assert "Ready to be merged" in comment["body"]
-    assert "| <code>roc_auc</code> |" in comment["body"]
+    assert "| ROC AUC | " in comment["body"]
 
     # A second push brings the same comment up to date.
     team.push("tune", team.params(arguments={"max_iter": 150, "learning_rate": 0.06, "l2_regularization": 0.02}))
     assert jobs(actions.answer()) == [("pull-request", ALL), TRUST]
     assert [each["pull"] for each in github.comments] == [number]
-    assert "<code>0&#46;02</code>" in github.comments[0]["body"]
+    assert "<code>0.02</code>" in github.comments[0]["body"]
 
     # Merged, it is released and served in staging; the same bytes then in production.
     assert github.merged(number) is None
