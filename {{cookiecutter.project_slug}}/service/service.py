@@ -49,7 +49,7 @@ def sink() -> Sink | None:
 @functools.cache
 def page() -> Page:
     """What is shown to whoever looks at the service in a browser."""
-    return Page(PROJECT, release(), Model.openapi_spec.asdict())
+    return Page(PROJECT, release(), Model.openapi_spec.asdict())  # type: ignore[attr-defined]
 
 
 async def index(request: Request) -> HTMLResponse:
