@@ -76,6 +76,16 @@ def test_what_the_monitor_found_can_be_read_by_everybody(state: str, browser: Br
     looks.inspect(browser, path.as_uri())
 
 
+def test_what_moved_is_drawn_over_time(browser: Browser, tmp_path: Path) -> None:
+    """Under an alarm the six most harmful signals are drawn window by window, and the others are folded."""
+    page = looks.opened(browser, monitor_page.html(monitors.states()["alarm"]), tmp_path)
+    drawn = page.locator(".pictures.small figure")
+    assert drawn.count() > 6
+    assert [drawn.nth(number).is_visible() for number in range(drawn.count())] == [True] * 6 + [False] * (
+        drawn.count() - 6
+    )
+
+
 @pytest.mark.parametrize("state", ledgers.STATES)
 def test_a_ledger_can_be_read_by_everybody(state: str, browser: Browser, tmp_path: Path) -> None:
     """Whatever was done where, by whomever, the ledger is whole at every width and open to every reader."""
