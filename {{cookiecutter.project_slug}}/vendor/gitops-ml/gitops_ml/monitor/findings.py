@@ -131,7 +131,9 @@ def warning(signal: Signal, windows: list[Window], needed: int, importance: dict
     elif signal.raised:
         said = f"in {found} of {len(windows)} windows, and {needed} make an alarm"
     else:
-        said = "which is not proven" if signal.p is None else f"which is not proven (p = {signal.p:.2f})"
+        said = (
+            "beyond its limit, which is not proven" if signal.p is None else f"which is not proven (p = {signal.p:.2f})"
+        )
     sentence = f"{signal.sentence}, {said}{_weight(signal, importance)}"
     return Finding(kind=signal.kind, name=signal.name, windows=found, sentence=sentence)
 

@@ -144,11 +144,11 @@ def held(gate: Result) -> str:
 
 
 def balance(gate: Result) -> str:
-    """How many slices are better, how many worse, and how many of these beyond doubt."""
-    worse = [each for each in slices(gate) if each.difference.difference < 0]
-    better = sum(each.difference > 0 for each in gate.slices)
-    clear = sum(each.tone == "bad" for each in worse)
-    return f"{better} better, {len(worse)} worse, {clear} of them clearly"
+    """How many slices are better and how many worse by their figures, and how many of these beyond doubt."""
+    found = slices(gate)
+    better = [each.tone == "good" for each in found if each.difference.difference > 0]
+    worse = [each.tone == "bad" for each in found if each.difference.difference < 0]
+    return f"{len(better)} better ({sum(better)} clearly), {len(worse)} worse ({sum(worse)} clearly)"
 
 
 def _shown(value: str | None) -> str:
