@@ -206,7 +206,7 @@ def test_a_better_model_passes_and_is_reported(trained: Path, tmp_path: Path) ->
     gitops("model", "card", cwd=project)
     card = (project / "MODEL_CARD.md").read_text()
     assert "**missing**" in card
-    assert "2013&#45;03&#46;parquet" in card
+    assert "2013-03&#46;parquet" in card
     with browser.started() as found:
         browser.inspect(found, (project / "build/report/report.html").as_uri())
 
