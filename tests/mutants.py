@@ -47,7 +47,11 @@ ROOMS = (
     ),
     Room("signing and Git", ("gitops_ml/core/signing.py", "gitops_ml/core/git.py"), ("core", "promotion")),
     Room("records and rendering", ("gitops_ml/core/record.py", "gitops_ml/core/environment.py"), ("core", "promotion")),
-    Room("monitor", ("gitops_ml/monitor/signals.py", "gitops_ml/monitor/drift.py"), ("monitor",)),
+    Room(
+        "monitor",
+        ("gitops_ml/monitor/signals.py", "gitops_ml/monitor/drift.py", "gitops_ml/monitor/findings.py"),
+        ("monitor",),
+    ),
     Room("service", tuple(f"gitops_serving/{name}.py" for name in ("contract", "log", "limits")), ("serving",)),
 )
 

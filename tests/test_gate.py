@@ -200,7 +200,7 @@ def test_a_better_model_passes_and_is_reported(trained: Path, tmp_path: Path) ->
         "```mermaid",
         "Champion (sha256)",
         "grey the champion",
-        ", 10 to 31 March 2013; the gate says promote.",
+        ", 10 to 31 March 2013; the gate's verdict is promote.",
     ):
         assert part in shown, part
     gitops("model", "card", cwd=project)

@@ -37,7 +37,7 @@ def table(*whole: str, breaking: tuple[str, ...] = ()) -> Table:
 
 def text(value: str) -> Text:
     """Text of any origin, as it is; what steers a terminal, or turns the direction of writing, is shown as `?`."""
-    return Text("".join(each if each.isprintable() or each == "\n" else "?" for each in value))
+    return Text(words.printable(value))
 
 
 def short(release: str | None) -> str:
@@ -93,7 +93,7 @@ def gate(found: Result, written: Path) -> Lines:
     yield f"{found.says.signed} (verdict: {found.verdict}{'' if found.passes else ', blocked'})"
     for reason in found.reasons:
         yield f"  {reason}"
-    yield f"  {sum(rule.holds for rule in found.rules)} of {len(found.rules)} rules hold; all in {written}"
+    yield f"  {found.held}; all in {written}"
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:

@@ -151,6 +151,11 @@ class Result(BaseModel):
         return self.champion == self.challenger
 
     @property
+    def held(self) -> str:
+        """How many of the rules hold."""
+        return f"{sum(rule.holds for rule in self.rules)} of {words.counted(len(self.rules), 'rule')} hold"
+
+    @property
     def says(self) -> Says:
         """What follows for the model."""
         fails = not all(rule.holds for rule in self.rules)

@@ -54,6 +54,6 @@ def drawn(rows: list[Row]) -> list[Row]:
 
 
 def _wrapped(text: str, indent: str) -> str:
-    # A name may hold what a terminal takes for a command.
-    shown = "".join(char if char.isprintable() else " " for char in text)
-    return textwrap.fill(shown, WIDTH, initial_indent=indent, subsequent_indent="    ", break_on_hyphens=False)
+    return textwrap.fill(
+        words.printable(text), WIDTH, initial_indent=indent, subsequent_indent="    ", break_on_hyphens=False
+    )

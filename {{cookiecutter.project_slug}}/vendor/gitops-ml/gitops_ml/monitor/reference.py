@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pipeline import profile
 from pipeline.decision import Policy
 from pipeline.params import Evaluate, Params
@@ -20,9 +18,10 @@ from gitops_ml.core import environment, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.core.revision import Revision, resolve
+from gitops_ml.gate import judge
+from gitops_ml.report import compare, figures
 
-PROFILE, METRICS, FACTS = "reports/profile.json", "reports/metrics.json", "models/model.json"
-IMPORTANCE = "reports/plots/importance.csv"
+PROFILE = "reports/profile.json"
 WORKING_TREE = "the working tree"
 
 
@@ -56,21 +55,16 @@ def read(root: Path, name: str) -> Reference:
     return Reference(
         release=release.release if release else WORKING_TREE,
         created=release.created if release else None,
-        model=revision.facts(FACTS, ModelFacts).sha256,
+        model=revision.facts(judge.FACTS, ModelFacts).sha256,
         schema=schema,
         policy=_policy(revision, schema),
         evaluate=revision.settings("params.yaml", Params).evaluate,
         profile=revision.facts(PROFILE, profile.Profile),
-        metrics=json.loads(revision.output(METRICS)),
-        importance=_importance(revision),
+        metrics=json.loads(revision.output(compare.METRICS)),
+        importance=dict(figures.importance(revision)),
     )
 
 
 def _policy(revision: Revision, schema: Schema) -> Policy | None:
     """What the release decides by, whatever else the project.yaml of that time has."""
     return project.policy(revision.settings("project.yaml", project.Decided).decision, schema)
-
-
-def _importance(revision: Revision) -> dict[str, float]:
-    table = pd.read_csv(io.BytesIO(revision.output(IMPORTANCE)), keep_default_na=False)
-    return dict(zip(table["feature"].astype(str), table["importance"].astype(float), strict=True))

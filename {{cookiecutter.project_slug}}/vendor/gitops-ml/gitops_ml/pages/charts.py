@@ -131,7 +131,12 @@ def importance_svg(importance: list[tuple[str, float]], measure: str) -> str:
             "mark": {"type": "bar", "color": ACCENT},
             "encoding": {
                 "y": {"field": "feature", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 110}},
-                "x": {"field": "importance", "type": "quantitative", "title": f"{measure} when shuffled"},
+                "x": {
+                    "field": "importance",
+                    "type": "quantitative",
+                    "title": f"{measure} when shuffled",
+                    "axis": {"tickCount": 4},
+                },
             },
         }
     )

@@ -63,8 +63,23 @@ def amount(value: float, sign: Sign = "") -> str:
 
 
 def share(value: float) -> str:
-    """A share in per cent, with one digit behind the point below 10 %."""
+    """A share in per cent, with one digit behind the point below 10 %, and never all or nothing of what is neither."""
+    value = round(value, 9)  # shares are often sums of others
+    if 0 < value < 0.001:
+        return "less than 0.1 %"
+    if 0.995 <= value < 1:
+        return "more than 99 %"
     return f"{value:.0%}".replace("%", " %") if value >= 0.1 or value == 0 else f"{value:.1%}".replace("%", " %")
+
+
+def confidence(value: float) -> str:
+    """How sure, in per cent, with all digits that were asked for: 97.5 %."""
+    return f"{value * 100:g} %"
+
+
+def printable(text: str) -> str:
+    """Text of any origin for a terminal: what steers it, or turns the direction of writing, is shown as `?`."""
+    return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
 
 
 def counted(count: int, name: str, plural: str | None = None) -> str:

@@ -63,7 +63,7 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     report.shifts = shifts.read(base, here) if before and before["prepare"] != after["prepare"] else []
     report.curves = figures.curves(evaluation, {"this change": challenger, "champion": champion})
     report.confusion = _confusion(here) if task == "multiclass" else []
-    report.importance = _importance(here)
+    report.importance = figures.importance(here)
     report.importance_is = tasks.MEASURES[task].IMPORTANCE
     report.lineage = {
         "Source commit": commit,
@@ -137,8 +137,3 @@ def _confusion(here: Revision) -> list[tuple[str, str, int]]:
     table = pd.read_csv(io.BytesIO(here.output(f"{PLOTS}/confusion.csv")), keep_default_na=False)
     columns = (table["actual"].astype(str), table["predicted"].astype(str), table["rows"].astype(int))
     return list(zip(*columns, strict=True))
-
-
-def _importance(here: Revision) -> list[tuple[str, float]]:
-    table = pd.read_csv(io.BytesIO(here.output(f"{PLOTS}/importance.csv")), keep_default_na=False)
-    return list(zip(table["feature"].astype(str), table["importance"].astype(float), strict=True))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pandas as pd
 
+from gitops_ml.core.revision import Revision
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Measured, Result
 from gitops_ml.report.content import Curve, Metric
 
+IMPORTANCE = "reports/plots/importance.csv"
 CURVES = {
     "binary": [
         ("ROC", "roc", "false_positive_rate", "true_positive_rate"),
@@ -60,6 +63,12 @@ def curves(evaluation: Evaluation, candidates: dict[str, Candidate | None]) -> l
         )
         for name, plot, x, y in CURVES[evaluation.task]
     ]
+
+
+def importance(revision: Revision) -> list[tuple[str, float]]:
+    """What shuffling each column costs, the most important one first."""
+    table = pd.read_csv(io.BytesIO(revision.output(IMPORTANCE)), keep_default_na=False)
+    return list(zip(table["feature"].astype(str), table["importance"].astype(float), strict=True))
 
 
 def _points(table: pd.DataFrame, x: str, y: str) -> list[tuple[float, float]]:

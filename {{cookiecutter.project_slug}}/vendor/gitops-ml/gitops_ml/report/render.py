@@ -56,7 +56,6 @@ def _summary(report: Report) -> dict[str, Any]:
         "span": _span(gate, slices),
         "rules": rules,
         "broken": [rule for rule in gate.rules if not rule.holds] if gate else [],
-        "held": summary.held(gate) if gate else "",
         "based": any(metric.base and metric.base != metric.champion for metric in report.metrics),
     }
 

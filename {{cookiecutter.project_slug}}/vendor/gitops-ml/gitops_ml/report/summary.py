@@ -121,7 +121,7 @@ def chips(report: Report) -> list[tuple[str, str, str]]:
     if report.decisive:
         found.append(("trust", f"{words.counted(len(report.decisive), 'change')} of rules or trust", "wait"))
     if gate := report.gate:
-        found.append(("rules", held(gate), "good" if all(rule.holds for rule in gate.rules) else "bad"))
+        found.append(("rules", gate.held, "good" if all(rule.holds for rule in gate.rules) else "bad"))
         if gate.slices:
             found.append(("slices", f"slices: {balance(gate)}", ""))
         if gate.worth_difference and gate.worth:
@@ -136,11 +136,6 @@ def chips(report: Report) -> list[tuple[str, str, str]]:
         ("data", len(report.tables), "file"),
     )
     return found + [(place, words.counted(count, name), "") for place, count, name in counts if count]
-
-
-def held(gate: Result) -> str:
-    """How many of the rules hold."""
-    return f"{sum(rule.holds for rule in gate.rules)} of {words.counted(len(gate.rules), 'rule')} hold"
 
 
 def balance(gate: Result) -> str:
