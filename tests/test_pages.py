@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from gitops_ml.ledger import page as ledger_page
 from gitops_ml.monitor import page as monitor_page
-from gitops_ml.promotion import page as ledger_page
 from gitops_ml.report import render
 from gitops_serving.page import Page
 from pipeline.schema import Schema
@@ -22,8 +22,8 @@ from starlette.routing import Route
 
 from ci.shell import free_port
 from tests import browser as looks
+from tests.automation.ledger import states as ledgers
 from tests.automation.monitor import samples as monitors
-from tests.automation.promotion import states as ledgers
 from tests.automation.report import states
 from tests.automation.serving.test_page import FEATURES, LATE, SETTINGS, VERSION, service
 

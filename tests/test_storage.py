@@ -202,8 +202,8 @@ def test_predictions_are_kept_in_s3(other: Path, store: Store) -> None:
 READ = """
 import sys
 from datetime import UTC, datetime
-from gitops_ml.monitor import predictions
-found = predictions.read(sys.argv[1], "answers", datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
+from gitops_ml.predictions import stored
+found = stored.read(sys.argv[1], "answers", datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
 print(found["score"].tolist())
 """
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from gitops_ml.cli import tables
 from gitops_ml.gate.result import Result
-from gitops_ml.promotion.ledger import Ledger
+from gitops_ml.ledger.entries import Ledger
 from rich.cells import cell_len
 
-from tests.automation.promotion import states
+from tests.automation.ledger import states
 from tests.automation.report.test_render import RESULT
 
 WIDTH = 80

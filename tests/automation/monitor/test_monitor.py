@@ -16,12 +16,13 @@ import pytest
 import yaml
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.project import policy, read
-from gitops_ml.monitor import drift, findings, page, predictions, signals
+from gitops_ml.monitor import drift, findings, page, signals
 from gitops_ml.monitor import watch as monitor
 from gitops_ml.monitor.content import Monitoring, Window
 from gitops_ml.monitor.reference import Reference
 from gitops_ml.monitor.signals import Kind, Signal
 from gitops_ml.pages import words
+from gitops_ml.predictions import stored
 from gitops_serving.contract import to_answers
 from pipeline import data, model, persistence, profile
 from pipeline.decision import Policy
@@ -233,14 +234,14 @@ def traffic(root: Path, schema: Schema, change: Any = None, labels: Any = None, 
     scores = pd.Series(found.tolist(), index=rows.index)
     answers = to_answers(found, schema, policy(read(root).decision, schema))
     actions = {"decision": answers["decisions"]} if "decisions" in answers else {}
-    predictions.write(
+    stored.write(
         inputs.assign(**common, **actions, row=0, model=facts.sha256, score=scores),
         str(root / "store/production"),
         "answers",
         "20260501",
     )
     requests = pd.DataFrame(common | {"status": status, "ms": 5.0})
-    predictions.write(requests, str(root / "store/production"), "requests", "20260501")
+    stored.write(requests, str(root / "store/production"), "requests", "20260501")
     (root / "labels").mkdir(exist_ok=True)
     pd.DataFrame({"request": ids, "row": 0, schema.target: truth.to_numpy()}).to_parquet(root / "labels/1.parquet")
 

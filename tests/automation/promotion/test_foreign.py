@@ -8,7 +8,8 @@ from gitops_ml.core import environment, record
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.gate import judge
-from gitops_ml.promotion import proposals, status
+from gitops_ml.ledger import status
+from gitops_ml.promotion import proposals
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
 

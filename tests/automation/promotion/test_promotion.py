@@ -15,7 +15,8 @@ from gitops_ml.core.git import Git
 from gitops_ml.core.project import Project
 from gitops_ml.host import host
 from gitops_ml.host.runner import free_port
-from gitops_ml.promotion import health, holds, ledger, promote, proposals, status, verify
+from gitops_ml.ledger import entries, status
+from gitops_ml.promotion import health, holds, promote, proposals, verify
 from gitops_ml.promotion.outcome import Outcome
 from gitops_ml.release import tags
 from pydantic import ValidationError
@@ -60,7 +61,7 @@ def test_the_first_deploy_has_no_champion_and_no_history(world: World) -> None:
     """Before anything was promoted, agents, status and ledger have nothing to say, and say so without an error."""
     assert world.deploy("production").state == "empty"
     assert {each.state for each in status.read(world.opened()).environments} == {"empty"}
-    assert ledger.read(world.root) == []
+    assert entries.read(world.root) == []
     with pytest.raises(UserError, match="nothing was ever healthy in production"):
         world.rollback("production")
     with pytest.raises(UserError, match="no release that is not on hold; `gitops-ml release make` makes one"):
@@ -322,7 +323,7 @@ def test_a_person_edits_the_environment(world: World) -> None:
     refused = world.deploy("staging")
     assert refused.state == "failed"
     assert world.serves("staging") == [first.release]
-    assert ledger.read(world.root)[0].action == "edit by hand"
+    assert entries.read(world.root)[0].action == "edit by hand"
     second = world.release("b")
     world.roll_out("staging")
     assert world.serves("staging") == [second.release]
@@ -337,7 +338,7 @@ def test_a_person_removes_the_record(world: World) -> None:
     assert (refused.state, world.serves("staging")) == ("failed", [made.release])
     with pytest.raises(UserError, match="what serves there is not known"):
         world.opened().serving("staging")
-    assert (ledger.read(world.root)[0].action, ledger.read(world.root)[0].release) == ("edit by hand", None)
+    assert (entries.read(world.root)[0].action, entries.read(world.root)[0].release) == ("edit by hand", None)
 
 
 def test_a_person_reverts_a_promotion(world: World) -> None:
@@ -373,7 +374,7 @@ def test_roll_back(world: World) -> None:
     assert holds.remove(world.opened().git, second)
     assert world.promote("production").state == "merged"
     assert world.deploy("production").serving == second.release
-    what = [(entry.action, entry.release) for entry in ledger.read(world.root) if entry.environment == "production"]
+    what = [(entry.action, entry.release) for entry in entries.read(world.root) if entry.environment == "production"]
     # Promoting it again is no rollback, although it served there before.
     assert sorted(what) == sorted(
         [

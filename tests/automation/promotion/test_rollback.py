@@ -10,7 +10,8 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.forge import PlainGit
 from gitops_ml.core.git import Git
 from gitops_ml.host.host import Host
-from gitops_ml.promotion import advance, deploy, holds, ledger, promote, proposals
+from gitops_ml.ledger import entries
+from gitops_ml.promotion import advance, deploy, holds, promote, proposals
 from gitops_ml.release import tags
 
 from tests.automation.promotion.test_promotion import failing, proposed
@@ -161,7 +162,7 @@ def test_a_proposal_that_a_person_merged_is_closed(approving: World, how: str) -
     outcome = promote.merge(approving.opened(), "staging")
     assert (outcome.state, outcome.release) == ("nothing to do", made.release)
     assert Git(approving.root).branches("promote/") == {}
-    assert [entry.action for entry in ledger.read(approving.root)] == ["promote"]
+    assert [entry.action for entry in entries.read(approving.root)] == ["promote"]
 
 
 def test_looking_again_closes_what_a_person_merged(approving: World) -> None:

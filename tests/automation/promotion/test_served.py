@@ -8,7 +8,8 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.gate.result import Says
 from gitops_ml.host.host import Host
-from gitops_ml.promotion import deploy, health, served, status, verify
+from gitops_ml.ledger import status
+from gitops_ml.promotion import deploy, health, served, verify
 
 from tests.automation.promotion.test_promotion import _candidate
 from tests.automation.world import Servers, World, git

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from gitops_ml.monitor import predictions
+from gitops_ml.predictions import stored
 from gitops_serving.log import PredictionLog, Sink, logged
 from pipeline.schema import Column, Schema
 
@@ -80,7 +80,7 @@ def lines_of(folder: Path) -> list[dict[str, Any]]:
     """All lines, in the order in which they were written; what is torn is an error."""
     found = []
     for path in sorted(folder.glob("*.jsonl")):
-        lines, torn = predictions.parsed(path.read_bytes())
+        lines, torn = stored.parsed(path.read_bytes())
         assert torn == 0
         found += lines
     return found
@@ -98,7 +98,7 @@ def test_killing_the_process_loses_only_what_was_not_acknowledged(tmp_path: Path
         said, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     for attempt, acknowledged in enumerate(map(int, said.split())):
-        pieces = [predictions.parsed(path.read_bytes()) for path in sorted((tmp_path / str(attempt)).glob("*.jsonl"))]
+        pieces = [stored.parsed(path.read_bytes()) for path in sorted((tmp_path / str(attempt)).glob("*.jsonl"))]
         numbers = [line["row"] for lines, _ in pieces for line in lines]
         assert numbers == list(range(len(numbers)))
         assert len(numbers) >= acknowledged > 0
@@ -153,7 +153,7 @@ def test_a_file_ends_by_its_age_too(tmp_path: Path) -> None:
     sink.put({"time": "2026-03-01T10:00:00.000+00:00", "request": "a", "status": 200, "ms": 3.0})
     wait_until_idle(sink)
     give_up = time.monotonic() + 30
-    while predictions.collect(folder, store).files == 0:
+    while stored.collect(folder, store).files == 0:
         assert time.monotonic() < give_up
         time.sleep(0.01)
     assert list(folder.glob("*.jsonl")) == []
@@ -198,7 +198,7 @@ def test_personal_columns_and_texts_are_not_written_down(tmp_path: Path) -> None
     log.write(TABLE, np.array([0.25, 0.75]), ["wait", "act"])
     sink.close()
     [line] = lines_of(tmp_path)
-    first, second = predictions.rows(line)
+    first, second = stored.rows(line)
     facts = {"row", "release", "model", "score", "decision", "input.age", "input.name", "input.since", "input.kind"}
     assert set(first) == facts | {"time", "answer", "request"}
     assert (first["input.age"], first["input.name"], first["score"]) == (31.5, 3, 0.25)
@@ -232,17 +232,17 @@ def test_collecting_takes_finished_files_once(tmp_path: Path) -> None:
     killed += [json.dumps({"time": moment, "request": "a", "status": 200, "ms": 3.0}), '{"time": "2026-03']
     (folder / "container").mkdir()
     (folder / "container" / "20260301T100000.000000Z-1.jsonl").write_text("\n".join(killed))
-    done = predictions.collect(folder, str(store))
+    done = stored.collect(folder, str(store))
     assert (done.files, done.answers, done.requests, done.torn, done.unfinished) == (1, 2, 1, 1, 1)
     day = pd.Timestamp("2026-03-01", tz="UTC")
     since, until = day.to_pydatetime(), (day + pd.Timedelta(days=1)).to_pydatetime()
-    answers = predictions.read(str(store), "answers", since, until)
+    answers = stored.read(str(store), "answers", since, until)
     assert answers[["request", "row", "score", "decision"]].to_numpy().tolist() == [
         ["a", 0, 0.5, "x"],
         ["a", 1, 0.25, "y"],
     ]
-    assert predictions.read(str(store), "requests", since, until)["status"].tolist() == [200]
-    assert predictions.collect(folder, str(store)).files == 0
+    assert stored.read(str(store), "requests", since, until)["status"].tolist() == [200]
+    assert stored.collect(folder, str(store)).files == 0
     sink.close()
 
 
@@ -269,10 +269,10 @@ def test_a_damaged_line_is_left_out_and_the_others_are_not(tmp_path: Path) -> No
     (folder / "20260301T100000.000000Z-1.jsonl").write_text("\n".join(texts) + "\n")
     (folder / "a folder.jsonl").mkdir()
     (folder / "gone.jsonl").symlink_to(folder / "nowhere")
-    done = predictions.collect(folder, store)
+    done = stored.collect(folder, store)
     assert (done.files, done.answers, done.requests, done.torn) == (1, 1, 0, len(texts) - 1)
     day = datetime(2026, 3, 1, tzinfo=UTC)
-    assert predictions.read(store, "answers", day, day + timedelta(days=1))["request"].tolist() == ["good"]
+    assert stored.read(store, "answers", day, day + timedelta(days=1))["request"].tolist() == ["good"]
 
 
 def wait_until_idle(sink: Sink) -> None:

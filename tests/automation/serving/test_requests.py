@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from gitops_ml.monitor import predictions
+from gitops_ml.predictions import stored
 from gitops_serving.limits import RequestLimits
 from gitops_serving.log import PredictionLog, RequestLog, Sink, current_ids
 from starlette.applications import Starlette
@@ -102,7 +102,7 @@ def test_rows_are_written_down_under_the_ids_of_their_request(tmp_path: Path) ->
     rows, request = lines_of(tmp_path)
     assert (rows["answer"], rows["request"]) == (request["answer"], request["request"])
     assert (rows["answer"], rows["request"]) == (answer.headers["x-answer-id"], "mine")
-    assert [row["answer"] for row in predictions.rows(rows)] == [rows["answer"]] * 2
+    assert [row["answer"] for row in stored.rows(rows)] == [rows["answer"]] * 2
 
 
 JSON_TYPE = {"content-type": "application/json"}

@@ -19,11 +19,11 @@ from gitops_ml.cli.options import (
     group,
     list_checks,
 )
+from gitops_ml.ledger import entries, page
+from gitops_ml.ledger import status as standing
 from gitops_ml.promotion import bootstrap as branches
-from gitops_ml.promotion import ledger as past
-from gitops_ml.promotion import page, repository
 from gitops_ml.promotion import promote as promotion
-from gitops_ml.promotion import status as standing
+from gitops_ml.promotion import repository
 
 LOOK, CHANGE = "Look", "Change"
 
@@ -134,7 +134,7 @@ def ledger(
 
     Exit codes: 0 listed; 1 an error.
     """
-    found = past.build(Path.cwd())
+    found = entries.build(Path.cwd())
     if html is not None:
         html.write_text(page.html(found))
     elif as_json:

@@ -15,8 +15,8 @@ from gitops_ml.pages import words
 
 if TYPE_CHECKING:
     from gitops_ml.gate.result import Result
-    from gitops_ml.promotion.ledger import Entry, Ledger
-    from gitops_ml.promotion.status import Status
+    from gitops_ml.ledger.entries import Entry, Ledger
+    from gitops_ml.ledger.status import Status
 
 
 Lines = Iterable[Table | str]

@@ -11,9 +11,9 @@ import typer
 from gitops_ml.cli.options import AsJson, LastByDefault, agents_folder, environment_or_last, examples, group
 from gitops_ml.core import project
 from gitops_ml.host import runner
-from gitops_ml.monitor import erasure, page, watch, webhook
-from gitops_ml.monitor import predictions as collector
+from gitops_ml.monitor import page, watch, webhook
 from gitops_ml.monitor import retrain as retraining
+from gitops_ml.predictions import erasure, stored
 
 FOLDER = Path("build/monitor")
 
@@ -40,10 +40,10 @@ def predictions(
     """
     settings = project.read(Path.cwd())
     wanted = environment_or_last(settings, name)
-    store = watch.place(Path.cwd(), settings.monitor.store, wanted)
-    done = collector.collect(folder or agents_folder(wanted) / runner.PREDICTIONS, store)
+    store = stored.place(Path.cwd(), settings.monitor.store, wanted)
+    done = stored.collect(folder or agents_folder(wanted) / runner.PREDICTIONS, store)
     if settings.monitor.keep_days is not None:
-        done.expired = collector.expire(store, datetime.now(UTC), settings.monitor.keep_days)
+        done.expired = stored.expire(store, datetime.now(UTC), settings.monitor.keep_days)
     if as_json:
         typer.echo(done.model_dump_json(indent=2))
     else:

@@ -20,8 +20,9 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN, REMOTE, Git
 from gitops_ml.core.programs import DVC, run
 from gitops_ml.github import publish, trust
-from gitops_ml.monitor import content, watch
+from gitops_ml.monitor import content
 from gitops_ml.pages import markup
+from gitops_ml.predictions import stored
 from gitops_ml.promotion.repository import Repository
 
 BRANCH = "retrain/data"
@@ -70,7 +71,7 @@ def retrain(root: Path, files: list[Path], told: Callable[[str], object] = lambd
     clone = _cloned(root, main)
     batches = [path.resolve() for path in files]
     if repository.policy.monitor.batches:
-        batches += _arrived(watch.place(root, repository.policy.monitor.batches), clone.parent / "batches")
+        batches += _arrived(stored.place(root, repository.policy.monitor.batches), clone.parent / "batches")
     told("new data")
     added = [name for path in batches for name in _add(clone, path)] + _updated(clone)
     if not added:

@@ -13,9 +13,10 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import REMOTE, Git
 from gitops_ml.gate import rules
 from gitops_ml.gate.result import Measured
-from gitops_ml.monitor import bins, drift, figures, findings, labels, predictions, reference, signals, window
+from gitops_ml.monitor import bins, drift, figures, findings, reference, signals, window
 from gitops_ml.monitor.content import Bins, Monitoring, Window
 from gitops_ml.monitor.reference import Reference
+from gitops_ml.predictions import labels, stored
 
 PICTURES = 4
 
@@ -90,25 +91,19 @@ def told(
     )
 
 
-def place(root: Path, setting: str, *below: str) -> str:
-    """A folder or URL of project.yaml; a relative folder is one of the project."""
-    whole = "/".join((setting.rstrip("/"), *below))
-    return whole if "://" in whole else str(root / whole)
-
-
 def _log(root: Path, name: str, moment: datetime, serving: Reference, monitor: project.Monitor) -> window.Log:
     """All that is looked at, of all windows."""
-    start, store = _spans(moment, monitor)[0][0], place(root, monitor.store, name)
-    answers = predictions.read(store, predictions.ANSWERS, start, moment)
-    requests = predictions.read(store, predictions.REQUESTS, start, moment)
-    if answers.empty and requests.empty and predictions.is_empty(store):
+    start, store = _spans(moment, monitor)[0][0], stored.place(root, monitor.store, name)
+    answers = stored.read(store, stored.ANSWERS, start, moment)
+    requests = stored.read(store, stored.REQUESTS, start, moment)
+    if answers.empty and requests.empty and stored.is_empty(store):
         raise UserError(
             f"nothing is in {store}; `gitops-ml watch predictions {name}` brings what the service wrote down"
         )
-    arrived = labels.read(place(root, monitor.labels), serving.schema) if monitor.labels else pd.DataFrame()
+    arrived = labels.read(stored.place(root, monitor.labels), serving.schema) if monitor.labels else pd.DataFrame()
     labelled = labels.joined(answers, requests, arrived, serving.schema.target)
-    logged = {column for column in map(str, answers) if column.startswith(window.INPUT)}
-    return window.Log(answers, requests, labelled, frozenset(each.removeprefix(window.INPUT) for each in logged))
+    logged = {column for column in map(str, answers) if column.startswith(stored.INPUT)}
+    return window.Log(answers, requests, labelled, frozenset(each.removeprefix(stored.INPUT) for each in logged))
 
 
 def _spans(moment: datetime, monitor: project.Monitor) -> list[tuple[datetime, datetime]]:

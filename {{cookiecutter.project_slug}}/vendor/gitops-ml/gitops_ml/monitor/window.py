@@ -15,8 +15,8 @@ from gitops_ml.monitor import drift, findings, signals
 from gitops_ml.monitor.content import Window
 from gitops_ml.monitor.reference import Reference
 from gitops_ml.monitor.signals import Kind, Signal
+from gitops_ml.predictions.stored import INPUT
 
-INPUT = "input."
 DAY = timedelta(days=1)
 
 

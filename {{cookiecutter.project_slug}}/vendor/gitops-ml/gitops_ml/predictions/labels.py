@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.schema import Schema
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.monitor import predictions
+from gitops_ml.predictions import stored
 
 # The id that the service gave to an answer, or the caller's of a request; and which row of it.
 ANSWER, REQUEST, ROW = "answer", "request", "row"
@@ -23,7 +23,7 @@ def read(place: str, schema: Schema) -> pd.DataFrame:
     Raises:
         UserError: the place cannot be read, has other columns, or values that are no labels of the schema.
     """
-    table, target = predictions.tables(place), schema.target
+    table, target = stored.tables(place), schema.target
     if table.empty:
         return pd.DataFrame(columns=[ANSWER, REQUEST, ROW, target])
     needed = [*([] if REQUEST in table else [ANSWER]), ROW, target]

@@ -15,7 +15,7 @@ from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.revision import Revision
 from gitops_ml.host import runner
-from gitops_ml.monitor import labels, predictions, watch, window
+from gitops_ml.predictions import labels, stored
 
 IDS = (labels.ANSWER, labels.REQUEST)
 
@@ -47,15 +47,15 @@ def erase(root: Path, column: str, value: str) -> Erased:
     if column not in (*IDS, *schema.columns):
         raise UserError(f"there is no column {column!r}: name {', '.join(IDS)}, or a column of schema.yaml")
     done, erased = Erased(column=column, value=value), list[pd.DataFrame]()
-    logged = column if column in IDS else f"{window.INPUT}{column}"
+    logged = column if column in IDS else f"{stored.INPUT}{column}"
     for environment in settings.environments:
-        store = watch.place(root, settings.monitor.store, environment.name)
+        store = stored.place(root, settings.monitor.store, environment.name)
         folder = root / ".deploy" / environment.name / runner.PREDICTIONS
         if folder.is_dir():
-            predictions.collect(folder, store)
+            stored.collect(folder, store)
             done.held += _unfinished(folder, logged, value)
-        answers = _erased(store, predictions.ANSWERS, logged, value)
-        requests = _erased(store, predictions.REQUESTS, logged, value) if column in IDS else []
+        answers = _erased(store, stored.ANSWERS, logged, value)
+        requests = _erased(store, stored.REQUESTS, logged, value) if column in IDS else []
         done.answers += sum(map(len, answers))
         done.requests += sum(map(len, requests))
         erased += answers
@@ -76,15 +76,15 @@ def erase(root: Path, column: str, value: str) -> Erased:
 def _erased(store: str, kind: str, column: str, value: str) -> list[pd.DataFrame]:
     """Write each file of a kind again without the rows of the value; these rows."""
     found = []
-    for path in predictions.names(store, kind):
-        table = predictions.file(store, path)
+    for path in stored.names(store, kind):
+        table = stored.file(store, path)
         inside = _matching(table, column, value)
         if inside.any():
             found.append(table[inside])
             if inside.all():
-                predictions.remove(store, path)
+                stored.remove(store, path)
             else:
-                predictions.write(table[~inside], store, kind, Path(path).stem)
+                stored.write(table[~inside], store, kind, Path(path).stem)
     return found
 
 
@@ -103,8 +103,8 @@ def _matching(table: pd.DataFrame, column: str, value: str) -> pd.Series:
 def _unfinished(folder: Path, column: str, value: str) -> Iterator[str]:
     """What a service that runs is still writing, and holds the value."""
     for path in sorted(folder.rglob("*.jsonl")):
-        lines = predictions.parsed(path.read_bytes())[0]
-        rows = [row for line in lines for row in (predictions.rows(line) if "columns" in line else [line])]
+        lines = stored.parsed(path.read_bytes())[0]
+        rows = [row for line in lines for row in (stored.rows(line) if "columns" in line else [line])]
         if count := int(_matching(pd.DataFrame(rows), column, value).sum()):
             yield f"{path} is being written and has it in {count:,} lines: this again, after `log.file_seconds`"
 
@@ -117,8 +117,8 @@ def _labels(root: Path, settings: project.Project, erased: pd.DataFrame) -> Iter
     """Labels of answers that are gone; they are written by others."""
     if not settings.monitor.labels or erased.empty:
         return
-    place = watch.place(root, settings.monitor.labels)
-    table = predictions.tables(place)
+    place = stored.place(root, settings.monitor.labels)
+    table = stored.tables(place)
     ids = {name: set(erased[name].dropna().map(str)) for name in IDS if name in erased and name in table}
     about = [table[name].map(str).isin(values) for name, values in ids.items()]
     if count := int(pd.concat(about, axis=1).any(axis=1).sum()) if about else 0:

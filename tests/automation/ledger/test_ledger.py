@@ -11,7 +11,8 @@ import pytest
 from gitops_ml.core import record, signing
 from gitops_ml.core.git import Git
 from gitops_ml.host import host
-from gitops_ml.promotion import holds, ledger, promote
+from gitops_ml.ledger import entries as ledger
+from gitops_ml.promotion import holds, promote
 
 from tests.automation.cli.test_commands import gitops
 from tests.automation.world import World, environments, git

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from gitops_ml.core.errors import UserError
-from gitops_ml.monitor import erasure, predictions
+from gitops_ml.predictions import erasure, stored
 
 from tests.automation.cli.test_commands import gitops
 from tests.automation.tables import PROJECT
@@ -48,18 +48,18 @@ def root(tmp_path: Path) -> Path:
             {"answer": "a1", "request": "s", "input.customer": 1.0, "input.plan": "1"},
             {"answer": "a2", "request": "s", "input.customer": 2.0, "input.plan": "01"},
         )
-        predictions.write(first, store, predictions.ANSWERS, "20260501T100000-a")
+        stored.write(first, store, stored.ANSWERS, "20260501T100000-a")
         # What an older service wrote, without ids of answers.
         old = answered("2026-04-01", {"request": "t", "input.customer": 1.0, "input.plan": "01"})
-        predictions.write(old, store, predictions.ANSWERS, "20260401T100000-b")
+        stored.write(old, store, stored.ANSWERS, "20260401T100000-b")
         asked = pd.DataFrame({"time": first["time"], "answer": ["a1", "a2"], "request": "s", "status": 200, "ms": 1.0})
-        predictions.write(asked, store, predictions.REQUESTS, "20260501T100000-a")
+        stored.write(asked, store, stored.REQUESTS, "20260501T100000-a")
     return tmp_path
 
 
-def left(root: Path, kind: str = predictions.ANSWERS) -> list[str]:
+def left(root: Path, kind: str = stored.ANSWERS) -> list[str]:
     """The ids that production's store still has."""
-    table = predictions.read(str(root / ".deploy/predictions/production"), kind, NOW - timedelta(days=999), NOW)
+    table = stored.read(str(root / ".deploy/predictions/production"), kind, NOW - timedelta(days=999), NOW)
     return [] if table.empty else table["answer" if "answer" in table else "request"].fillna("old").tolist()
 
 
@@ -85,7 +85,7 @@ def test_what_belongs_to_an_id_is_erased_with_its_request(
     """By an id the lines about the request itself go, too."""
     done = erasure.erase(root, column, value)
     assert (done.answers, done.requests) == count
-    assert value not in left(root, predictions.REQUESTS)
+    assert value not in left(root, stored.REQUESTS)
 
 
 def test_what_holds_the_value_still_is_said(root: Path) -> None:
@@ -136,12 +136,12 @@ def test_what_the_service_has_finished_is_erased_too(root: Path) -> None:
 def test_what_is_older_than_its_time_goes(root: Path) -> None:
     """Files go once their newest line can be no younger than the setting says, and files of others stay."""
     store = str(root / ".deploy/predictions/production")
-    predictions.write(answered("2026-01-01", {}), store, predictions.ANSWERS, "notes")
+    stored.write(answered("2026-01-01", {}), store, stored.ANSWERS, "notes")
     day = datetime(2026, 5, 31, tzinfo=UTC)
-    assert predictions.expire(store, day, 60) == 0
-    assert predictions.expire(store, day + timedelta(days=2), 60) == 1
-    assert predictions.expire(store, day + timedelta(days=2), 60) == 0
-    assert predictions.expire(store, day + timedelta(days=60), 60) == 2
+    assert stored.expire(store, day, 60) == 0
+    assert stored.expire(store, day + timedelta(days=2), 60) == 1
+    assert stored.expire(store, day + timedelta(days=2), 60) == 0
+    assert stored.expire(store, day + timedelta(days=60), 60) == 2
     assert [path.stem for path in (root / ".deploy/predictions/production").rglob("*.parquet")] == ["notes"]
 
 

@@ -20,9 +20,10 @@ from gitops_ml.core import environment, project, record
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.gate.result import Says, meaning
+from gitops_ml.ledger import status, steps
 from gitops_ml.pages import words
 from gitops_ml.pages.words import Tone
-from gitops_ml.promotion import holds, status, steps
+from gitops_ml.promotion import holds
 from gitops_ml.promotion.repository import Repository
 
 SIGNS: dict[steps.Action, tuple[Tone, str]] = {

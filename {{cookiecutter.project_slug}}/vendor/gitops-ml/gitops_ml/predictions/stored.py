@@ -19,6 +19,8 @@ from gitops_ml.core.errors import UserError
 
 # Rows with what was answered, and requests with what became of them.
 ANSWERS, REQUESTS = "answers", "requests"
+# What stands before the name of a column that was sent.
+INPUT = "input."
 # A file is begun at most so long before its newest line; see `log.file_seconds`.
 LONGEST = timedelta(days=1)
 
@@ -228,3 +230,9 @@ def _opened(place: str) -> tuple[Any, str]:
 
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def place(root: Path, setting: str, *below: str) -> str:
+    """A folder or URL of project.yaml; a relative folder is one of the project."""
+    whole = "/".join((setting.rstrip("/"), *below))
+    return whole if "://" in whole else str(root / whole)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from gitops_ml.core.errors import UserError
-from gitops_ml.monitor import labels
+from gitops_ml.predictions import labels
 from pipeline.schema import Column, Schema
 
 SCHEMA = Schema(

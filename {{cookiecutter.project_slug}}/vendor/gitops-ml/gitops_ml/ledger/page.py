@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 from pathlib import Path
 
+from gitops_ml.ledger.entries import Entry, Ledger
 from gitops_ml.pages.markup import environment
-from gitops_ml.promotion.ledger import Entry, Ledger
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Older entries are folded.
