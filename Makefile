@@ -45,12 +45,12 @@ test: setup browser containers ## Run all tests, the golden path, every variant 
 study: setup ## The large counts behind the tests, into docs/studies.md (several hours)
 	PYTHONPATH='{{cookiecutter.project_slug}}' $(RUN) python -m tests.study
 
-browser: # for the tests of the report
+browser: # for the tests of the pages
 	@if ! command -v chromium chromium-browser google-chrome >/dev/null; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive \
 	    apt-get install --quiet=2 --yes --no-install-recommends chromium >/dev/null; \
-	  else echo "error: install Chromium for the tests of the report" >&2; exit 1; fi; fi
+	  else echo "error: install Chromium for the tests of the pages" >&2; exit 1; fi; fi
 
 containers: setup # for the tests of images
 	@$(RUN) python -m ci.machine
