@@ -162,6 +162,17 @@ def test_what_to_look_at_is_listed_with_the_most_harmful_first() -> None:
     assert [note.what for note in summary.notes(states.judged(GOOD, MEDIUM))] == []
 
 
+@pytest.mark.parametrize("decides", [True, False])
+def test_what_moved_the_exam_is_named(decides: bool) -> None:
+    """Settings of the split and files that came are named as what changed the rows, wherever else they are listed."""
+    report = states.other_rows()
+    if decides:
+        change = {"path": "params.yaml", "what": "which rows judge a model, and how"}
+        report.decisive, report.params = [Decisive.model_validate(change | dict(report.params[0]))], []
+    note = next(note for note in summary.notes(report) if note.what.startswith("Other evaluation rows"))
+    assert note.text.startswith("prepare.test_fraction 0.25 → 0.35, 2013-04.parquet is new; ")
+
+
 def test_a_metric_that_is_better_the_lower_is_shown_as_it_changed() -> None:
     """A log loss that fell reads as a fall, also where it decides, and the strip still has better at its right."""
     gate = verdict.judge(EVALUATION, GOOD, MEDIUM, SETTINGS.model_copy(update={"metric": "log_loss"}))

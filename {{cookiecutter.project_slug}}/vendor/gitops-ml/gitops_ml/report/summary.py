@@ -51,9 +51,14 @@ def notes(report: Report) -> Iterator[Note]:
         return
     if not report.same_rows:
         said = "this change moved its own exam, so the base's figures cannot be compared"
-        causes = [f"{each.name} {_shown(each.before)} → {_shown(each.after)}" for each in report.params]
-        causes = [each for each in causes if each.startswith(("prepare.", "evaluate."))]
-        causes += [f"{table.file} changed" for table in report.tables]
+        changed = [(each.name, each.before, each.after) for each in report.decisive if each.path == "params.yaml"]
+        changed += [(each.name, each.before, each.after) for each in report.params]
+        causes = [
+            f"{name} {_shown(before)} → {_shown(after)}"
+            for name, before, after in changed
+            if name.startswith(("prepare.", "evaluate."))
+        ]
+        causes += [f"{table.file} {'is new' if table.rows_before is None else 'changed'}" for table in report.tables]
         text = f"{_few(causes)}; {said}" if causes else said
         yield Note(what="Other evaluation rows than at the base", text=text, place="settings")
     yield from _of_rules(report.gate)
