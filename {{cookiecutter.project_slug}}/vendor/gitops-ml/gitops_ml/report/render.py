@@ -61,9 +61,10 @@ def _summary(report: Report) -> dict[str, Any]:
 
 
 def _span(gate: Result | None, found: list[summary.Slice]) -> float:
-    """What half of a slice's strip stands for: all intervals, but never so much that the margin is not to be seen."""
+    """What half of a strip stands for: all differences, and of intervals as much as leaves the margin to be seen."""
     if gate is None or not found:
         return 1
     margin = gate.settings.slice_margin
     widest = max(max(abs(each.difference.low), abs(each.difference.high)) for each in found)
-    return min(max(widest, margin) * 1.1, margin * 4) or widest or 1
+    largest = max(abs(each.difference.difference) for each in found)
+    return max(min(max(widest, margin), margin * 4), largest) * 1.1 or 1
