@@ -22,11 +22,28 @@ class DataError(Exception):
     """Raw data does not match the schema; the message is one sentence for the person who brought the data."""
 
 
+class Written(BaseModel):
+    """How files write a column where that is not plain; `make data` reads by it, and stores the plain value.
+
+    `decimal`: the sign before decimals. `unit`: what stands beside each number. `order`: of day and month in 1/2/2024.
+    `whole`: dates are whole numbers, `digits` as 20240131 or an `epoch`, time since 1970. `missing`: words for a gap
+    that are not taken for one by themselves; none at all, and of text only an empty cell is one.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    decimal: Literal[".", ","] | None = None
+    unit: str = ""
+    order: Literal["day-first", "month-first"] | None = None
+    whole: Literal["digits", "epoch"] | None = None
+    missing: list[StrictStr] | None = None
+
+
 class Column(BaseModel):
     """One column. `categories` closes the set of values, `open: true` says that new ones are expected over time.
 
-    `quantiles` (minimum, quartiles, maximum) and `reason` are notes of `make data`: what it saw, and why it left a
-    column out. `personal` says that the service never writes the values down.
+    `quantiles` (minimum, quartiles, maximum), `reason` and `written` are notes of `make data`: what it saw, why it left
+    a column out, and how files write it. `personal` says that the service never writes the values down.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -44,6 +61,7 @@ class Column(BaseModel):
     quantiles: list[float] | None = None
     example: int | float | bool | str | None = None
     reason: str = ""
+    written: Written | None = None
 
     @model_validator(mode="after")
     def _settings_fit_the_type(self) -> Self:

@@ -34,6 +34,7 @@ class Wishes:
     time_column: str | None = None
     key: str | None = None
     drop: tuple[str, ...] = ()
+    category: tuple[str, ...] = ()
 
 
 @dataclass
@@ -65,7 +66,9 @@ def infer(facts: dict[str, Facts], sample: pd.DataFrame, wishes: Wishes) -> Infe
     labels, sentence = label.column_of(target, task)
     found = Inferred(Schema.model_construct(columns={}), notes=[sentence])
     kept = (wishes.target, wishes.key, wishes.time_column)
-    reasons = {name: reason for name, column in facts.items() if name not in kept and (reason := _useless(column))}
+    reasons = {
+        name: reason for name, column in facts.items() if name not in kept and (reason := _useless(column, wishes))
+    }
     features = [name for name in facts if name not in (wishes.target, wishes.key, *reasons)]
     suspects = leakage.suspects(sample, features, wishes.target, task)
     for name, suspect in suspects.items():
@@ -79,12 +82,12 @@ def infer(facts: dict[str, Facts], sample: pd.DataFrame, wishes: Wishes) -> Infe
         if name == wishes.target:
             columns[name] = labels
         elif name == wishes.key:
-            columns[name] = _limitless(_column(column, sample[name]), "key")
+            columns[name] = _limitless(_column(column, sample[name], wishes), "key")
         elif name in reasons:
-            columns[name] = _limitless(_column(column, sample[name]), "ignore", reasons[name])
+            columns[name] = _limitless(_column(column, sample[name], wishes), "ignore", reasons[name])
             found.notes.append(f"{name!r} is left out: {reasons[name]}")
         else:
-            columns[name] = _column(column, sample[name])
+            columns[name] = _column(column, sample[name], wishes)
             if name == wishes.time_column:
                 columns[name].maximum = None
             elif column.kind == "integer" and _names_rows(name):
@@ -119,12 +122,14 @@ def _require_named(facts: dict[str, Facts], wishes: Wishes) -> None:
         )
 
 
-def _useless(column: Facts) -> str | None:
+def _useless(column: Facts, wishes: Wishes) -> str | None:
     """Why a column cannot be a feature, or None."""
     if not column.present:
         return "empty in every row"
     if column.distinct == 1 and not column.missing:
         return "the same value in every row"
+    if column.name in wishes.category:
+        return None
     if column.kind == "integer":
         return _useless_number(column)
     if column.kind == "text" and column.distinct > NAMING * column.present and not _is_text(column):
@@ -153,7 +158,7 @@ def _is_text(column: Facts) -> bool:
     return (wordy and column.distinct > FEWEST_ROWS) or column.longest > LONGEST_CLASS
 
 
-def _column(column: Facts, sample: pd.Series) -> Column:
+def _column(column: Facts, sample: pd.Series, wishes: Wishes) -> Column:
     """A feature's column, with limits that leave room for what is yet to come."""
     nullable = column.missing > 0
     present = sample.dropna()
@@ -170,7 +175,7 @@ def _column(column: Facts, sample: pd.Series) -> Column:
         case "datetime":
             middle = present.sort_values().iloc[len(present) // 2]
             return Column(type="datetime", nullable=nullable, zoned=column.zoned, example=middle.isoformat())
-        case "text" if _is_text(column):
+        case "text" if _is_text(column) and column.name not in wishes.category:
             return Column(type="text", nullable=nullable, example="some words")
         case "text":
             return _category(column, nullable)

@@ -13,6 +13,7 @@ from pathlib import Path
 import charset_normalizer
 
 from gitops_ml.core.errors import UserError
+from gitops_ml.intake import sources
 from gitops_ml.intake.sources import BLOCK_BYTES, UTF8, Source, opened
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -33,8 +34,9 @@ def recognise(path: Path, delimiter: str | None = None, encoding: str | None = N
         start = file.read(4)
     if not start:
         raise UserError(f"{path}: the file is empty")
+    digest = sources.digest(path)
     if start == b"PAR1":
-        return Source(path, "Parquet")
+        return Source(path, "Parquet", digest)
     if start == b"PK\x03\x04":
         raise UserError(f"{path}: this is a ZIP archive or an Excel file; save its table as CSV")
     if encoding is not None:
@@ -42,7 +44,7 @@ def recognise(path: Path, delimiter: str | None = None, encoding: str | None = N
             codecs.lookup(encoding)
         except LookupError as error:
             raise UserError(f"there is no encoding {encoding!r}") from error
-    source = Source(path, "CSV", encoding or _encoding(path))
+    source = Source(path, "CSV", digest, encoding or _encoding(path))
     text = _start(source)
     if not text.strip():
         raise UserError(f"{path}: the file is empty")

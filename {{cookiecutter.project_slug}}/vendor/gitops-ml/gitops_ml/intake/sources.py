@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 from collections import Counter
@@ -29,10 +30,14 @@ UTF8 = "utf-8-sig"
 
 @dataclass(frozen=True)
 class Source:
-    """A file, what it is, and for CSV how it is written. `untyped`: every value is text, as in CSV."""
+    """A file, what it is, and for CSV how it is written. `untyped`: every value is text, as in CSV.
+
+    `digest`: the SHA-256 of its content when it was first looked at.
+    """
 
     path: Path
     kind: Kind
+    digest: str
     encoding: str = UTF8
     delimiter: str = ","
 
@@ -82,6 +87,22 @@ def pieces(source: Source, drop: tuple[str, ...] = ()) -> Iterator[pd.DataFrame]
             found = _json_lines(source)
     for piece in found:
         yield piece.drop(columns=[name for name in drop if name in piece])
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_unchanged(source: Source) -> None:
+    """Refuse a file that was written to while it was read.
+
+    Raises:
+        UserError: its content is not what it was.
+    """
+    if digest(source.path) != source.digest:
+        raise UserError(f"{source.path} was changed while it was read; bring it again once it is whole")
 
 
 def opened(path: Path) -> IO[bytes]:
