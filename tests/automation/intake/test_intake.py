@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from gitops_ml.core.errors import UserError
+from gitops_ml.intake import sources
+from gitops_ml.intake import take as take_in
 from gitops_ml.intake.bring import bring
+from gitops_ml.intake.decide import Spelling, forms_of
+from gitops_ml.intake.recognise import recognise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pipeline.stages import evaluate, files, prepare, train, validate
@@ -36,6 +41,8 @@ FORMATS = {
     "Parquet": lambda frame: frame.to_parquet(index=False),
     "Parquet with an index": lambda frame: frame.set_index("city").to_parquet(),
     "JSON Lines": lambda frame: frame.to_json(orient="records", lines=True, force_ascii=False).encode(),
+    "a JSON array": lambda frame: frame.to_json(orient="records").encode(),
+    "a JSON array over many lines": lambda frame: frame.to_json(orient="records", indent=2).encode(),
     "JSON Lines, gzipped": lambda frame: gzip.compress(frame.to_json(orient="records", lines=True).encode()),
 }
 
@@ -166,7 +173,7 @@ HOSTILE = [
     "row",
     "yes",
 ]
-HOSTILE += ["1", "null", "true", "- a: b #c", "${HOME}`id`", "x" * 300]
+HOSTILE += ["a```b", "`c`\n```", "1", "null", "true", "- a: b #c", "${HOME}`id`", "x" * 300]
 
 
 @pytest.mark.usefixtures("project")
@@ -177,6 +184,42 @@ def test_hostile_names_go_the_whole_way() -> None:
     take(frame, target="t: '<{[\"")
     assert set(HOSTILE) < set(fitting().features)
     run_quickly()
+
+
+@pytest.mark.usefixtures("project")
+def test_the_example_request_holds_whatever_the_columns_are_called() -> None:
+    """The README's request can be pasted into a shell with any names, and bringing them again changes no file."""
+    frame = table(**{name: rows_of(["a'b", "```", "c`d`"]) for name in HOSTILE})
+    take(frame)
+    blocks = re.findall(r"^```sh\n(curl .*?)^```$", Path("README.md").read_text(), re.DOTALL | re.MULTILINE)
+    row = json.loads(shlex.split(blocks[0])[-1])["row"]
+    assert row.keys() == fitting().features.keys()
+    assert take(frame).written == []
+
+
+@pytest.mark.usefixtures("project")
+def test_a_text_that_no_request_can_hold_is_refused() -> None:
+    """What the service would refuse is refused at once, by `make data` and by the validation of any raw data."""
+    texts = [f"some words of text {number} here" for number in range(ROWS)]
+    with pytest.raises(UserError, match=r"has texts of up to 20,001 letters in 1 row, and a request may hold 20,000"):
+        take(table(c=["x" * 20_001, *texts[1:]]))
+    with pytest.raises(UserError, match=r"letters in 60 rows, and a request may hold 200"):
+        take(table(c=[f"{number:0201d}" for number in range(ROWS)]), category=["c"])
+    take(table(c=["x" * 20_000, *texts[1:]]))
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("more", ["1.5,yes\n", "no number,no\n"])
+def test_a_file_that_is_still_written_is_not_taken(more: str) -> None:
+    """A file that changes between the two passes is refused, whether it breaks by that or only has more rows."""
+    path = Path("../growing.csv")
+    path.write_text(table().to_csv(index=False))
+    source = recognise(path)
+    columns = take_in.look(source, (), frozenset())
+    with path.open("a") as file:
+        file.write(more)
+    with pytest.raises(UserError, match="was changed while it was read"), sources.unchanged(source):
+        take_in.write(source, (), forms_of(columns, Spelling()), ROWS)
 
 
 def run_quickly() -> None:
@@ -204,11 +247,37 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a broken Parquet file": (b"PAR1" + b"x" * 50, {}, "no readable Parquet file"),
     "an Excel file": (b"PK\x03\x04" + b"x" * 50, {}, "save its table as CSV"),
     "a broken gzip file": (gzip.compress(b"x,y\n1,2\n" * 99)[:20], {}, "cannot be read"),
-    "a JSON array": (b'[{"x": 1, "y": 2}]', {}, "one object a line"),
     "a broken line of JSON": (b'{"x": 1, "y": 2}\n{"x": \n', {}, "line 2 is no JSON object"),
     "nested JSON": (b'{"x": {"a": 1}, "y": 2}\n' * 30, {}, "column 'x' holds dict values"),
-    "a ragged file": (b"x,y\n" + b"1,a\n2,b\n" * 30 + b"1,2,3\n", {}, "Expected 2 columns, got 3"),
-    "a short row": (b"x,z,y\n" + b"1,2,a\n2,3,b\n" * 30 + b"1,2\n", {}, "Expected 3 columns, got 2"),
+    "a ragged file": (
+        b"x,y\n" + b"1,a\n2,b\n" * 30 + b"1,2,3\n",
+        {},
+        "line 62 has 3 values, and the header names 2 columns; mend the line",
+    ),
+    "a short row": (
+        b"x,z,y\n" + b"1,2,a\n2,3,b\n" * 30 + b"1,2\n",
+        {},
+        "line 62 has 2 values, and the header names 3 columns",
+    ),
+    "a name too few": (b"x,y\n" + b"1,2,a\n" * 60, {}, "line 2 has 3 values"),
+    "words before the names": (b"made by hand\nx,y\n" + b"1,a\n" * 60, {}, "take out what stands before the names"),
+    "a quotation mark too many": (
+        table().to_csv(index=False).replace(",yes", ',"yes', 1),
+        {},
+        "a quotation mark is missing at its end",
+    ),
+    "a PDF": (b"%PDF-1.4 x", {}, "this is a PDF document; export its table as CSV"),
+    "a web page": (b"<!DOCTYPE html><p>Sign in</p>", {}, "this is a web page or XML"),
+    "a picture": (b"\x89PNG\r\n\x1a\n\x00\x00", {}, "this is no text"),
+    "an array of numbers": (b"[1, 2]", {}, "an array of JSON objects is read"),
+    "a broken array": (b'[{"x": 1, "y": 2},\n{"x": 1,\n]', {}, "line 3 is no JSON"),
+    "a table by columns": (table().to_json().encode(), {}, "to_json(orient='records', lines=True)"),
+    "another delimiter": (table(), {"delimiter": ";"}, "has one column, 'x,y'; say DELIMITER=','"),
+    "no delimiter": (table(), {"delimiter": "ab"}, "a delimiter is one sign"),
+    "no encoding of texts": (table(), {"encoding": "rot13"}, "there is no encoding 'rot13' of texts"),
+    "an encoding that garbles": (table(c=["Zürich"] * ROWS), {"encoding": "cp1252"}, "leave ENCODING= out"),
+    "an encoding that it is not": (table(), {"encoding": "utf-16"}, "is not utf-16; leave ENCODING= out"),
+    "identifiers for a target": (table().assign(y=RANDOM.integers(10**15, 10**16, ROWS)), {}, "of 16 digits or more"),
     "repeated names": (
         table().to_csv(index=False).replace("x,", "y,", 1),
         {},
@@ -303,6 +372,20 @@ def test_parquet_keeps_its_types() -> None:
     }
     assert schema.dropped == ["list"]
     run_quickly()
+
+
+@pytest.mark.usefixtures("project")
+def test_numbers_that_no_integer_holds_are_names() -> None:
+    """Whole numbers beyond 64 bits are taken as the text that they are written as, and name the rows."""
+    pq.write_table(pa.table({"x": SIGNAL, "c": RANDOM.integers(2**62, 2**63, ROWS, "uint64") * 2, "y": LABEL}), "../t")
+    bring(Path("../t"), said(), dry_run=False)
+    assert fitting().columns["c"].role == "ignore"
+
+
+def test_a_folder_is_no_file() -> None:
+    """A folder is refused with what to bring instead."""
+    with pytest.raises(UserError, match="is a folder; say one file of it"):
+        bring(Path(".."), said(), dry_run=False)
 
 
 @pytest.mark.usefixtures("project")

@@ -27,7 +27,7 @@ def _data() -> None:
     ),
 )
 def add(
-    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON Lines, plain or gzipped.")],
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON, plain or gzipped.")],
     target: Annotated[str | None, typer.Argument(help="The column to predict; without it, add a batch.")] = None,
     *,
     task: Annotated[

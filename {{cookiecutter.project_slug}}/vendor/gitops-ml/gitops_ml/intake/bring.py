@@ -15,7 +15,6 @@ from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
 from gitops_ml.intake import changes, decide, guesses, later, raw, recognise, settings, sources, take, unlabelled
 from gitops_ml.intake.decide import Kind, Spelling
-from gitops_ml.intake.forms import Form
 from gitops_ml.intake.infer import Wishes, infer
 from gitops_ml.intake.sources import Source
 from gitops_ml.intake.take import RAW
@@ -81,15 +80,6 @@ def bring(file: Path, said: Said, dry_run: bool) -> Outcome:
         UserError: the file cannot be used; nothing was changed then.
     """
     source = recognise.recognise(file, said.delimiter and said.delimiter.replace("\\t", "\t"), said.encoding)
-    try:
-        return _bring(source, said, dry_run)
-    except UserError:
-        # A file that is still being written breaks in many ways, of which this is the reason.
-        sources.require_unchanged(source)
-        raise
-
-
-def _bring(source: Source, said: Said, dry_run: bool) -> Outcome:
     names = sources.names(source)
     if said.target is not None:
         task = None if said.task == "auto" else said.task
@@ -110,10 +100,11 @@ def replace(source: Source, wishes: Wishes, spelling: Spelling, dry_run: bool) -
         UserError: the table cannot be used, or something uncommitted would be lost; nothing was changed then.
     """
     with take.workplace():
-        columns = take.look(source, wishes.drop, spelling.missing or frozenset())
-        forms = decide.forms_of(columns, spelling)
-        rows = next(iter(columns.values())).rows
-        taken = take.write(source, wishes.drop, forms, rows)
+        with sources.unchanged(source):
+            columns = take.look(source, wishes.drop, spelling.missing or frozenset())
+            forms = decide.forms_of(columns, spelling)
+            rows = next(iter(columns.values())).rows
+            taken = take.write(source, wishes.drop, forms, rows)
         if wishes.target in columns:
             target = wishes.target
             unlabelled.require_few(columns[target], forms[target], taken.facts[target], spelling)
@@ -172,16 +163,11 @@ def add(source: Source, spelling: Spelling, dry_run: bool) -> Outcome:
             raise UserError(
                 f"{source.path} has no column of the project's table; to replace that, say what to predict: TARGET="
             )
-        columns = take.look(source, tuple(schema.dropped), spelling.missing or frozenset())
-        decimal = spelling.decimal or decide.clear_decimal(columns)
-        forms = {
-            name: later.form_by_schema(column, schema.columns[name], spelling, decimal)
-            if name in schema.columns
-            else Form("text", loose=column.loose)
-            for name, column in columns.items()
-        }
-        rows = next(iter(columns.values())).rows
-        taken = take.write(source, tuple(schema.dropped), forms, rows)
+        with sources.unchanged(source):
+            columns = take.look(source, tuple(schema.dropped), spelling.missing or frozenset())
+            forms = later.forms_by_schema(columns, schema, spelling)
+            rows = next(iter(columns.values())).rows
+            taken = take.write(source, tuple(schema.dropped), forms, rows)
         try:
             take.require_fit(taken, schema)
         except UserError as error:

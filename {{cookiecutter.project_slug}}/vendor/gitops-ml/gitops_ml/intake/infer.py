@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from pipeline.schema import Column, Role, Schema, Task
+from pipeline.schema import CATEGORY_LENGTH, Column, Role, Schema, Task
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.intake import label, leakage
 from gitops_ml.intake.facts import Facts
-from gitops_ml.intake.label import EXACT, FEWEST_ROWS, LONGEST_CLASS
+from gitops_ml.intake.label import EXACT, FEWEST_ROWS
 
 # A category with more values than this is not listed; new ones may come to it.
 MOST_CATEGORIES = 100
@@ -154,8 +154,8 @@ def _names_rows(name: str) -> bool:
 
 def _is_text(column: Facts) -> bool:
     wordy = column.words / column.present >= TEXT_WORDS and column.distinct >= TEXT_DISTINCT * column.present
-    # A request's category has at most 200 letters.
-    return (wordy and column.distinct > FEWEST_ROWS) or column.longest > LONGEST_CLASS
+    # A request may hold longer texts than categories.
+    return (wordy and column.distinct > FEWEST_ROWS) or column.longest > CATEGORY_LENGTH
 
 
 def _column(column: Facts, sample: pd.Series, wishes: Wishes) -> Column:

@@ -1,29 +1,33 @@
-"""The form of a column in a later file, which is what the schema says: nothing is guessed anew."""
+"""The forms of the columns of a later file, which are what the schema says: nothing is guessed anew."""
 
 from __future__ import annotations
 
 from pipeline import schema
-from pipeline.schema import Written
+from pipeline.schema import Schema, Written
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.intake import missing
 from gitops_ml.intake.columns import Column
-from gitops_ml.intake.decide import Decimal, Spelling, told
+from gitops_ml.intake.decide import Decimal, Spelling, clear_decimal, told
 from gitops_ml.intake.forms import Form
 
 
-def form_by_schema(column: Column, known: schema.Column, spelling: Spelling, decimal: Decimal | None) -> Form:
-    """The form in which the column is what the schema says.
-
-    Args:
-        column: what was met in it.
-        known: what it must be, and how earlier files wrote it.
-        spelling: what the person has said.
-        decimal: the sign before decimals, if it is said or clear from the other columns.
+def forms_by_schema(columns: dict[str, Column], expected: Schema, spelling: Spelling) -> dict[str, Form]:
+    """The form in which each column is what the schema says; one that the schema lacks is text.
 
     Raises:
-        UserError: it is not what the schema says; the message names a value.
+        UserError: a column is not what the schema says; the message names a value.
     """
+    decimal = spelling.decimal or clear_decimal(columns)
+    return {
+        name: _form(column, expected.columns[name], spelling, decimal)
+        if name in expected.columns
+        else Form("text", loose=column.loose)
+        for name, column in columns.items()
+    }
+
+
+def _form(column: Column, known: schema.Column, spelling: Spelling, decimal: Decimal | None) -> Form:
     written = known.written or Written()
     if known.type in ("category", "text"):
         return Form("text", _gaps_among_texts(known, written, spelling), loose=column.loose)

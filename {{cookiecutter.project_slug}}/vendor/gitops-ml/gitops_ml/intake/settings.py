@@ -150,9 +150,12 @@ def plots_text(schema: Schema, before: str) -> str:
 def readme_text(schema: Schema, before: str) -> str:
     """README.md with a request that fits the schema in place of the example's."""
     row = {name: column.example for name, column in schema.features.items()}
-    body = json.dumps({"row": row}, ensure_ascii=False, indent=1).replace("'", "'\\''")
+    body = json.dumps({"row": row}, ensure_ascii=False, indent=1)
+    # Signs that end the shell's text or the document's block are written as JSON's own escapes.
+    body = body.replace("'", "\\u0027").replace("`", "\\u0060")
     command = f"```sh\ncurl -s http://127.0.0.1:3000/predict -H 'content-type: application/json' -d '{body}'\n```"
-    return re.sub(r"```sh\ncurl -s http://127\.0\.0\.1:3000/predict .*?```", lambda _: command, before, flags=re.DOTALL)
+    block = r"^```sh\ncurl -s http://127\.0\.0\.1:3000/predict .*?^```$"
+    return re.sub(block, lambda _: command, before, count=1, flags=re.DOTALL | re.MULTILINE)
 
 
 def _division(sample: pd.DataFrame, schema: Schema, facts: dict[str, Facts], wishes: Wishes) -> Division:

@@ -78,7 +78,6 @@ def write(source: Source, drop: tuple[str, ...], forms: dict[str, Form], rows: i
                 facts[name].learn(typed[name])
             sample.append(typed if rows <= SAMPLE_ROWS else typed[random.random(len(typed)) < SAMPLE_ROWS / rows])
             writer.write_table(_table(typed, schema))
-    sources.require_unchanged(source)
     return Taken(path, facts, pd.concat(sample, ignore_index=True))
 
 
