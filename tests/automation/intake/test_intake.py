@@ -113,6 +113,14 @@ USELESS = {
     "empty": ([None] * ROWS, "empty in every row"),
     "the target": (LABEL, "equals the target"),
     "the target in other words": (np.where(LABEL == "yes", "accepted", "refused"), "is one to one with the target"),
+    "numbers of a register": (
+        RANDOM.integers(526_301_100, 924_152_030, ROWS),
+        "whole numbers of 9 digits that hardly repeat: an identifier",
+    ),
+    "shuffled numbers": (
+        RANDOM.permutation(ROWS) + 1000,
+        "whole numbers that repeat far less than chance would: an identifier",
+    ),
     "a long number": (RANDOM.integers(10**17, 10**18, ROWS), "a different value in nearly every row: an identifier"),
 }
 
@@ -126,6 +134,55 @@ def test_a_column_without_use_is_left_out_with_the_reason(kind: str) -> None:
     column = fitting().columns["c"]
     assert (column.role, column.reason) == ("ignore", reason)
     assert f"'c' is left out: {reason}" in outcome.notes
+
+
+USEFUL = {
+    "amounts": RANDOM.normal(50_000, 9_000, ROWS).astype(int),
+    "sizes over many orders": np.exp(RANDOM.normal(14, 2, ROWS)).astype(int),
+    "a rank that tells something": np.argsort(np.argsort(SIGNAL)) + 1,
+    "years": np.arange(2024, 2024 - ROWS, -1),
+    "numbers that repeat": RANDOM.integers(1, ROWS, ROWS),
+}
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("kind", USEFUL)
+def test_a_quantity_is_no_identifier(kind: str) -> None:
+    """Whole numbers that measure something stay, though each of them may occur only once."""
+    take(table(c=USEFUL[kind]))
+    assert "c" in fitting().features
+
+
+@pytest.mark.usefixtures("project")
+def test_a_column_that_names_the_rows_stays_if_somebody_says_what_it_is() -> None:
+    """NUMBER= and CATEGORY= take a column that would be left out."""
+    for wishes in ({"number": ["c"]}, {"category": ["c"]}):
+        take(table(c=RANDOM.permutation(ROWS) + 1000), **wishes)
+        assert "c" in fitting().features
+
+
+@pytest.mark.usefixtures("project")
+def test_a_category_that_judges_by_other_values_than_it_trains_is_left_out() -> None:
+    """Names of which none comes again later are identifiers, though each names several rows."""
+    frame = table(day=pd.date_range("2024-01-01", periods=ROWS).astype(str), c=[f"visit {n // 3}" for n in range(ROWS)])
+    outcome = take(frame, time_column="day")
+    assert fitting().columns["c"].role == "ignore"
+    assert any(note.startswith("'c' is left out: only 0% of the rows that judge") for note in outcome.notes)
+    take(frame)
+    assert "c" in fitting().features
+
+
+PARTS = {"a sum": lambda a, b, c: a + b + 2 * c, "a product": lambda a, b, c: (a + 9) * (b + 9) * (c + 9)}
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("kind", PARTS)
+def test_columns_that_are_the_target_in_pieces_are_warned_about(kind: str) -> None:
+    """Columns of which the target is the sum or the product are named together, and no other."""
+    frame = pd.DataFrame(RANDOM.normal(size=(200, 4)), columns=[*"abcd"])
+    outcome = take(frame.add(9 * (kind == "a product")).assign(y=PARTS[kind](frame.a, frame.b, frame.c)))
+    (warning,) = [warning for warning in outcome.warnings if "together" in warning]
+    assert warning.endswith("DROP=a,b,c")
 
 
 @pytest.mark.usefixtures("project")

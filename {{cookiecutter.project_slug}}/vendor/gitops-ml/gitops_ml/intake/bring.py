@@ -15,7 +15,7 @@ from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
 from gitops_ml.intake import changes, decide, guesses, later, raw, recognise, settings, sources, take, unlabelled
 from gitops_ml.intake.decide import Kind, Spelling
-from gitops_ml.intake.infer import Wishes, infer
+from gitops_ml.intake.infer import Inferred, Wishes, infer
 from gitops_ml.intake.sources import Source
 from gitops_ml.intake.take import RAW
 
@@ -84,8 +84,11 @@ def bring(file: Path, said: Said, dry_run: bool) -> Outcome:
     if said.target is not None:
         task = None if said.task == "auto" else said.task
         drop = named(said.drop, names, "which should be left out")
-        wishes = Wishes(said.target, task, said.time_column, said.key, drop, tuple(said.category))
-        return replace(source, wishes, said.spelling(names), dry_run)
+        spelling = said.spelling(names)
+        wishes = Wishes(
+            said.target, task, said.time_column, said.key, drop, spelling.said("category"), spelling.said("number")
+        )
+        return replace(source, wishes, spelling, dry_run)
     alone = (said.time_column, said.key, said.drop, said.text, said.number, said.date, said.category)
     if any(alone) or said.task != "auto":
         raise UserError("say what to predict (TARGET=), or leave out what only matters with it")
@@ -113,6 +116,7 @@ def replace(source: Source, wishes: Wishes, spelling: Spelling, dry_run: bool) -
             column.written = forms[name].written()
         take.require_fit(taken, found.schema)
         table = settings.table_of(found.schema, taken.facts, taken.sample, wishes)
+        leave_out_unknown(found, table, wishes)
         if (share := table.division.duplicates) > TOLD_DUPLICATES:
             found.notes.append(f"{share:.0%} of the rows that judge equal rows that train; is that chance?")
         texts = _settings(table)
@@ -193,6 +197,18 @@ def add(source: Source, spelling: Spelling, dry_run: bool) -> Outcome:
             raw.put(taken, keep=True)
             outcome.written = [outcome.file]
         return outcome
+
+
+def leave_out_unknown(found: Inferred, table: settings.Table, wishes: Wishes) -> None:
+    """Leave out categories of which the rows that judge have other values than those that train, if others are left."""
+    unknown = {name: share for name, share in table.division.unknown.items() if name not in wishes.said}
+    if len(unknown) == len(found.schema.features):
+        return
+    for name, share in unknown.items():
+        reason = f"only {share:.0%} of the rows that judge have a value that also trains: an identifier"
+        found.notes.append(f"{name!r} is left out: {reason}")
+        column = found.schema.columns[name]
+        column.role, column.reason, column.nullable, column.example = "ignore", reason, True, None
 
 
 def named(wanted: list[str], names: list[str], what: str) -> tuple[str, ...]:

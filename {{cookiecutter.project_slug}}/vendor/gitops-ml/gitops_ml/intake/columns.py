@@ -15,8 +15,8 @@ from gitops_ml.intake.dates import Moments, parse_whole
 from gitops_ml.intake.pieces import Failures, Piece
 
 MOST_COUNTED = 1000
-# Begins like a number, or holds a year or a time of day.
-LIKE_NUMBERS = r"^[<>~≈≤≥(+\-$€£¥]*\s?\d|\b(?:19|20)\d\d\b|\d:\d\d"
+# A few words that begin like a number, or any with a year or a time of day.
+LIKE_NUMBERS = r"^[<>~≈≤≥(+\-$€£¥]*\s?\d\S*(?:\s\S+){0,2}$|\b(?:19|20)\d\d\b|\d:\d\d"
 
 
 @dataclass

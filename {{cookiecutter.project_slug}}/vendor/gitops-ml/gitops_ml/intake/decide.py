@@ -33,6 +33,10 @@ class Spelling:
     missing: frozenset[str] | None = None
     kinds: dict[str, Kind] = field(default_factory=dict)
 
+    def said(self, kind: Kind) -> tuple[str, ...]:
+        """The columns that the person has said to be of this kind."""
+        return tuple(name for name, each in self.kinds.items() if each == kind)
+
     @property
     def gaps(self) -> frozenset[str]:
         """The words that are gaps among numbers and dates."""

@@ -16,6 +16,7 @@ from pipeline.params import Split
 from pipeline.schema import DataError, Schema, cast
 
 from gitops_ml.core.errors import UserError
+from gitops_ml.intake import identifiers
 from gitops_ml.intake.facts import Facts
 from gitops_ml.intake.infer import Wishes
 
@@ -35,13 +36,15 @@ HEADER = re.compile(r"\A(?:#.*\n|\n)*")
 
 @dataclass(frozen=True)
 class Division:
-    """The block `prepare.split`, and the share of rows that judge which stand among those that train.
+    """The block `prepare.split`, and how the rows that judge are like those that train.
 
-    The latter is no mistake where few columns have few values, so that all rows have their like.
+    `duplicates`: the share of them which stand among those that train, which is no mistake where few columns have few
+    values, so that all rows have their like. `unknown`: categories whose values hardly do, with the share that does.
     """
 
     split: dict[str, Any]
     duplicates: float
+    unknown: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,8 @@ def _division(sample: pd.DataFrame, schema: Schema, facts: dict[str, Facts], wis
     except DataError as error:
         raise UserError(f"the table cannot be divided into rows that train and rows that judge: {error}") from error
     hashed = [pd.util.hash_pandas_object(part.astype(object).astype(str), index=False) for part in (train, test)]
-    return Division(split, float(hashed[1].isin(hashed[0]).mean()))
+    unknown = identifiers.unknown_values(train, test, schema)
+    return Division(split, float(hashed[1].isin(hashed[0]).mean()), unknown)
 
 
 def _distance(rows: pd.DataFrame, key: str | None, seed: int) -> float:
