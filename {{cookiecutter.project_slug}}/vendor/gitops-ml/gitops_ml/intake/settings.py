@@ -214,8 +214,15 @@ def _bins(table: Table) -> int:
 
 
 def _flow(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=None, sort_keys=False, allow_unicode=True, width=110)
-    return text
+    def dumped(allow_unicode: bool) -> str:
+        text: str = yaml.safe_dump(
+            value, default_flow_style=None, sort_keys=False, allow_unicode=allow_unicode, width=110
+        )
+        return text
+
+    text = dumped(allow_unicode=True)
+    # Line breaks of YAML that are not those of Python: it writes them as they are, and reads them as a blank.
+    return dumped(allow_unicode=False) if set("\x85\u2028\u2029") & set(text) else text
 
 
 def _render(template: str, **values: Any) -> str:
