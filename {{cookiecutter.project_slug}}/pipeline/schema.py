@@ -16,17 +16,37 @@ Task = Literal["binary", "multiclass", "regression"]
 # A value of a class, as it stands in the raw data.
 Label = str | int | bool
 SHOWN_VALUES = 5
+# The longest value of an open category, and the longest text, that a request may hold.
+CATEGORY_LENGTH = 200
+TEXT_LENGTH = 20_000
 
 
 class DataError(Exception):
     """Raw data does not match the schema; the message is one sentence for the person who brought the data."""
 
 
+class Written(BaseModel):
+    """How files write a column where that is not plain; `make data` reads by it, and stores the plain value.
+
+    `decimal`: the sign before decimals. `unit`: what stands beside each number. `order`: of day and month in 1/2/2024.
+    `whole`: dates are whole numbers, `digits` as 20240131 or an `epoch`, time since 1970. `missing`: words for a gap
+    that are not taken for one by themselves; none at all, and of text only an empty cell is one.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    decimal: Literal[".", ","] | None = None
+    unit: str = ""
+    order: Literal["day-first", "month-first"] | None = None
+    whole: Literal["digits", "epoch"] | None = None
+    missing: list[StrictStr] | None = None
+
+
 class Column(BaseModel):
     """One column. `categories` closes the set of values, `open: true` says that new ones are expected over time.
 
-    `quantiles` (minimum, quartiles, maximum) and `reason` are notes of `make data`: what it saw, and why it left a
-    column out. `personal` says that the service never writes the values down.
+    `quantiles` (minimum, quartiles, maximum), `reason` and `written` are notes of `make data`: what it saw, why it left
+    a column out, and how files write it. `personal` says that the service never writes the values down.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -44,6 +64,7 @@ class Column(BaseModel):
     quantiles: list[float] | None = None
     example: int | float | bool | str | None = None
     reason: str = ""
+    written: Written | None = None
 
     @model_validator(mode="after")
     def _settings_fit_the_type(self) -> Self:
@@ -207,7 +228,9 @@ def _problem_of_type(present: pd.Series, column: Column) -> str | None:
     match column.type:
         case "category" | "text":
             strings = present.map(lambda value: isinstance(value, str))
-            return None if strings.all() else f"should hold text, but has {_some(present[~strings])}"
+            if not strings.all():
+                return f"should hold text, but has {_some(present[~strings])}"
+            return _problem_of_length(present, column)
         case "boolean":
             booleans = present.map(lambda value: isinstance(value, bool | np.bool_))
             return None if booleans.all() else f"should hold true and false, but has {_some(present[~booleans])}"
@@ -217,12 +240,29 @@ def _problem_of_type(present: pd.Series, column: Column) -> str | None:
             return _problem_of_number(present, whole=column.type == "integer")
 
 
+def _problem_of_length(present: pd.Series, column: Column) -> str | None:
+    """What the service would refuse in a feature that takes any text."""
+    if column.role != "feature" or (column.categories and not column.open):
+        return None
+    longest = TEXT_LENGTH if column.type == "text" else CATEGORY_LENGTH
+    lengths = present.str.len()
+    if (lengths > longest).any():
+        return (
+            f"has texts of up to {lengths.max():,} letters in {_rows(lengths > longest)}, and a request may hold "
+            f"{longest:,}: shorten them, or leave the column out"
+        )
+    if column.type == "category" and (lengths == 0).any():
+        return f"has texts without a letter in {_rows(lengths == 0)}, and a request may hold none: leave them empty"
+    return None
+
+
 def _problem_of_datetime(present: pd.Series, zoned: bool) -> str | None:
     if not pd.api.types.is_datetime64_any_dtype(present):
         return f"should hold dates, but has {_some(present)}"
     if zoned != isinstance(present.dtype, pd.DatetimeTZDtype):
         return f"should hold dates {'with' if zoned else 'without'} a time zone, but has {_some(present)}"
-    return None
+    unnamed = ~present.dt.year.between(1, 9999)
+    return f"has years that no request can hold in {_rows(unnamed)}" if unnamed.any() else None
 
 
 def _problem_of_number(present: pd.Series, whole: bool) -> str | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import re
-import shutil
-from collections.abc import Iterator
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -18,60 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake.bring import SETTINGS, Outcome, Said, bring
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from pipeline.schema import Schema
+from gitops_ml.intake import sources
+from gitops_ml.intake import take as take_in
+from gitops_ml.intake.bring import bring
+from gitops_ml.intake.decide import Spelling, forms_of
+from gitops_ml.intake.recognise import recognise
 from pipeline.stages import evaluate, files, prepare, train, validate
 
+from tests.automation.intake.bringing import LABEL, RANDOM, ROWS, SIGNAL, fitting, rows_of, said, table, take
 from tests.automation.tables import PROJECT
-
-RANDOM = np.random.default_rng(5)
-ROWS = 60
-SIGNAL = RANDOM.normal(size=ROWS).round(3)
-LABEL = np.where(SIGNAL + RANDOM.normal(0, 0.3, ROWS) > 0, "yes", "no")
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Path]:
-    """A project without history, in which the test stands."""
-    folder = tmp_path / "project"
-    (folder / "data" / "raw").mkdir(parents=True)
-    for name in SETTINGS:
-        shutil.copy(PROJECT / name, folder)
-    with contextlib.chdir(folder):
-        yield folder
-
-
-def said(target: str | None = "y", **wishes: Any) -> Said:
-    """What somebody says at the command line."""
-    nothing = dict.fromkeys(("time_column", "key", "delimiter", "encoding", "decimal", "dates"))
-    return Said(target, **({"task": "auto", "drop": [], "missing": []} | nothing | wishes))
-
-
-def table(**columns: Any) -> pd.DataFrame:
-    """A table with a signal, a label, and what a test adds."""
-    return pd.DataFrame({"x": SIGNAL, **columns, "y": LABEL})
-
-
-def take(
-    content: bytes | str | pd.DataFrame, target: str | None = "y", name: str = "table.csv", **wishes: Any
-) -> Outcome:
-    """Write a file and bring it into the project in which the test stands."""
-    path = Path("..") / name
-    if isinstance(content, pd.DataFrame):
-        content = content.to_csv(index=False)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return bring(path, said(target, **wishes), dry_run=False)
-
-
-def fitting() -> Schema:
-    """The schema that was written; the data that was written fits it."""
-    schema = files.schema()
-    assert files.raw_tables(schema)
-    files.params().check_columns(schema)
-    return schema
-
 
 FORMATS = {
     "CSV": lambda frame: frame.to_csv(index=False).encode(),
@@ -85,6 +38,8 @@ FORMATS = {
     "Parquet": lambda frame: frame.to_parquet(index=False),
     "Parquet with an index": lambda frame: frame.set_index("city").to_parquet(),
     "JSON Lines": lambda frame: frame.to_json(orient="records", lines=True, force_ascii=False).encode(),
+    "a JSON array": lambda frame: frame.to_json(orient="records").encode(),
+    "a JSON array over many lines": lambda frame: frame.to_json(orient="records", indent=2).encode(),
     "JSON Lines, gzipped": lambda frame: gzip.compress(frame.to_json(orient="records", lines=True).encode()),
 }
 
@@ -104,11 +59,6 @@ def test_every_format_gives_the_same_table(form: str) -> None:
     }
     (raw,) = files.raw_tables(schema).values()
     pd.testing.assert_frame_equal(raw[list(frame)], frame, check_dtype=False)
-
-
-def rows_of(values: list[str]) -> list[str]:
-    """As many values as there are rows."""
-    return (values * ROWS)[:ROWS]
 
 
 COLUMNS: dict[str, tuple[list[str], dict[str, Any]]] = {
@@ -160,6 +110,14 @@ USELESS = {
     "empty": ([None] * ROWS, "empty in every row"),
     "the target": (LABEL, "equals the target"),
     "the target in other words": (np.where(LABEL == "yes", "accepted", "refused"), "is one to one with the target"),
+    "numbers of a register": (
+        RANDOM.integers(526_301_100, 924_152_030, ROWS),
+        "whole numbers of 9 digits that hardly repeat: an identifier",
+    ),
+    "shuffled numbers": (
+        RANDOM.permutation(ROWS) + 1000,
+        "whole numbers that repeat far less than chance would: an identifier",
+    ),
     "a long number": (RANDOM.integers(10**17, 10**18, ROWS), "a different value in nearly every row: an identifier"),
 }
 
@@ -173,6 +131,55 @@ def test_a_column_without_use_is_left_out_with_the_reason(kind: str) -> None:
     column = fitting().columns["c"]
     assert (column.role, column.reason) == ("ignore", reason)
     assert f"'c' is left out: {reason}" in outcome.notes
+
+
+USEFUL = {
+    "amounts": RANDOM.normal(50_000, 9_000, ROWS).astype(int),
+    "sizes over many orders": np.exp(RANDOM.normal(14, 2, ROWS)).astype(int),
+    "a rank that tells something": np.argsort(np.argsort(SIGNAL)) + 1,
+    "years": np.arange(2024, 2024 - ROWS, -1),
+    "numbers that repeat": RANDOM.integers(1, ROWS, ROWS),
+}
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("kind", USEFUL)
+def test_a_quantity_is_no_identifier(kind: str) -> None:
+    """Whole numbers that measure something stay, though each of them may occur only once."""
+    take(table(c=USEFUL[kind]))
+    assert "c" in fitting().features
+
+
+@pytest.mark.usefixtures("project")
+def test_a_column_that_names_the_rows_stays_if_somebody_says_what_it_is() -> None:
+    """NUMBER= and CATEGORY= take a column that would be left out."""
+    for wishes in ({"number": ["c"]}, {"category": ["c"]}):
+        take(table(c=RANDOM.permutation(ROWS) + 1000), **wishes)
+        assert "c" in fitting().features
+
+
+@pytest.mark.usefixtures("project")
+def test_a_category_that_judges_by_other_values_than_it_trains_is_left_out() -> None:
+    """Names of which none comes again later are identifiers, though each names several rows."""
+    frame = table(day=pd.date_range("2024-01-01", periods=ROWS).astype(str), c=[f"visit {n // 3}" for n in range(ROWS)])
+    outcome = take(frame, time_column="day")
+    assert fitting().columns["c"].role == "ignore"
+    assert any(note.startswith("'c' is left out: only 0% of the rows that judge") for note in outcome.notes)
+    take(frame)
+    assert "c" in fitting().features
+
+
+PARTS = {"a sum": lambda a, b, c: a + b + 2 * c, "a product": lambda a, b, c: (a + 9) * (b + 9) * (c + 9)}
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("kind", PARTS)
+def test_columns_that_are_the_target_in_pieces_are_warned_about(kind: str) -> None:
+    """Columns of which the target is the sum or the product are named together, and no other."""
+    frame = pd.DataFrame(RANDOM.normal(size=(200, 4)), columns=[*"abcd"])
+    outcome = take(frame.add(9 * (kind == "a product")).assign(y=PARTS[kind](frame.a, frame.b, frame.c)))
+    (warning,) = [warning for warning in outcome.warnings if "together" in warning]
+    assert warning.endswith("DROP=a,b,c")
 
 
 @pytest.mark.usefixtures("project")
@@ -220,7 +227,7 @@ HOSTILE = [
     "row",
     "yes",
 ]
-HOSTILE += ["1", "null", "true", "- a: b #c", "${HOME}`id`", "x" * 300]
+HOSTILE += ["a\x85b\u2028c", "a```b", "`c`\n```", "1", "null", "true", "- a: b #c", "${HOME}`id`", "x" * 300]
 
 
 @pytest.mark.usefixtures("project")
@@ -231,6 +238,42 @@ def test_hostile_names_go_the_whole_way() -> None:
     take(frame, target="t: '<{[\"")
     assert set(HOSTILE) < set(fitting().features)
     run_quickly()
+
+
+@pytest.mark.usefixtures("project")
+def test_the_example_request_holds_whatever_the_columns_are_called() -> None:
+    """The README's request can be pasted into a shell with any names, and bringing them again changes no file."""
+    frame = table(**{name: rows_of(["a'b", "```", "c`d`"]) for name in HOSTILE})
+    take(frame)
+    blocks = re.findall(r"^```sh\n(curl .*?)^```$", Path("README.md").read_text(), re.DOTALL | re.MULTILINE)
+    row = json.loads(shlex.split(blocks[0])[-1])["row"]
+    assert row.keys() == fitting().features.keys()
+    assert take(frame).written == []
+
+
+@pytest.mark.usefixtures("project")
+def test_a_text_that_no_request_can_hold_is_refused() -> None:
+    """What the service would refuse is refused at once, by `make data` and by the validation of any raw data."""
+    texts = [f"some words of text {number} here" for number in range(ROWS)]
+    with pytest.raises(UserError, match=r"has texts of up to 20,001 letters in 1 row, and a request may hold 20,000"):
+        take(table(c=["x" * 20_001, *texts[1:]]))
+    with pytest.raises(UserError, match=r"letters in 60 rows, and a request may hold 200"):
+        take(table(c=[f"{number:0201d}" for number in range(ROWS)]), category=["c"])
+    take(table(c=["x" * 20_000, *texts[1:]]))
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("more", ["1.5,yes\n", "no number,no\n"])
+def test_a_file_that_is_still_written_is_not_taken(more: str) -> None:
+    """A file that changes between the two passes is refused, whether it breaks by that or only has more rows."""
+    path = Path("../growing.csv")
+    path.write_text(table().to_csv(index=False))
+    source = recognise(path)
+    columns = take_in.look(source, (), frozenset())
+    with path.open("a") as file:
+        file.write(more)
+    with pytest.raises(UserError, match="was changed while it was read"), sources.unchanged(source):
+        take_in.write(source, (), forms_of(columns, Spelling()), ROWS)
 
 
 def run_quickly() -> None:
@@ -258,12 +301,37 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a broken Parquet file": (b"PAR1" + b"x" * 50, {}, "no readable Parquet file"),
     "an Excel file": (b"PK\x03\x04" + b"x" * 50, {}, "save its table as CSV"),
     "a broken gzip file": (gzip.compress(b"x,y\n1,2\n" * 99)[:20], {}, "cannot be read"),
-    "a JSON array": (b'[{"x": 1, "y": 2}]', {}, "one object a line"),
     "a broken line of JSON": (b'{"x": 1, "y": 2}\n{"x": \n', {}, "line 2 is no JSON object"),
     "nested JSON": (b'{"x": {"a": 1}, "y": 2}\n' * 30, {}, "column 'x' holds dict values"),
-    "mixed JSON": (b'{"x": 1, "y": 0}\n{"x": "a", "y": 1}\n' * 30, {}, "column 'x' mixes integer and text"),
-    "a ragged file": (b"x,y\n" + b"1,a\n2,b\n" * 30 + b"1,2,3\n", {}, "Expected 2 columns, got 3"),
-    "a short row": (b"x,z,y\n" + b"1,2,a\n2,3,b\n" * 30 + b"1,2\n", {}, "Expected 3 columns, got 2"),
+    "a ragged file": (
+        b"x,y\n" + b"1,a\n2,b\n" * 30 + b"1,2,3\n",
+        {},
+        "line 62 has 3 values, and the header names 2 columns; mend the line",
+    ),
+    "a short row": (
+        b"x,z,y\n" + b"1,2,a\n2,3,b\n" * 30 + b"1,2\n",
+        {},
+        "line 62 has 2 values, and the header names 3 columns",
+    ),
+    "a name too few": (b"x,y\n" + b"1,2,a\n" * 60, {}, "line 2 has 3 values"),
+    "words before the names": (b"made by hand\nx,y\n" + b"1,a\n" * 60, {}, "take out what stands before the names"),
+    "a quotation mark too many": (
+        table().to_csv(index=False).replace(",yes", ',"yes', 1),
+        {},
+        "a quotation mark is missing at its end",
+    ),
+    "a PDF": (b"%PDF-1.4 x", {}, "this is a PDF document; export its table as CSV"),
+    "a web page": (b"<!DOCTYPE html><p>Sign in</p>", {}, "this is a web page or XML"),
+    "a picture": (b"\x89PNG\r\n\x1a\n\x00\x00", {}, "this is no text"),
+    "an array of numbers": (b"[1, 2]", {}, "an array of JSON objects is read"),
+    "a broken array": (b'[{"x": 1, "y": 2},\n{"x": 1,\n]', {}, "line 3 is no JSON"),
+    "a table by columns": (table().to_json().encode(), {}, "to_json(orient='records', lines=True)"),
+    "another delimiter": (table(), {"delimiter": ";"}, "has one column, 'x,y'; say DELIMITER=','"),
+    "no delimiter": (table(), {"delimiter": "ab"}, "a delimiter is one sign"),
+    "no encoding of texts": (table(), {"encoding": "rot13"}, "there is no encoding 'rot13' of texts"),
+    "an encoding that garbles": (table(c=["Zürich"] * ROWS), {"encoding": "cp1252"}, "leave ENCODING= out"),
+    "an encoding that it is not": (table(), {"encoding": "utf-16"}, "is not utf-16; leave ENCODING= out"),
+    "identifiers for a target": (table().assign(y=RANDOM.integers(10**15, 10**16, ROWS)), {}, "of 16 digits or more"),
     "repeated names": (
         table().to_csv(index=False).replace("x,", "y,", 1),
         {},
@@ -361,6 +429,20 @@ def test_parquet_keeps_its_types() -> None:
 
 
 @pytest.mark.usefixtures("project")
+def test_numbers_that_no_integer_holds_are_names() -> None:
+    """Whole numbers beyond 64 bits are taken as the text that they are written as, and name the rows."""
+    pq.write_table(pa.table({"x": SIGNAL, "c": RANDOM.integers(2**62, 2**63, ROWS, "uint64") * 2, "y": LABEL}), "../t")
+    bring(Path("../t"), said(), dry_run=False)
+    assert fitting().columns["c"].role == "ignore"
+
+
+def test_a_folder_is_no_file() -> None:
+    """A folder is refused with what to bring instead."""
+    with pytest.raises(UserError, match="is a folder; say one file of it"):
+        bring(Path(".."), said(), dry_run=False)
+
+
+@pytest.mark.usefixtures("project")
 def test_time_and_key_decide_the_split() -> None:
     """With a time column the newest rows judge; with a key whole groups do, and the model does not see it."""
     frame = table(day=pd.date_range("2024-01-01", periods=ROWS).astype(str), who=RANDOM.integers(0, 20, ROWS))
@@ -439,42 +521,3 @@ def test_a_dry_run_tells_and_writes_nothing(project: Path) -> None:
     outcome = bring(path, said(), dry_run=True)
     assert outcome.task == "binary"
     assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
-
-
-VALUES = st.one_of(
-    st.none(),
-    st.integers(),
-    st.floats(allow_nan=True, allow_infinity=True),
-    st.booleans(),
-    st.text(max_size=12),
-    st.sampled_from(["a", "b", "c", "", "NA", "1", "2024-01-01", "1,5", "1/2/2024", "31.12.2023", "2024-01-01T00:00Z"]),
-    st.datetimes().map(str),
-)
-KINDS = [
-    st.integers(-5, 5), st.floats(-9, 9), st.booleans(), st.sampled_from(["a", "b", "c"]), st.text(max_size=8), VALUES,
-    st.one_of(st.none(), st.integers(0, 3)), st.datetimes().map(str), st.one_of(st.none(), st.sampled_from(["x", "y"])),
-]  # fmt: skip
-
-
-@st.composite
-def tables(draw: st.DrawFn) -> pd.DataFrame:
-    """Any table of a few columns, the target among them."""
-    rows = draw(st.integers(1, 60))
-    names = [*draw(st.lists(st.text(min_size=1, max_size=8), max_size=4, unique_by=str.strip)), "y"]
-    values = {name: draw(st.lists(draw(st.sampled_from(KINDS)), min_size=rows, max_size=rows)) for name in names}
-    return pd.DataFrame(values, dtype=object)
-
-
-@pytest.mark.usefixtures("project")
-@pytest.mark.parametrize("form", ["CSV", "JSON Lines"])
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(frame=tables())
-def test_any_table_fits_its_schema_or_is_refused(form: str, frame: pd.DataFrame) -> None:
-    """Whatever the table, the schema that is inferred from it accepts it, or one sentence says why there is none."""
-    shutil.rmtree(files.RAW, ignore_errors=True)
-    text = frame.to_csv(index=False) if form == "CSV" else "\n".join(map(json.dumps, frame.to_dict("records")))
-    try:
-        take(text.encode("utf-8", "surrogatepass"))
-    except UserError:
-        return
-    fitting()

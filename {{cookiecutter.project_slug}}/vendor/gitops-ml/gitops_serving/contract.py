@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pipeline.decision import Policy
-from pipeline.schema import Column, Label, Schema, cast
+from pipeline.schema import CATEGORY_LENGTH, TEXT_LENGTH, Column, Label, Schema, cast
 from pydantic import (
     AwareDatetime,
     BaseModel,
@@ -21,9 +21,6 @@ from pydantic import (
     create_model,
 )
 
-# The longest value of an open category, and the longest text.
-CATEGORY_LENGTH = 200
-TEXT_LENGTH = 20_000
 # Integers up to here are exact in JSON and in the table.
 EXACT = 2**53
 STRICT = ConfigDict(extra="forbid", strict=True, populate_by_name=False)

@@ -18,9 +18,16 @@ def _data() -> None:
     """Bring a table of your own, or add a batch to it."""
 
 
-@commands.command("add", epilog=examples("data add customers.csv churned --dry-run", "data add february.csv"))
+@commands.command(
+    "add",
+    epilog=examples(
+        "data add customers.csv churned --dry-run",
+        "data add customers.csv churned --text zip,id --missing unknown",
+        "data add february.csv",
+    ),
+)
 def add(
-    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON Lines, plain or gzipped.")],
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON, plain or gzipped.")],
     target: Annotated[str | None, typer.Argument(help="The column to predict; without it, add a batch.")] = None,
     *,
     task: Annotated[
@@ -38,7 +45,19 @@ def add(
     ] = None,
     dates: Annotated[Literal["day-first", "month-first"] | None, typer.Option(help="How to read 1/2/2024.")] = None,
     missing: Annotated[
-        list[str] | None, typer.Option(help="A word that means missing; may be repeated, or a,b.")
+        list[str] | None,
+        typer.Option(
+            help="A word that means missing, or `empty` for labels that may be so; may be repeated, or a,b. "
+            "An empty one: no word among texts means it."
+        ),
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A column of texts, whatever they look like; or a,b.")] = None,
+    number: Annotated[list[str] | None, typer.Option(help="A column of numbers; or a,b.")] = None,
+    date: Annotated[
+        list[str] | None, typer.Option(help="A column of dates, 20240131 or seconds since 1970 too; or a,b.")
+    ] = None,
+    category: Annotated[
+        list[str] | None, typer.Option(help="A column of names, each of which stands for itself; or a,b.")
     ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -47,12 +66,16 @@ def add(
 
     Exit codes: 0 done, or nothing to do; 1 the table cannot be taken, and nothing was changed.
     """
-    said = bring.Said(target, task, time_column, key, drop or [], delimiter, encoding, decimal, dates, missing or [])
+    kinds = [text or [], number or [], date or [], category or []]
+    said = bring.Said(
+        target, task, time_column, key, drop or [], delimiter, encoding, decimal, dates, missing or [], *kinds
+    )
     outcome = bring.bring(file, said, dry_run)
     if as_json:
         typer.echo(outcome.model_dump_json(indent=2))
         return
-    typer.echo(f"{file} ({outcome.source}): {outcome.rows:,} rows, {outcome.features} columns to learn from")
+    rows = f"{outcome.rows:,} rows, {outcome.unlabelled}" if outcome.unlabelled else f"{outcome.rows:,} rows"
+    typer.echo(f"{file} ({outcome.source}): {rows}, {outcome.features} columns to learn from")
     for note in outcome.notes:
         typer.echo(f"  {note}")
     for warning in outcome.warnings:

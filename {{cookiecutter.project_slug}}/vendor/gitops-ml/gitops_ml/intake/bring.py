@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import changes, raw, recognise, settings, sources, take
-from gitops_ml.intake.columns import Spelling
-from gitops_ml.intake.infer import Wishes, infer
+from gitops_ml.intake import changes, decide, guesses, later, raw, recognise, settings, sources, take, unlabelled
+from gitops_ml.intake.decide import Kind, Spelling
+from gitops_ml.intake.infer import Inferred, Wishes, infer
 from gitops_ml.intake.sources import Source
 from gitops_ml.intake.take import RAW
 
@@ -30,6 +30,7 @@ class Outcome(BaseModel):
     source: str
     file: str
     rows: int
+    unlabelled: str
     task: str
     target: str
     features: int
@@ -50,9 +51,26 @@ class Said:
     drop: list[str]
     delimiter: str | None
     encoding: str | None
-    decimal: str | None
-    dates: str | None
+    decimal: Literal[",", "."] | None
+    dates: Literal["day-first", "month-first"] | None
     missing: list[str]
+    text: list[str] = field(default_factory=list)
+    number: list[str] = field(default_factory=list)
+    date: list[str] = field(default_factory=list)
+    category: list[str] = field(default_factory=list)
+
+    def spelling(self, names: list[str]) -> Spelling:
+        """What of it is about how values are written, in a table with columns of these names."""
+        words = frozenset(word for each in self.missing for word in each.split(",") if word)
+        kinds: dict[str, Kind] = {}
+        said: dict[Kind, list[str]] = {
+            "text": self.text, "number": self.number, "date": self.date, "category": self.category
+        }  # fmt: skip
+        for kind, wanted in said.items():
+            for name in named(wanted, names, f"which should be read as {kind}"):
+                if kinds.setdefault(name, kind) != kind:
+                    raise UserError(f"the column {name!r} cannot be both {kinds[name]} and {kind}")
+        return Spelling(self.decimal, self.dates, words if self.missing else None, kinds)
 
 
 def bring(file: Path, said: Said, dry_run: bool) -> Outcome:
@@ -62,14 +80,19 @@ def bring(file: Path, said: Said, dry_run: bool) -> Outcome:
         UserError: the file cannot be used; nothing was changed then.
     """
     source = recognise.recognise(file, said.delimiter and said.delimiter.replace("\\t", "\t"), said.encoding)
-    spelling = Spelling(said.decimal, said.dates, tuple(word for each in said.missing for word in each.split(",")))
+    names = sources.names(source)
     if said.target is not None:
         task = None if said.task == "auto" else said.task
-        drop = _named(said.drop, sources.names(source)) if said.drop else ()
-        return replace(source, Wishes(said.target, task, said.time_column, said.key, drop), spelling, dry_run)
-    if said.time_column or said.key or said.drop or said.task != "auto":
+        drop = named(said.drop, names, "which should be left out")
+        spelling = said.spelling(names)
+        wishes = Wishes(
+            said.target, task, said.time_column, said.key, drop, spelling.said("category"), spelling.said("number")
+        )
+        return replace(source, wishes, spelling, dry_run)
+    alone = (said.time_column, said.key, said.drop, said.text, said.number, said.date, said.category)
+    if any(alone) or said.task != "auto":
         raise UserError("say what to predict (TARGET=), or leave out what only matters with it")
-    return add(source, spelling, dry_run)
+    return add(source, said.spelling(names), dry_run)
 
 
 @progress.doing("reading the table")
@@ -80,11 +103,20 @@ def replace(source: Source, wishes: Wishes, spelling: Spelling, dry_run: bool) -
         UserError: the table cannot be used, or something uncommitted would be lost; nothing was changed then.
     """
     with take.workplace():
-        forms, rows = take.forms(source, wishes.drop, spelling)
-        taken = take.write(source, wishes.drop, forms, rows, spelling)
+        with sources.unchanged(source):
+            columns = take.look(source, wishes.drop, spelling.missing or frozenset())
+            forms = decide.forms_of(columns, spelling)
+            rows = next(iter(columns.values())).rows
+            taken = take.write(source, wishes.drop, forms, rows)
+        if wishes.target in columns:
+            target = wishes.target
+            unlabelled.require_few(columns[target], forms[target], taken.facts[target], spelling)
         found = infer(taken.facts, taken.sample, wishes)
+        for name, column in found.schema.columns.items():
+            column.written = forms[name].written()
         take.require_fit(taken, found.schema)
         table = settings.table_of(found.schema, taken.facts, taken.sample, wishes)
+        leave_out_unknown(found, table, wishes)
         if (share := table.division.duplicates) > TOLD_DUPLICATES:
             found.notes.append(f"{share:.0%} of the rows that judge equal rows that train; is that chance?")
         texts = _settings(table)
@@ -92,10 +124,11 @@ def replace(source: Source, wishes: Wishes, spelling: Spelling, dry_run: bool) -
             source=str(source),
             file=str(RAW / taken.path.name),
             rows=rows,
+            unlabelled=unlabelled.told(columns[target], forms[target], taken.facts[target].missing),
             task=found.schema.task,
             target=found.schema.target,
             features=len(found.schema.features),
-            notes=found.notes,
+            notes=[*found.notes, *guesses.sentences(columns, forms, spelling)],
             warnings=found.warnings,
             written=[],
             next=["look at schema.yaml and params.yaml", *raw.first(), "make repro", "commit and make push"],
@@ -134,19 +167,24 @@ def add(source: Source, spelling: Spelling, dry_run: bool) -> Outcome:
             raise UserError(
                 f"{source.path} has no column of the project's table; to replace that, say what to predict: TARGET="
             )
-        forms, rows = take.forms_by_schema(source, schema, spelling)
-        taken = take.write(source, tuple(schema.dropped), forms, rows, spelling)
+        with sources.unchanged(source):
+            columns = take.look(source, tuple(schema.dropped), spelling.missing or frozenset())
+            forms = later.forms_by_schema(columns, schema, spelling)
+            rows = next(iter(columns.values())).rows
+            taken = take.write(source, tuple(schema.dropped), forms, rows)
         try:
             take.require_fit(taken, schema)
         except UserError as error:
             raise UserError(
                 f"{source.path}: {error}; mend the file, or change schema.yaml if the data is right"
             ) from error
+        target = schema.target
         known = taken.path.name in raw.files_now()
         outcome = Outcome(
             source=str(source),
             file=str(RAW / taken.path.name),
             rows=rows,
+            unlabelled=unlabelled.told(columns[target], forms[target], taken.facts[target].missing),
             task=schema.task,
             target=schema.target,
             features=len(schema.features),
@@ -161,12 +199,24 @@ def add(source: Source, spelling: Spelling, dry_run: bool) -> Outcome:
         return outcome
 
 
-def _named(drop: list[str], names: list[str]) -> tuple[str, ...]:
+def leave_out_unknown(found: Inferred, table: settings.Table, wishes: Wishes) -> None:
+    """Leave out categories of which the rows that judge have other values than those that train, if others are left."""
+    unknown = {name: share for name, share in table.division.unknown.items() if name not in wishes.said}
+    if len(unknown) == len(found.schema.features):
+        return
+    for name, share in unknown.items():
+        reason = f"only {share:.0%} of the rows that judge have a value that also trains: an identifier"
+        found.notes.append(f"{name!r} is left out: {reason}")
+        column = found.schema.columns[name]
+        column.role, column.reason, column.nullable, column.example = "ignore", reason, True, None
+
+
+def named(wanted: list[str], names: list[str], what: str) -> tuple[str, ...]:
     """The columns that are meant: each a name, or several with commas between them."""
-    wanted = [name for each in drop for name in ([each] if each in names else each.split(","))]
-    if unknown := [name for name in wanted if name not in names]:
-        raise UserError(f"the column {unknown[0]!r}, which should be left out, is no column of the table")
-    return tuple(dict.fromkeys(wanted))
+    found = [name for each in wanted for name in ([each] if each in names else each.split(","))]
+    if unknown := [name for name in found if name not in names]:
+        raise UserError(f"the column {unknown[0]!r}, {what}, is no column of the table")
+    return tuple(dict.fromkeys(found))
 
 
 def _settings(table: settings.Table) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a column of text holds: recognises booleans, numbers and dates as people write them, and reads them."""
+"""What was met in a column, gathered piece by piece, so that what it is can be decided with the whole of it in view."""
 
 from __future__ import annotations
 
@@ -9,237 +9,132 @@ import numpy as np
 import pandas as pd
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake.sources import Source
+from gitops_ml.intake import forms, missing
+from gitops_ml.intake.amounts import Numbers
+from gitops_ml.intake.dates import Moments, parse_whole
+from gitops_ml.intake.pieces import Failures, Piece
 
-# The words that pandas takes for missing in a CSV file.
-MISSING = frozenset(
-    "|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|nan|null".split("|")  # noqa: SIM905 - a list would take twenty lines
-)
-# Missing too where everything else in the column is a number or a date.
-PLACEHOLDERS = frozenset(["?", "-", "--", ".", "*", "unknown", "Unknown", "na", "none"])
-# Whole numbers from here on are no quantities, and float64 cannot hold them.
-DIGITS = 15
-NUMBERS = {
-    "integer": rf"[+-]?(?:0|[1-9]\d{{0,{DIGITS - 1}}})",
-    "number": rf"[+-]?(?:(?:0|[1-9]\d{{0,{DIGITS - 1}}})|\d*\.\d+|\d+\.\d*)(?:[eE][+-]?\d+)?"
-    r"|[+-]?(?:inf|Inf|INF|Infinity)",
-    "decimal comma": rf"[+-]?(?:0|[1-9]\d{{0,{DIGITS - 1}}}|\d+,\d+|\d{{1,3}}(?:\.\d{{3}})+(?:,\d+)?)(?:[eE][+-]?\d+)?",
-    "thousands comma": r"[+-]?(?:\d{1,3}(?:,\d{3})+|0|[1-9]\d{0,2})(?:\.\d+)?",
-}
-COMMAS = {"decimal comma", "thousands comma"}
-TIME = r"(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)?"
-ZONE = r"\s?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2})"
-# By the pattern, and how pandas reads what fits it; the time of day is cut off and added again.
-DATES = {
-    "ISO date": (rf"\d{{4}}-\d{{1,2}}-\d{{1,2}}{TIME}", "%Y-%m-%d"),
-    "ISO date with zone": (rf"\d{{4}}-\d{{1,2}}-\d{{1,2}}[ T]\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:\.\d{{1,9}})?)?{ZONE}", ""),
-    "year/month/day": (rf"\d{{4}}/\d{{1,2}}/\d{{1,2}}{TIME}", "%Y/%m/%d"),
-    "day.month.year": (rf"\d{{1,2}}\.\d{{1,2}}\.\d{{4}}{TIME}", "%d.%m.%Y"),
-    "day/month/year": (rf"\d{{1,2}}/\d{{1,2}}/\d{{4}}{TIME}", "%d/%m/%Y"),
-    "month/day/year": (rf"\d{{1,2}}/\d{{1,2}}/\d{{4}}{TIME}", "%m/%d/%Y"),
-    "day-month-year": (rf"\d{{1,2}}-[A-Za-z]{{3}}-\d{{4}}{TIME}", "%d-%b-%Y"),
-    "day month year": (rf"\d{{1,2}} [A-Za-z]{{3}} \d{{4}}{TIME}", "%d %b %Y"),
-    "month day year": (rf"[A-Za-z]{{3}} \d{{1,2}},? \d{{4}}{TIME}", "%b %d %Y"),
-}
-ORDERS = {"day-first": "day/month/year", "month-first": "month/day/year"}
-# If so many of the values are numbers or dates and some are not, the column is more likely broken than text.
-MOSTLY = 0.9
-
-
-@dataclass(frozen=True)
-class Spelling:
-    """What the person has said about how values are written; None where it is to be recognised."""
-
-    decimal: str | None = None
-    dates: str | None = None
-    missing: tuple[str, ...] = ()
+MOST_COUNTED = 1000
+# A few words that begin like a number, or any with a year or a time of day.
+LIKE_NUMBERS = r"^[<>~≈≤≥(+\-$€£¥]*\s?\d\S*(?:\s\S+){0,2}$|\b(?:19|20)\d\d\b|\d:\d\d"
 
 
 @dataclass
-class Reading:
-    """Learns from the pieces of one column in which form all of its values can be read."""
+class Column:
+    """What was met in one column.
+
+    `words`: those that may be gaps, with their rows; `counts`: the other texts with theirs, None once there are too
+    many. `kinds`: the types that the file itself gives. `huge`: whole numbers that no integer of 64 bits holds.
+    """
 
     name: str
-    present: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    odd: dict[str, str] = field(default_factory=dict)
+    untyped: bool
+    rows: int = 0
+    empty: int = 0
+    words: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] | None = field(default_factory=Counter)
     kinds: set[str] = field(default_factory=set)
-    # A comma that can only be a decimal one.
-    decimal: bool = False
+    huge: bool = False
+    booleans: Failures = field(default_factory=Failures)
+    numbers: Numbers = field(default_factory=Numbers)
+    moments: Moments = field(default_factory=Moments)
+    unlike_numbers: Failures = field(default_factory=Failures)
 
-    def learn_text(self, values: pd.Series) -> None:
-        """Take in a piece of a column of text, without the missing values."""
-        self.present += len(values)
-        counts = values.value_counts()
-        texts = pd.Series(counts.index, dtype="str")
-        self.decimal = self.decimal or bool(texts.str.fullmatch(r"[+-]?\d+,(?!\d{3}$)\d+").any())
-        for form in FORMS:
-            # Whatever has failed in most rows of a large piece will not be the form of the column.
-            if self.failed[form] > (1 - MOSTLY) * self.present + len(values):
-                self.failed[form] += len(values)
-                continue
-            wrong = read(texts, form).isna() & ~texts.isin(PLACEHOLDERS)
-            self.failed[form] += int(counts.to_numpy()[wrong.to_numpy()].sum())
-            if wrong.any():
-                self.odd.setdefault(form, str(texts[wrong].iloc[0]))
-        self.kinds.add("placeholder" if texts.isin(PLACEHOLDERS).all() else "text")
+    @property
+    def present(self) -> int:
+        """The rows with a value that cannot be a gap."""
+        return self.rows - self.empty - self.words.total()
 
-    def learn_values(self, values: pd.Series) -> None:
-        """Take in a piece of a column whose values have types, without the missing values."""
-        if values.empty:
-            return
-        if values.dtype == object or pd.api.types.is_string_dtype(values):
-            kinds = values.map(_kind_of)
-            self.kinds |= set(kinds)
-            if other := {kind for kind in kinds if kind.startswith("other ")}:
-                raise UserError(f"column {self.name!r} holds {min(other)[6:]} values, which no model reads; DROP= it")
-            if "text" in self.kinds and len(self.kinds) == 1:
-                self.learn_text(values.astype("str"))
-                return
-        elif pd.api.types.is_bool_dtype(values):
-            self.kinds.add("boolean")
-        elif pd.api.types.is_datetime64_any_dtype(values):
-            self.kinds.add("datetime with zone" if values.dt.tz is not None else "datetime")
-        elif pd.api.types.is_integer_dtype(values):
-            self.kinds.add("integer")
-        else:
-            self.kinds.add("number")
-        self.present += len(values)
+    @property
+    def typed(self) -> bool:
+        """Whether the file gives one type, which is not text."""
+        return not self.untyped and len(self.kinds) == 1 and self.kinds != {"text"}
 
-    def decide(self, untyped: bool, spelling: Spelling) -> str:
-        """The form of the column: one of FORMS, `text`, `nothing`, or a type of the file's own.
+    @property
+    def loose(self) -> bool:
+        """Whether the file gives other types than text, so that text has to be made of the values to read it."""
+        return not self.untyped and self.kinds != {"text"}
 
-        Raises:
-            UserError: the values are of several kinds, or could be read in two ways.
+    def own_form(self) -> forms.Form:
+        """The form that the file itself gives a column of one type."""
+        match next(iter(self.kinds)):
+            case "boolean":
+                return forms.Form("boolean")
+            case "integer":
+                return forms.Form("integer")
+            case "number":
+                return forms.Form("number")
+            case kind:
+                return forms.Form("datetime", zoned=kind.endswith("zone"))
+
+    def learn(self, values: pd.Series, said: frozenset[str]) -> None:
+        """Take in a piece of the column.
+
+        Args:
+            values: text in a file in which all is text, else values of the file's own types.
+            said: words that the person takes for gaps.
         """
-        if not self.present:
-            return "nothing"
-        if not untyped and self.kinds != {"text"}:
-            return self._own_type()
-        fitting = [form for form in FORMS if not self.failed[form]] if self.kinds != {"placeholder"} else []
-        if not untyped:
-            # A text that could be a number is text, since this file could have said number; JSON has no dates.
-            fitting = [form for form in fitting if form in DATES]
-        if not fitting:
-            self._require_no_mixture(untyped)
-            return "text"
-        return self._choose(fitting, spelling)
+        before = self.rows
+        self.rows += len(values)
+        if not self.untyped:
+            kinds = _kinds(self.name, values)
+            self.kinds |= kinds
+            if values.dtype != object and not forms.is_text(values):
+                self.empty += int(values.isna().sum())
+                self._learn_whole(values.dropna(), before)
+                return
+            values = forms.as_texts(values)
+        self._learn_texts(values.str.strip(), said, before)
 
-    def _own_type(self) -> str:
-        if self.kinds == {"integer", "number"}:
-            return "number"
-        if len(self.kinds) > 1:
-            found = " and ".join(sorted(self.kinds))
-            raise UserError(f"column {self.name!r} mixes {found}; mend the file, or DROP= the column")
-        return next(iter(self.kinds))
-
-    def _require_no_mixture(self, untyped: bool) -> None:
-        # What is said most often for a form that nearly fits; of forms that fail alike, the first.
-        nearly = min((form for form in FORMS if untyped or form in DATES), key=lambda form: self.failed[form])
-        if self.failed[nearly] < (1 - MOSTLY) * self.present:
-            what = "dates" if nearly in DATES else nearly if nearly == "boolean" else "numbers"
-            raise UserError(
-                f"column {self.name!r} mixes {what} and text: {self.failed[nearly]} of {self.present} values, such as "
-                f"{self.odd[nearly][:60]!r}, are none; mend the file, or say which words mean missing, with MISSING="
+    def _learn_whole(self, values: pd.Series, before: int) -> None:
+        """Whole numbers may be dates, if all of them are in the range of dates, or larger than any integer."""
+        if pd.api.types.is_integer_dtype(values) and not values.empty:
+            self.huge |= bool((values > 2**63 - 1).any())
+            piece = Piece.of(
+                forms.as_texts(values) if values.between(190001, 21001231).all() else values.head(1), before
             )
+            self.moments.digits.learn(piece, parse_whole(piece.texts.astype("str")).isna())
 
-    def _choose(self, fitting: list[str], spelling: Spelling) -> str:
-        both = [form for form in fitting if form in ORDERS.values()]
-        if len(both) > 1:
-            if spelling.dates is None:
-                raise UserError(
-                    f"column {self.name!r} holds dates that could be day/month or month/day; say DATES=day-first or "
-                    "DATES=month-first"
-                )
-            return ORDERS[spelling.dates]
-        commas = [form for form in fitting if form in COMMAS]
-        if fitting[0] not in COMMAS or fitting[0] in DATES:
-            return fitting[0]
-        if spelling.decimal is not None:
-            wanted = "decimal comma" if spelling.decimal == "," else "thousands comma"
-            return wanted if wanted in commas else "text"
-        if len(commas) > 1 and not self.decimal:
-            raise UserError(
-                f"column {self.name!r} holds numbers whose comma could stand before decimals or between thousands; "
-                "say DECIMAL=, or DECIMAL=."
-            )
-        return "decimal comma" if self.decimal else commas[0]
-
-
-FORMS = ["boolean", *NUMBERS, *DATES]
-
-
-def read(values: pd.Series, form: str) -> pd.Series:
-    """The values in their type; missing where they are not of this form.
-
-    Args:
-        values: text, or what the file's own type is.
-        form: as `Reading.decide` gives it.
-    """
-    if form in ("text", "nothing"):
-        return values.astype(object).where(values.notna(), None)
-    if form == "boolean":
-        if values.dtype == object or pd.api.types.is_string_dtype(values):
-            known: dict[object, bool] = {
-                "true": True,
-                "false": False,
-                "True": True,
-                "False": False,
-                "TRUE": True,
-                "FALSE": False,
-            }
-            return values.map(known | {True: True, False: False}).astype("boolean")
-        return values.astype("boolean")
-    if form in ("datetime", "datetime with zone"):
-        return pd.to_datetime(values, utc=form.endswith("zone"))
-    if not (values.dtype == object or pd.api.types.is_string_dtype(values)) or _holds_numbers(values):
-        numbers = pd.to_numeric(values)
-        return numbers.astype("Int64") if form == "integer" else numbers.astype("float64")
-    return _read_numbers(values.astype("str"), form) if form in NUMBERS else _read_dates(values.astype("str"), form)
+    def _learn_texts(self, texts: pd.Series, said: frozenset[str], before: int) -> None:
+        texts = texts.where(texts != "")
+        self.empty += int(texts.isna().sum())
+        whole = Piece.of(texts, before)
+        possible = whole.texts.isin(missing.POSSIBLE | said)
+        for word, rows in zip(whole.texts[possible], whole.rows[possible], strict=True):
+            self.words[word] += int(rows)
+        piece = whole.where(~possible)
+        if self.counts is not None:
+            for text, rows in zip(piece.texts, piece.rows, strict=True):
+                self.counts[text] += int(rows)
+                if len(self.counts) > MOST_COUNTED:
+                    self.counts = None
+                    break
+        if not piece.total:
+            return
+        self.booleans.learn(piece, ~piece.texts.isin(list(forms.BOOLEANS)))
+        self.numbers.learn(piece)
+        self.moments.learn(piece)
+        if self.unlike_numbers.hopeless:
+            self.unlike_numbers.give_up(piece)
+        else:
+            self.unlike_numbers.learn(piece, ~piece.texts.str.contains(LIKE_NUMBERS, regex=True).fillna(False))
 
 
-def present(values: pd.Series, source: Source, missing: tuple[str, ...]) -> pd.Series:
-    """The values without blanks around them, and missing where a word says so."""
-    if not source.untyped:
-        return values.mask(values.isin(missing)) if missing else values
-    stripped = values.str.strip()
-    return stripped.mask(stripped.isin(MISSING | set(missing)))
-
-
-def _read_numbers(texts: pd.Series, form: str) -> pd.Series:
-    fits = texts.str.fullmatch(NUMBERS[form]).fillna(False).astype(bool)
-    chosen = texts[fits]
-    if form == "decimal comma":
-        chosen = chosen.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-    elif form == "thousands comma":
-        chosen = chosen.str.replace(",", "", regex=False)
-    numbers = pd.to_numeric(chosen).reindex(texts.index)
-    return numbers.astype("Int64") if form == "integer" else numbers.astype("float64")
-
-
-def _read_dates(texts: pd.Series, form: str) -> pd.Series:
-    pattern, date = DATES[form]
-    fits = texts.str.fullmatch(pattern).fillna(False).astype(bool)
-    zone = "UTC" if form == "ISO date with zone" else None
-    if not fits.any():
-        return pd.Series(pd.DatetimeIndex([pd.NaT] * len(texts), tz=zone).as_unit("us"), index=texts.index)
-    chosen = texts[fits]
-    if zone:
-        moments = pd.to_datetime(chosen, format="ISO8601", utc=True, errors="coerce")
-        return moments.astype("datetime64[us, UTC]").reindex(texts.index)
-    if form == "month day year":
-        chosen = chosen.str.replace(",", "", regex=False)
-    parts = chosen.str.extract(r"^(.*?)(?:[ T](\d{1,2}:\d{2}(?::[\d.]+)?))?$")
-    days = pd.to_datetime(parts[0], format=date, errors="coerce")
-    clock = parts[1].fillna("0:00")
-    clock = clock.where(clock.str.count(":") > 1, clock + ":00")
-    moments = days + pd.to_timedelta(clock, errors="coerce")
-    return moments.astype("datetime64[us]").reindex(texts.index)
-
-
-def _holds_numbers(values: pd.Series) -> bool:
-    first = values.dropna().head(1)
-    return bool(len(first)) and not isinstance(first.iloc[0], str)
+def _kinds(name: str, values: pd.Series) -> set[str]:
+    """The types of the values that are there."""
+    values = values.dropna()
+    if values.empty:
+        return set()
+    if values.dtype == object or pd.api.types.is_string_dtype(values):
+        kinds = set(values.map(_kind_of))
+        if other := {kind for kind in kinds if kind.startswith("other ")}:
+            raise UserError(f"column {name!r} holds {min(other)[6:]} values, which no model reads; DROP= it")
+        return {"number"} if kinds == {"integer", "number"} else kinds
+    if pd.api.types.is_bool_dtype(values):
+        return {"boolean"}
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return {"datetime with zone" if values.dt.tz is not None else "datetime"}
+    return {"integer" if pd.api.types.is_integer_dtype(values) else "number"}
 
 
 def _kind_of(value: object) -> str:
@@ -249,5 +144,7 @@ def _kind_of(value: object) -> str:
         return "integer"
     if isinstance(value, str):
         return "text"
+    if isinstance(value, pd.Timestamp):
+        return "datetime with zone" if value.tz is not None else "datetime"
     # A decimal of Parquet is a number too.
     return "number" if hasattr(value, "__float__") else f"other {type(value).__name__}"

@@ -30,6 +30,7 @@ class Facts:
     rising: bool = True
     words: int = 0
     longest: int = 0
+    digits: bool = False
     counts: Counter[Any] | None = field(default_factory=Counter)
     hashes: set[int] = field(default_factory=set)
     kind: str = "nothing"
@@ -74,6 +75,8 @@ class Facts:
             self.kind = "integer" if pd.api.types.is_integer_dtype(present) else "number"
             self._span(present.to_numpy(dtype="float64"))
         else:
+            digits = bool(present.str.fullmatch(r"[+-]?\d{16,}").all())
+            self.digits = digits and (self.digits or self.kind == "nothing")
             self.kind = "text"
             self.words += int(present.map(lambda text: len(text.split())).sum())
             self.longest = max(self.longest, int(present.str.len().max()))
@@ -89,7 +92,8 @@ class Facts:
             return
         self.whole = self.whole and bool((finite % 1 == 0).all())
         before = numbers[:1] - 1 if self.last is None else [self.last]
-        self.rising = self.rising and bool((np.diff(np.concatenate([before, numbers])) == 1).all())
+        with np.errstate(invalid="ignore"):
+            self.rising = self.rising and bool((np.diff(np.concatenate([before, numbers])) == 1).all())
         self.last = float(numbers[-1])
         low, high = float(finite.min()), float(finite.max())
         self.minimum = low if self.minimum is None else min(self.minimum, low)

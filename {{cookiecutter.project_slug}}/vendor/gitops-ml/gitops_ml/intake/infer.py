@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from pipeline.schema import Column, Role, Schema, Task
+from pipeline.schema import CATEGORY_LENGTH, Column, Role, Schema, Task
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import label, leakage
+from gitops_ml.intake import identifiers, label, leakage
 from gitops_ml.intake.facts import Facts
-from gitops_ml.intake.label import EXACT, FEWEST_ROWS, LONGEST_CLASS
+from gitops_ml.intake.label import EXACT, FEWEST_ROWS
 
 # A category with more values than this is not listed; new ones may come to it.
 MOST_CATEGORIES = 100
@@ -34,6 +34,13 @@ class Wishes:
     time_column: str | None = None
     key: str | None = None
     drop: tuple[str, ...] = ()
+    category: tuple[str, ...] = ()
+    number: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The columns of which the person has said that a model can read them."""
+        return (*self.category, *self.number)
 
 
 @dataclass
@@ -57,15 +64,13 @@ def infer(facts: dict[str, Facts], sample: pd.DataFrame, wishes: Wishes) -> Infe
         UserError: no model can be made of this; the message names the column and what to do.
     """
     _require_named(facts, wishes)
-    for column in facts.values():
-        if column.infinite:
-            raise UserError(f"column {column.name!r} holds infinity in {column.infinite} rows; mend the file")
+    if infinite := next((column for column in facts.values() if column.infinite), None):
+        raise UserError(f"column {infinite.name!r} holds infinity in {infinite.infinite} rows; mend the file")
     target = facts[wishes.target]
     task = label.task_of(target, wishes.task)
     labels, sentence = label.column_of(target, task)
-    found = Inferred(Schema.model_construct(columns={}), notes=[sentence])
-    kept = (wishes.target, wishes.key, wishes.time_column)
-    reasons = {name: reason for name, column in facts.items() if name not in kept and (reason := _useless(column))}
+    found = Inferred(Schema.model_construct(task=task, columns={}), notes=[sentence])
+    reasons = _reasons(facts, sample, wishes, found)
     features = [name for name in facts if name not in (wishes.target, wishes.key, *reasons)]
     suspects = leakage.suspects(sample, features, wishes.target, task)
     for name, suspect in suspects.items():
@@ -74,17 +79,23 @@ def infer(facts: dict[str, Facts], sample: pd.DataFrame, wishes: Wishes) -> Infe
         found.warnings.append(f"{told}: it is left out" if certain else f"{told}; if so, DROP={name}")
         if certain and name != wishes.time_column:
             reasons[name] = suspect.reason
+    numbers = [name for name in features if facts[name].kind in ("integer", "number") and name not in suspects]
+    if parts := leakage.parts(sample, numbers, wishes.target, task):
+        found.warnings.append(
+            f"{', '.join(map(repr, parts))} together give the target exactly, as parts of a sum or of a product do; if "
+            f"they are known only with the answer, DROP={','.join(parts)}"
+        )
     columns = {}
     for name, column in facts.items():
         if name == wishes.target:
             columns[name] = labels
         elif name == wishes.key:
-            columns[name] = _limitless(_column(column, sample[name]), "key")
+            columns[name] = _limitless(_column(column, sample[name], wishes), "key")
         elif name in reasons:
-            columns[name] = _limitless(_column(column, sample[name]), "ignore", reasons[name])
+            columns[name] = _limitless(_column(column, sample[name], wishes), "ignore", reasons[name])
             found.notes.append(f"{name!r} is left out: {reasons[name]}")
         else:
-            columns[name] = _column(column, sample[name])
+            columns[name] = _column(column, sample[name], wishes)
             if name == wishes.time_column:
                 columns[name].maximum = None
             elif column.kind == "integer" and _names_rows(name):
@@ -119,13 +130,30 @@ def _require_named(facts: dict[str, Facts], wishes: Wishes) -> None:
         )
 
 
-def _useless(column: Facts) -> str | None:
+def _reasons(facts: dict[str, Facts], sample: pd.DataFrame, wishes: Wishes, found: Inferred) -> dict[str, str]:
+    """Why columns are left out, by their names; of one that may only look useless there is a warning instead."""
+    kept = (wishes.target, wishes.key, wishes.time_column)
+    reasons = {
+        name: reason for name, column in facts.items() if name not in kept and (reason := _useless(column, wishes))
+    }
+    for name in [name for name, reason in reasons.items() if reason == identifiers.SCARCE]:
+        if leakage.tells(sample, name, wishes.target, found.schema.task):
+            del reasons[name]
+            found.warnings.append(
+                f"{name!r} holds {identifiers.SCARCE}, but tells something: if it is one, DROP={name}"
+            )
+    return reasons
+
+
+def _useless(column: Facts, wishes: Wishes) -> str | None:
     """Why a column cannot be a feature, or None."""
     if not column.present:
         return "empty in every row"
     if column.distinct == 1 and not column.missing:
         return "the same value in every row"
-    if column.kind == "integer":
+    if column.name in wishes.said:
+        return None
+    if column.kind == "integer" or (column.kind == "number" and column.whole):
         return _useless_number(column)
     if column.kind == "text" and column.distinct > NAMING * column.present and not _is_text(column):
         return "a different value in nearly every row: an identifier"
@@ -135,11 +163,10 @@ def _useless(column: Facts) -> str | None:
 def _useless_number(column: Facts) -> str | None:
     if max(abs(column.minimum or 0), abs(column.maximum or 0)) > EXACT:
         return "numbers too large to be quantities: an identifier"
-    if column.unique and not column.missing:
-        if column.rising:
-            return "counts the rows"
-        if _names_rows(column.name):
-            return "a different value in every row: an identifier"
+    if reason := identifiers.names_rows(column):
+        return reason
+    if column.unique and not column.missing and _names_rows(column.name):
+        return "a different value in every row, and the name of one: an identifier"
     return None
 
 
@@ -149,11 +176,11 @@ def _names_rows(name: str) -> bool:
 
 def _is_text(column: Facts) -> bool:
     wordy = column.words / column.present >= TEXT_WORDS and column.distinct >= TEXT_DISTINCT * column.present
-    # A request's category has at most 200 letters.
-    return (wordy and column.distinct > FEWEST_ROWS) or column.longest > LONGEST_CLASS
+    # A request may hold longer texts than categories.
+    return (wordy and column.distinct > FEWEST_ROWS) or column.longest > CATEGORY_LENGTH
 
 
-def _column(column: Facts, sample: pd.Series) -> Column:
+def _column(column: Facts, sample: pd.Series, wishes: Wishes) -> Column:
     """A feature's column, with limits that leave room for what is yet to come."""
     nullable = column.missing > 0
     present = sample.dropna()
@@ -170,7 +197,7 @@ def _column(column: Facts, sample: pd.Series) -> Column:
         case "datetime":
             middle = present.sort_values().iloc[len(present) // 2]
             return Column(type="datetime", nullable=nullable, zoned=column.zoned, example=middle.isoformat())
-        case "text" if _is_text(column):
+        case "text" if _is_text(column) and column.name not in wishes.category:
             return Column(type="text", nullable=nullable, example="some words")
         case "text":
             return _category(column, nullable)

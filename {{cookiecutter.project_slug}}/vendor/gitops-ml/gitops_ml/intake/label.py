@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.schema import Column, Task
+from pipeline.schema import CATEGORY_LENGTH, Column, Task
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.intake.facts import Facts
@@ -14,8 +14,6 @@ FEWEST_ROWS = 20
 # A number with more different values is no class, unless the person says so.
 MOST_NUMBERED_CLASSES = 10
 MOST_CLASSES = 100
-# As long as a request's category may be.
-LONGEST_CLASS = 200
 # Integers beyond are no quantities, and JSON cannot carry them.
 EXACT = 2**53
 POSITIVE = (
@@ -46,6 +44,12 @@ def task_of(target: Facts, wanted: Task | None) -> Task:
     if target.distinct < 2:
         raise UserError(f"the target {target.name!r} has the same value in every row; there is nothing to predict")
     number = target.kind in ("integer", "number")
+    long = target.digits or max(abs(target.minimum or 0), abs(target.maximum or 0)) > EXACT
+    if long and (wanted == "regression" or target.distinct > MOST_NUMBERED_CLASSES):
+        raise UserError(
+            f"the target {target.name!r} holds whole numbers of 16 digits or more, which name something and are no "
+            "quantities: no model computes with them exactly; choose another target, or write it in a larger unit"
+        )
     if target.kind == "datetime":
         raise UserError(
             f"the target {target.name!r} holds dates; predict a number of days instead, in a column of its own"
@@ -113,7 +117,7 @@ def _classes(target: Facts, task: Task) -> list[Any]:
             )
         return sorted(int(value) for value in counts)
     longest = max(counts, key=len)
-    if len(longest) > LONGEST_CLASS:
+    if len(longest) > CATEGORY_LENGTH:
         raise UserError(f"the target {target.name!r} holds whole texts, such as {longest[:60]!r}, which are no classes")
     if task == "binary":
         known = [value for value in counts if str(value).strip().lower() in POSITIVE]

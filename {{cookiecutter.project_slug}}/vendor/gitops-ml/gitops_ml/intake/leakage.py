@@ -1,4 +1,4 @@
-"""Columns that may hold the answer: equal to the target, one to one with it, or too good alone to be true."""
+"""Columns that may hold the answer: equal to the target, one to one with it, parts of it, or too good to be true."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 # A small tree on one column that explains this much of the target, in rows that it has not seen, is suspicious.
 TOO_GOOD = 0.98
 ROWS = 5000
+# Columns that explain this much of a number by a sum, or by a product, are its parts.
+EXACTLY = 0.99999
+MOST_PARTS = 100
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,62 @@ def suspects(sample: pd.DataFrame, features: list[str], target: str, task: Task)
         if suspect := _suspect(rows[name], rows[target], np.asarray(labels), task):
             found[name] = suspect
     return found
+
+
+def tells(sample: pd.DataFrame, name: str, target: str, task: Task) -> bool:
+    """Whether a column of numbers alone tells more about the target than chance would."""
+    rows = sample[sample[target].notna()]
+    rows = rows.iloc[:: max(1, len(rows) // ROWS)]
+    labels = rows[target].astype("float64") if task == "regression" else pd.Series(pd.factorize(rows[target])[0])
+    chance = 0.0 if task == "regression" else 1 / labels.nunique()
+    return bool(_alone(rows[name], np.asarray(labels), task) > chance + max(0.05, 2 / len(rows) ** 0.5))
+
+
+def parts(sample: pd.DataFrame, numbers: list[str], target: str, task: Task) -> list[str]:
+    """The fewest columns, two or more, of which the target is a sum or a product; none if it is neither.
+
+    Args:
+        sample: rows of the table in their types.
+        numbers: the features that are numbers.
+        target: the column of the label.
+        task: classes are no sums.
+    """
+    if task != "regression":
+        return []
+    rows = sample[sample[target].notna()]
+    rows = rows.iloc[:: max(1, len(rows) // ROWS)]
+    labels = rows[target].to_numpy(dtype="float64")
+    values = rows[numbers].astype("float64").fillna(0.0)
+    found = _terms(values, labels)
+    positive = values.loc[:, (values > 0).all()]
+    if not found and (labels > 0).all():
+        found = _terms(positive.apply(np.log), np.log(labels))
+    return found
+
+
+def _terms(values: pd.DataFrame, labels: Labels) -> list[str]:
+    """The columns of an exact sum with weights, without those that it does not need."""
+    if not 2 <= values.shape[1] <= MOST_PARTS or len(values) < 4 * values.shape[1] or labels.std() == 0:
+        return []
+    scaled = (values - values.mean()) / values.std().replace(0.0, 1.0)
+    places = np.random.default_rng(0).permutation(len(labels))
+    learnt, held = places[::2], places[1::2]
+
+    def fitted(names: list[str]) -> tuple[float, Labels]:
+        design = np.column_stack([np.ones(len(scaled)), scaled[names].to_numpy()])
+        weights = np.linalg.lstsq(design[learnt], labels[learnt], rcond=None)[0]
+        wrong = labels[held] - design[held] @ weights
+        return float(1 - (wrong**2).sum() / ((labels[held] - labels[held].mean()) ** 2).sum()), np.abs(weights[1:])
+
+    names = [str(name) for name in values]
+    quality, weights = fitted(names)
+    if quality < EXACTLY:
+        return []
+    for name in [names[place] for place in np.argsort(weights)]:
+        fewer = [other for other in names if other != name]
+        if len(fewer) > 1 and fitted(fewer)[0] >= EXACTLY:
+            names = fewer
+    return names
 
 
 def _suspect(values: pd.Series, target: pd.Series, labels: Labels, task: Task) -> Suspect | None:

@@ -82,7 +82,10 @@ def is_as_dvc_knows_it() -> bool:
 
 def keep(changed: list[str]) -> Path:
     """Copy what will be replaced, in a project that Git does not know yet."""
-    folder = Path("build") / f"replaced-{time.strftime('%Y%m%d-%H%M%S')}"
+    stem = f"replaced-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = Path("build") / stem
+    while folder.exists():
+        folder = folder.with_name(f"{stem}-{len(list(folder.parent.glob(f'{stem}*')))}")
     for path in changed:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         if Path(path).is_dir():

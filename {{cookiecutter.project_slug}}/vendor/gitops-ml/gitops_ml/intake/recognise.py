@@ -13,11 +13,27 @@ from pathlib import Path
 import charset_normalizer
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake.sources import BLOCK_BYTES, UTF8, Source, opened
+from gitops_ml.intake import sources
+from gitops_ml.intake.sources import BLOCK_BYTES, DELIMITERS, UTF8, Source, opened
 
-DELIMITERS = (",", ";", "\t", "|")
 # What is looked at to recognise delimiter and encoding.
 SAMPLE_BYTES = 1 << 18
+# What other files begin with, and what to do with them.
+OTHERS = {
+    b"PK\x03\x04": "a ZIP archive or an Excel file; unpack it, or save its table as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel file; save its table as CSV",
+    b"%PDF": "a PDF document; export its table as CSV",
+    b"SQLite format 3": "a database of SQLite; export its table as CSV",
+    b"ARROW1": "an Arrow file; write it as Parquet",
+    b"FEA1": "a Feather file; write it as Parquet",
+    b"ORC": "an ORC file; write it as Parquet",
+    b"\x89HDF": "an HDF5 file; write its table as Parquet",
+    b"\x80": "a pickle; write the table as Parquet",
+    b"BZh": "a file packed by bzip2; unpack it, or pack it by gzip",
+    b"\xfd7zXZ": "a file packed by xz; unpack it, or pack it by gzip",
+    b"\x28\xb5\x2f\xfd": "a file packed by zstd; unpack it, or pack it by gzip",
+    b"7z\xbc\xaf": "a 7z archive; unpack it",
+}
 BOMS = {codecs.BOM_UTF8: UTF8, codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -27,32 +43,70 @@ def recognise(path: Path, delimiter: str | None = None, encoding: str | None = N
     Raises:
         UserError: it cannot be read, or is of no kind that is known, or the person has to say more.
     """
+    if path.is_dir():
+        raise UserError(
+            f"{path} is a folder; say one file of it, and bring each further one as a batch, without TARGET="
+        )
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
+    digest = sources.digest(path)
     with path.open("rb") as file:
-        start = file.read(4)
+        start = file.read(16)
     if not start:
         raise UserError(f"{path}: the file is empty")
-    if start == b"PAR1":
-        return Source(path, "Parquet")
-    if start == b"PK\x03\x04":
-        raise UserError(f"{path}: this is a ZIP archive or an Excel file; save its table as CSV")
+    if start.startswith(b"PAR1"):
+        return Source(path, "Parquet", digest)
+    for begin, what in OTHERS.items():
+        if start.startswith(begin):
+            raise UserError(f"{path}: this is {what}")
+    if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n'):
+        raise UserError(f"a delimiter is one sign, such as ; or \\t, and {delimiter!r} is not")
     if encoding is not None:
-        try:
-            codecs.lookup(encoding)
-        except LookupError as error:
-            raise UserError(f"there is no encoding {encoding!r}") from error
-    source = Source(path, "CSV", encoding or _encoding(path))
+        _require_encoding(path, encoding)
+    source = Source(path, "CSV", digest, encoding or _encoding(path))
     text = _start(source)
-    if not text.strip():
+    content = text.lstrip()
+    if not content:
         raise UserError(f"{path}: the file is empty")
-    if "\0" in text:
-        raise UserError(f"{path}: this is no text; CSV, Parquet and JSON Lines are read, each plain or gzipped")
-    if text.lstrip().startswith("{"):
-        return replace(source, kind="JSON Lines")
-    if text.lstrip().startswith("[{"):
-        raise UserError(f"{path}: this is one JSON array; write one object a line (JSON Lines)")
+    _require_text(path, "\0" not in text)
+    if content[:9].lower().startswith(("<!doctype", "<html", "<?xml")):
+        raise UserError(f"{path}: this is a web page or XML, not a table; export the table as CSV")
+    if content.startswith(("{", "[")):
+        first = content.split("\n", 1)[0].strip()
+        return replace(source, kind="JSON Lines" if first.startswith("{") and first.endswith("}") else "JSON")
+    head = content.split("\n", 1)[0]
+    if delimiter is not None and delimiter not in head and (others := [sign for sign in DELIMITERS if sign in head]):
+        raise UserError(
+            f"{path}: divided by {delimiter!r}, the table has one column, {head[:60]!r}; say DELIMITER={others[0]!r}"
+        )
     return replace(source, delimiter=delimiter or _delimiter(path, text))
+
+
+def _require_text(path: Path, is_text: bool) -> None:
+    if not is_text:
+        raise UserError(f"{path}: this is no text; CSV, Parquet and JSON are read, each plain or gzipped")
+
+
+def _require_encoding(path: Path, encoding: str) -> None:
+    """Refuse an encoding that there is not, or that would garble a file which is UTF-8 as it is."""
+    try:
+        found = codecs.lookup(encoding)
+        "".encode(encoding)
+    except (LookupError, ValueError) as error:
+        raise UserError(f"there is no encoding {encoding!r} of texts") from error
+    try:
+        with opened(path) as file:
+            start = file.read(SAMPLE_BYTES)
+    except (OSError, EOFError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    if found.name.startswith(("utf-16", "utf-32")) and b"\0" not in start:
+        raise UserError(f"{path} is not {encoding}; leave ENCODING= out, to have it recognised")
+    if not found.name.startswith("utf") and not start.isascii():
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(start)
+        except UnicodeDecodeError:
+            return
+        raise UserError(f"{path} is UTF-8, of which {encoding} would make other letters; leave ENCODING= out")
 
 
 def _encoding(path: Path) -> str:
@@ -63,6 +117,7 @@ def _encoding(path: Path) -> str:
             for mark, encoding in BOMS.items():
                 if start.startswith(mark):
                     return encoding
+            _require_text(path, b"\0" not in start)
             decoder = codecs.getincrementaldecoder("utf-8")()
             block = start
             while block:
@@ -90,8 +145,8 @@ def _start(source: Source) -> str:
         with opened(source.path) as file:
             text = codecs.getincrementaldecoder(source.encoding)().decode(file.read(SAMPLE_BYTES))
             whole = not file.read(1)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{source.path} is not {source.encoding}: {error.reason} at byte {error.start}") from error
+    except UnicodeError as error:
+        raise UserError(f"{source.path} is not {source.encoding}: {error}") from error
     return text if whole else text[: text.rfind("\n") + 1] or text
 
 

@@ -16,6 +16,7 @@ from pipeline.params import Split
 from pipeline.schema import DataError, Schema, cast
 
 from gitops_ml.core.errors import UserError
+from gitops_ml.intake import identifiers
 from gitops_ml.intake.facts import Facts
 from gitops_ml.intake.infer import Wishes
 
@@ -35,13 +36,15 @@ HEADER = re.compile(r"\A(?:#.*\n|\n)*")
 
 @dataclass(frozen=True)
 class Division:
-    """The block `prepare.split`, and the share of rows that judge which stand among those that train.
+    """The block `prepare.split`, and how the rows that judge are like those that train.
 
-    The latter is no mistake where few columns have few values, so that all rows have their like.
+    `duplicates`: the share of them which stand among those that train, which is no mistake where few columns have few
+    values, so that all rows have their like. `unknown`: categories whose values hardly do, with the share that does.
     """
 
     split: dict[str, Any]
     duplicates: float
+    unknown: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -150,9 +153,12 @@ def plots_text(schema: Schema, before: str) -> str:
 def readme_text(schema: Schema, before: str) -> str:
     """README.md with a request that fits the schema in place of the example's."""
     row = {name: column.example for name, column in schema.features.items()}
-    body = json.dumps({"row": row}, ensure_ascii=False, indent=1).replace("'", "'\\''")
+    body = json.dumps({"row": row}, ensure_ascii=False, indent=1)
+    # Signs that end the shell's text or the document's block are written as JSON's own escapes.
+    body = body.replace("'", "\\u0027").replace("`", "\\u0060")
     command = f"```sh\ncurl -s http://127.0.0.1:3000/predict -H 'content-type: application/json' -d '{body}'\n```"
-    return re.sub(r"```sh\ncurl -s http://127\.0\.0\.1:3000/predict .*?```", lambda _: command, before, flags=re.DOTALL)
+    block = r"^```sh\ncurl -s http://127\.0\.0\.1:3000/predict .*?^```$"
+    return re.sub(block, lambda _: command, before, count=1, flags=re.DOTALL | re.MULTILINE)
 
 
 def _division(sample: pd.DataFrame, schema: Schema, facts: dict[str, Facts], wishes: Wishes) -> Division:
@@ -173,7 +179,8 @@ def _division(sample: pd.DataFrame, schema: Schema, facts: dict[str, Facts], wis
     except DataError as error:
         raise UserError(f"the table cannot be divided into rows that train and rows that judge: {error}") from error
     hashed = [pd.util.hash_pandas_object(part.astype(object).astype(str), index=False) for part in (train, test)]
-    return Division(split, float(hashed[1].isin(hashed[0]).mean()))
+    unknown = identifiers.unknown_values(train, test, schema)
+    return Division(split, float(hashed[1].isin(hashed[0]).mean()), unknown)
 
 
 def _distance(rows: pd.DataFrame, key: str | None, seed: int) -> float:
@@ -207,8 +214,15 @@ def _bins(table: Table) -> int:
 
 
 def _flow(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=None, sort_keys=False, allow_unicode=True, width=110)
-    return text
+    def dumped(allow_unicode: bool) -> str:
+        text: str = yaml.safe_dump(
+            value, default_flow_style=None, sort_keys=False, allow_unicode=allow_unicode, width=110
+        )
+        return text
+
+    text = dumped(allow_unicode=True)
+    # Line breaks of YAML that are not those of Python: it writes them as they are, and reads them as a blank.
+    return dumped(allow_unicode=False) if set("\x85\u2028\u2029") & set(text) else text
 
 
 def _render(template: str, **values: Any) -> str:

@@ -1,13 +1,16 @@
-"""Opens CSV, Parquet and JSON Lines files, plain or gzipped, and gives their rows in pieces that fit into memory."""
+"""Opens CSV, Parquet and JSON files, plain or gzipped, and gives their rows in pieces that fit into memory."""
 
 from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,19 +23,29 @@ import pyarrow.parquet as pq
 
 from gitops_ml.core.errors import UserError
 
-Kind = Literal["CSV", "Parquet", "JSON Lines"]
+Kind = Literal["CSV", "Parquet", "JSON Lines", "JSON"]
 # A piece of a CSV file, and the longest row that can be read.
 BLOCK_BYTES = 1 << 24
 PIECE_ROWS = 1 << 16
 UTF8 = "utf-8-sig"
+DELIMITERS = (",", ";", "\t", "|")
+# A value longer than this with so many lines is looked at: it may be rows.
+SWALLOWED = 200
+MANY_LINES = 5
+# What stands between the objects of a JSON file.
+BETWEEN = re.compile(r"[\s,\[\]]*")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file, what it is, and for CSV how it is written. `untyped`: every value is text, as in CSV."""
+    """A file, what it is, and for CSV how it is written. `untyped`: every value is text, as in CSV.
+
+    `digest`: the SHA-256 of its content when it was first looked at.
+    """
 
     path: Path
     kind: Kind
+    digest: str
     encoding: str = UTF8
     delimiter: str = ","
 
@@ -61,6 +74,8 @@ def names(source: Source) -> list[str]:
             found = [str(name) for name in _parquet_file(source.path).schema_arrow.names]
         case "JSON Lines":
             found = list(next(_json_lines(source), pd.DataFrame()).columns)
+        case "JSON":
+            found = list(next(_json(source), pd.DataFrame()).columns)
     _require_distinct(source.path, found)
     return found
 
@@ -80,8 +95,41 @@ def pieces(source: Source, drop: tuple[str, ...] = ()) -> Iterator[pd.DataFrame]
             found = _parquet(source.path, drop)
         case "JSON Lines":
             found = _json_lines(source)
+        case "JSON":
+            found = _json(source)
     for piece in found:
         yield piece.drop(columns=[name for name in drop if name in piece])
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file's content.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def unchanged(source: Source) -> Iterator[None]:
+    """Read a file that stays as it was; one that is still being written breaks in many ways, and this is the reason.
+
+    Raises:
+        UserError: its content is not what it was when it was first looked at.
+    """
+    broken = None
+    try:
+        yield
+    except UserError as error:
+        broken = error
+    if digest(source.path) != source.digest:
+        raise UserError(f"{source.path} was changed while it was read; bring it again once it is whole") from broken
+    if broken:
+        raise broken
 
 
 def opened(path: Path) -> IO[bytes]:
@@ -113,10 +161,44 @@ def _csv(source: Source) -> Iterator[pd.DataFrame]:
             for batch in reader:
                 piece = batch.to_pandas().set_axis(header, axis=1)
                 # The header is a row like any other to a reader that is told the names.
-                yield piece.iloc[1:].reset_index(drop=True) if first else piece
+                piece = piece.iloc[1:].reset_index(drop=True) if first else piece
                 first = False
-    except (pa.ArrowException, UnicodeError, OSError, EOFError) as error:
-        raise UserError(f"{source.path}: {_short(error)}") from error
+                _require_closed(source, piece)
+                yield piece
+    except (pa.ArrowException, LookupError, UnicodeError, OSError, EOFError) as error:
+        raise UserError(f"{source.path}: {_uneven(source, len(header)) or _short(error)}") from error
+
+
+def _require_closed(source: Source, piece: pd.DataFrame) -> None:
+    """Refuse a value that has swallowed whole rows, since the quotation mark at its end is missing."""
+    for name in piece:
+        texts = piece[name]
+        for text in texts[texts.str.len() > SWALLOWED]:
+            lines = text.count("\n")
+            if lines >= MANY_LINES and text.count(source.delimiter) >= 0.8 * lines * (piece.shape[1] - 1):
+                raise UserError(
+                    f"{source.path}: a value of the column {name!r} holds {lines} whole rows; a quotation mark is "
+                    f"missing at its end, after {text[:60]!r}"
+                )
+
+
+def _uneven(source: Source, width: int) -> str | None:
+    """Where a row has other than so many values, and what to do about that."""
+    try:
+        with opened(source.path) as file:
+            reader = csv.reader(io.TextIOWrapper(file, source.encoding, newline=""), delimiter=source.delimiter)
+            rows = ((reader.line_num, row) for row in reader if row)
+            number, row = next((number, row) for number, row in rows if len(row) != width)
+            following = [len(row) for _, row in islice(rows, 100)]
+    except (StopIteration, csv.Error, UnicodeError, OSError, EOFError):
+        return None
+    found = f"line {number} has {len(row)} values, and the header names {width} columns"
+    if following and set(following) == {len(row)} and width == 1:
+        return f"{found}; so do the following: take out what stands before the names of the columns"
+    if following and set(following) == {len(row)} and len(row) == width + 1:
+        return f"{found}; so do the following: a name is missing in the header, such as that of the first column"
+    sign = source.delimiter
+    return f"{found}; mend the line, or put quotation marks around values with {sign!r} or quotation marks in them"
 
 
 def _parquet_file(path: Path) -> pq.ParquetFile:
@@ -144,6 +226,8 @@ def _parquet(path: Path, drop: tuple[str, ...]) -> Iterator[pd.DataFrame]:
 
 def _types(kind: pa.DataType) -> Any:
     # A nullable integer stays one.
+    if pa.types.is_uint64(kind):
+        return pd.UInt64Dtype()
     return pd.Int64Dtype() if pa.types.is_integer(kind) else None
 
 
@@ -160,12 +244,62 @@ def _require_plain(path: Path, field: pa.Field) -> None:
 def _json_lines(source: Source) -> Iterator[pd.DataFrame]:
     try:
         with opened(source.path) as file:
-            lines = enumerate(io.TextIOWrapper(file, source.encoding), start=1)
+            rows, lines = 0, enumerate(io.TextIOWrapper(file, source.encoding), start=1)
             while batch := list(islice(lines, PIECE_ROWS)):
                 records = [_record(source.path, number, line) for number, line in batch if line.strip()]
+                rows += len(records)
+                _require_rows(source.path, records, rows)
                 yield pd.DataFrame(records, dtype=object)
     except (UnicodeError, OSError, EOFError) as error:
         raise UserError(f"{source.path}: {_short(error)}") from error
+
+
+def _json(source: Source) -> Iterator[pd.DataFrame]:
+    """The objects of an array, or one after another, over however many lines each goes."""
+    try:
+        with opened(source.path) as file:
+            records = _objects(source.path, io.TextIOWrapper(file, source.encoding))
+            rows = 0
+            while batch := list(islice(records, PIECE_ROWS)):
+                rows += len(batch)
+                _require_rows(source.path, batch, rows)
+                yield pd.DataFrame(batch, dtype=object)
+    except (UnicodeError, OSError, EOFError) as error:
+        raise UserError(f"{source.path}: {_short(error)}") from error
+
+
+def _objects(path: Path, file: IO[str]) -> Iterator[dict[str, Any]]:
+    decoder = json.JSONDecoder(object_pairs_hook=_distinct)
+    text, line = "", 1
+    while True:
+        more = file.read(BLOCK_BYTES)
+        text += more
+        place = 0
+        while start := BETWEEN.match(text, place):
+            place = start.end()
+            try:
+                record, place = decoder.raw_decode(text, place)
+            except (ValueError, RecursionError) as error:
+                # It may go on in what was not read yet, unless that would be too long.
+                if more and len(text) - place < BLOCK_BYTES:
+                    break
+                found = line + text.count("\n", 0, getattr(error, "pos", place))
+                if text[place:].strip():
+                    raise UserError(f"{path}: line {found} is no JSON ({_short(error)})") from error
+                return
+            if not isinstance(record, dict):
+                raise UserError(f"{path}: an array of JSON objects is read, one for each row, and this holds others")
+            yield record
+        line += text.count("\n", 0, place)
+        text = text[place:]
+
+
+def _require_rows(path: Path, batch: list[dict[str, Any]], rows: int) -> None:
+    if rows == 1 and any(isinstance(value, dict | list) for value in batch[0].values()):
+        raise UserError(
+            f"{path}: this is one JSON object, and one for each row is read, as pandas writes them with "
+            "to_json(orient='records', lines=True)"
+        )
 
 
 def _record(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -197,4 +331,6 @@ def _require_distinct(path: Path, names: list[str]) -> None:
 
 def _short(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
+    if "straddling" in text:
+        return "a row is longer than 16 MB; the quotation mark at the end of a value seems to be missing"
     return text if len(text) <= 200 else f"{text[:200]}…"
