@@ -66,12 +66,6 @@ class _Ranking:
         return float(np.trapezoid(true, false) / (true[-1] * false[-1]))
 
 
-def trivial(labels: Labels) -> list[float]:
-    """What the trivial model answers for every row: the rate of each class among the labels that trained."""
-    codes = labels.astype("int64")
-    return [float(rate) for rate in np.bincount(codes) / len(codes)]
-
-
 def facts(labels: Labels, scores: Floats, bins: int) -> dict[str, float]:
     """What describes labels and scores beside the metrics."""
     sure = scores.max(axis=1)

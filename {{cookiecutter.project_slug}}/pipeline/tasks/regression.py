@@ -40,11 +40,6 @@ def resampled(labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[s
     return dict(zip(NAMES, np.array(values).T, strict=True))
 
 
-def trivial(labels: Labels) -> list[float]:
-    """What the trivial model answers for every row: the mean of the labels that trained."""
-    return [float(labels.mean())]
-
-
 def facts(labels: Labels, scores: Floats, bins: int) -> dict[str, float]:
     """What describes labels and scores beside the metrics."""
     return {"mean_label": float(labels.mean()), "mean_score": float(scores.mean())}

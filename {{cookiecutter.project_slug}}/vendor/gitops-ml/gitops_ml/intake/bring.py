@@ -20,8 +20,6 @@ from gitops_ml.intake.sources import Source
 from gitops_ml.intake.take import RAW
 
 SETTINGS = ["schema.yaml", "params.yaml", "project.yaml", "dvc.yaml", "README.md"]
-# From here on equal rows are told.
-TOLD_DUPLICATES = 0.01
 
 
 class Outcome(BaseModel):
@@ -85,8 +83,8 @@ def replace(source: Source, wishes: Wishes, spelling: Spelling, dry_run: bool) -
         found = infer(taken.facts, taken.sample, wishes)
         take.require_fit(taken, found.schema)
         table = settings.table_of(found.schema, taken.facts, taken.sample, wishes)
-        if (share := table.division.duplicates) > TOLD_DUPLICATES:
-            found.notes.append(f"{share:.0%} of the rows that judge equal rows that train; is that chance?")
+        if copies := table.division.copies:
+            found.notes.append(f"{copies:,} rows repeat others in every column: each row judges once, copies do not")
         texts = _settings(table)
         outcome = Outcome(
             source=str(source),
