@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import changes, raw, recognise, settings, sources, take
+from gitops_ml.intake import changes, raw, recognise, settings, sources, take, timing
 from gitops_ml.intake.columns import Spelling
-from gitops_ml.intake.infer import Wishes, infer
+from gitops_ml.intake.infer import Wishes
 from gitops_ml.intake.sources import Source
 from gitops_ml.intake.take import RAW
 
@@ -80,7 +80,7 @@ def replace(source: Source, wishes: Wishes, spelling: Spelling, dry_run: bool) -
     with take.workplace():
         forms, rows = take.forms(source, wishes.drop, spelling)
         taken = take.write(source, wishes.drop, forms, rows, spelling)
-        found = infer(taken.facts, taken.sample, wishes)
+        wishes, found = timing.decide(taken.facts, taken.sample, wishes, settings.TEST_FRACTION)
         take.require_fit(taken, found.schema)
         table = settings.table_of(found.schema, taken.facts, taken.sample, wishes)
         if copies := table.division.copies:
