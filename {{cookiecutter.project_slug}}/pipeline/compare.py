@@ -73,47 +73,37 @@ def compare(table: pd.DataFrame, schema: Schema, split: Split, train: Train, rul
     Raises:
         EstimatorError: no candidate can be fitted.
     """
-    measures = MEASURES[schema.task]
     rows = _at_most(table, train.seed)
     parts = list(folds(rows, schema, split, train.seed))
-    held = rows.iloc[[place for _, test in parts for place in test]]
-    truth = data.labels(held, schema).to_numpy()
-    if len(np.unique(truth)) < 2:
-        reason = "the simplest: too few rows of different labels to compare"
-        return Comparison(taken=train.candidates[0], reason=reason, rule=rule)
-    tried, scores = [], []
-    for estimator in train.candidates:
-        try:
-            found = _scores(rows, parts, schema, train.naming(estimator))
-        except model.EstimatorError as error:
-            tried.append(Tried(estimator=estimator, failed=str(error)))
-        else:
-            scores.append(found)
-            tried.append(Tried(estimator=estimator, metrics=measures.measure(truth, found)))
-    able = [each for each in tried if not each.failed]
-    if not able:
-        raise model.EstimatorError(f"no candidate can be fitted; {tried[0].estimator.path}: {tried[0].failed}")
+    held = rows.iloc[[place for _, scored in parts for place in scored]]
+    labels = data.labels(held, schema).to_numpy()
+    if len(np.unique(labels)) < 2:
+        return Comparison(taken=train.candidates[0], reason="the simplest: too few rows of different labels to compare")
+    tried, scores = _try_all(rows, parts, schema, train)
+    measures = MEASURES[schema.task]
+    for each, found in zip(tried, scores, strict=True):
+        each.metrics = {} if found is None else measures.measure(labels, found)
+    able = [each for each in tried if each.metrics]
     sign = -1 if rule.metric in measures.LOWER_IS_BETTER else 1
+    best = max(able, key=lambda each: sign * each.metrics[rule.metric])
     clusters = data.clusters(held, split.columns)
     drawn = [
-        sign * measures.resampled(truth, each, metrics.draws(truth, clusters, RESAMPLES, train.seed))[rule.metric]
-        for each in scores
+        sign * measures.resampled(labels, found, metrics.draws(labels, clusters, RESAMPLES, train.seed))[rule.metric]
+        for found in scores
+        if found is not None
     ]
-    best = max(range(len(able)), key=lambda place: sign * able[place].metrics[rule.metric])
+    of_best = drawn[able.index(best)]
     for each, values in zip(able, drawn, strict=True):
-        each.difference = sign * (each.metrics[rule.metric] - able[best].metrics[rule.metric])
-        bounds = np.quantile(values - drawn[best], [1 - rule.confidence, rule.confidence])
-        each.low, each.high = bounds.tolist()
-    taken = next(each for each in able if (each.low or 0.0) >= -rule.margin)
-    needless = _trivial(rows, parts, schema, split)
-    reached = {name: measures.measure(truth, found) for name, found in needless.items()}
+        each.difference = sign * (each.metrics[rule.metric] - best.metrics[rule.metric])
+        each.low, each.high = np.quantile(values - of_best, [1 - rule.confidence, rule.confidence]).tolist()
+    taken = next(each for each in able if each.low is not None and each.low >= -rule.margin)
     return Comparison(
         taken=taken.estimator,
-        reason=_reason(taken, able, able[best], rule),
+        reason=_reason(taken, best, rule, simplest=taken is able[0]),
         rule=rule,
         rows=len(rows),
         fits=len(parts) * len(tried),
-        trivial=reached,
+        trivial={name: measures.measure(labels, found) for name, found in _trivial(rows, parts, schema, split).items()},
         candidates=tried,
     )
 
@@ -135,12 +125,16 @@ def _folds(
 ) -> Iterator[Fold]:
     originals = data.copies(table, schema) if split.by == "random" else np.arange(len(table))
     groups = data.clusters(table, split.columns) if split.columns else originals
-    count = min(FOLDS, len(np.unique(groups)) - (split.by == "time"))
-    if count < (1 if split.by == "time" else 2):
-        return
+    distinct = len(np.unique(groups))
     if split.by == "time":
-        for before, after in TimeSeriesSplit(count).split(np.arange(groups.max() + 1)):
-            yield np.flatnonzero(np.isin(groups, before)), np.flatnonzero(np.isin(groups, after))
+        if count := min(FOLDS, distinct - 1):
+            # The rows that judge are as far from those that train as in the split itself.
+            ahead = max(1, distinct // (FOLDS + 2))
+            for before, after in TimeSeriesSplit(count, test_size=ahead).split(np.arange(distinct)):
+                yield np.flatnonzero(np.isin(groups, before)), np.flatnonzero(np.isin(groups, after))
+        return
+    count = min(FOLDS, distinct)
+    if count < 2:
         return
     whole = split.by == "group" or (originals != np.arange(len(table))).any()
     of_classes, of_numbers = (StratifiedGroupKFold, GroupKFold) if whole else (StratifiedKFold, KFold)
@@ -158,8 +152,25 @@ def _at_most(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     return table.iloc[np.sort(drawn)]
 
 
+def _try_all(
+    table: pd.DataFrame, parts: list[Fold], schema: Schema, train: Train
+) -> tuple[list[Tried], list[Floats | None]]:
+    """Each candidate, and its scores of the rows of all folds, one fold after another; None if it cannot be fitted."""
+    tried: list[Tried] = []
+    scores: list[Floats | None] = []
+    for estimator in train.candidates:
+        try:
+            scores.append(_scores(table, parts, schema, train.naming(estimator)))
+            tried.append(Tried(estimator=estimator))
+        except model.EstimatorError as error:
+            scores.append(None)
+            tried.append(Tried(estimator=estimator, failed=str(error)))
+    if all(each.failed for each in tried):
+        raise model.EstimatorError(f"no candidate can be fitted; {tried[0].estimator.path}: {tried[0].failed}")
+    return tried, scores
+
+
 def _scores(table: pd.DataFrame, parts: list[Fold], schema: Schema, train: Train) -> Floats:
-    """What a candidate says of the rows of each fold, fitted to the others of the fold; the folds one after another."""
     rows, labels = data.features(table, schema), data.labels(table, schema)
     found = []
     for fitted, scored in parts:
@@ -189,13 +200,13 @@ def _trivial(table: pd.DataFrame, parts: list[Fold], schema: Schema, split: Spli
     return {name: np.concatenate([each[name] for each in found]) for name in common}
 
 
-def _reason(taken: Tried, able: list[Tried], best: Tried, rule: Rule) -> str:
+def _reason(taken: Tried, best: Tried, rule: Rule, *, simplest: bool) -> str:
     if taken is not best:
         return (
             f"the simplest that is equal to the best, {_name(best)}, within the margin of {rule.margin:g}: "
             f"{rule.metric} {taken.difference:+.4f} (at least {taken.low:+.4f})"
         )
-    if taken is able[0]:
+    if simplest:
         return f"the simplest is the best by {rule.metric}"
     return f"the best by {rule.metric}, and no simpler one is equal within the margin of {rule.margin:g}"
 

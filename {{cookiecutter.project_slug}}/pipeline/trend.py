@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge
 
 
 class BoostedLine(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A regularised linear model, and gradient boosting of what it leaves: the line follows a trend, the trees the rest.
 
     Args:
-        alphas: from which the strength of the regularisation is chosen.
+        alpha: how strongly the line is regularised.
         max_iter: the number of trees.
         learning_rate: what each tree adds.
         random_state: the seed.
@@ -23,19 +23,19 @@ class BoostedLine(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        alphas: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
+        alpha: float = 1.0,
         max_iter: int = 100,
         learning_rate: float = 0.05,
         random_state: int | None = None,
     ) -> None:
-        self.alphas = alphas
+        self.alpha = alpha
         self.max_iter = max_iter
         self.learning_rate = learning_rate
         self.random_state = random_state
 
     def fit(self, rows: npt.NDArray[np.float64], labels: npt.NDArray[np.float64]) -> Self:
         """Fit the line, then the trees to its residuals; rows have shape (rows, columns), without NaN."""
-        self.line_ = RidgeCV(alphas=self.alphas).fit(rows, labels)
+        self.line_ = Ridge(alpha=self.alpha).fit(rows, labels)
         self.trees_ = HistGradientBoostingRegressor(
             max_iter=self.max_iter,
             learning_rate=self.learning_rate,

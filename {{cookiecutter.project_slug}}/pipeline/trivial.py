@@ -15,7 +15,6 @@ import pandas as pd
 from pipeline import data
 from pipeline.params import Split
 from pipeline.schema import Schema
-from pipeline.tasks import MEASURES
 from pipeline.tasks.scores import Floats, Labels
 
 # In days: the seasons that labels may repeat after, the longest that the training rows span counts.
@@ -131,9 +130,7 @@ def _near(past: pd.DataFrame, future: pd.DataFrame) -> pd.Series:
     return found.sort_index().fillna(past["label"].mean())
 
 
-def _shares(
-    past: pd.DataFrame, future: pd.DataFrame, season: float | None, rates: Floats
-) -> dict[str, Floats]:
+def _shares(past: pd.DataFrame, future: pd.DataFrame, season: float | None, rates: Floats) -> dict[str, Floats]:
     """Trivial answers to a question of classes along time, each of shape (rows, classes)."""
     found = {}
     if past["key"].nunique() > 1:

@@ -14,7 +14,7 @@ import pytest
 from gitops_ml.core import project as project_settings
 from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
-from pipeline.stages import files
+from pipeline.stages import files, prepare, train, validate
 
 from tests.automation.intake.test_intake import fitting, project, run_quickly, take
 
@@ -32,7 +32,7 @@ def walk(**columns: Any) -> pd.DataFrame:
 
 
 @pytest.fixture(autouse=True)
-def _inside(project: Path) -> Iterator[None]:  # noqa: F811
+def _inside(project: Path) -> Iterator[None]:
     """Every test stands in a project."""
     yield
 
@@ -85,6 +85,53 @@ def test_a_date_of_birth_is_no_time() -> None:
     assert split() == ("random", [])
 
 
+COUNTED: dict[str, tuple[list[int], list[int], str, str]] = {
+    "children": ([0, 1, 2, 3, 4, 6], [150, 120, 80, 30, 15, 5], "children", "a regression of counts (Poisson)"),
+    "a scale": ([3, 4, 5, 6, 7], [10, 80, 200, 90, 20], "quality", "a regression: 'quality' has the whole numbers 3 to 7"),
+    "balanced codes": ([0, 1, 2], [133, 134, 133], "outcome", "a multiclass task"),
+    "codes by name": ([1, 2, 3], [300, 80, 20], "cover_type", "a multiclass task"),
+    "codes far apart": ([10, 20, 30], [300, 80, 20], "outcome", "a multiclass task"),
+    "two peaks": ([1, 2, 3], [190, 30, 180], "outcome", "a multiclass task"),
+}
+
+
+@pytest.mark.parametrize("kind", COUNTED)
+def test_few_whole_numbers_are_counts_a_scale_or_classes(kind: str) -> None:
+    """What was taken and why is said; counts go to Poisson regression, and the whole pipeline runs on each."""
+    values, frequencies, name, sentence = COUNTED[kind]
+    random = np.random.default_rng(0)
+    labels = np.repeat(values, frequencies)
+    frame = pd.DataFrame({"x": (labels + random.normal(0, 1, ROWS)).round(2), "z": random.normal(size=ROWS).round(2)})
+    outcome = take(frame.assign(**{name: labels}), target=name)
+    assert outcome.notes[0].startswith(sentence)
+    assert ("TASK=multiclass" in outcome.notes[0]) == ("regression" in sentence)
+    paths = [each.path for each in files.params().train.candidates]
+    assert ("sklearn.linear_model.PoissonRegressor" in paths) == ("Poisson" in sentence)
+    run_quickly()
+
+
+def test_every_kind_of_candidate_can_be_saved() -> None:
+    """Each candidate that `make data` offers for counts is one that the service may load."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=ROWS).round(2)
+    take(pd.DataFrame({"x": x, "z": x, "n": random.poisson(np.exp(x / 2)).clip(0, 8)}), target="n")
+    for candidate in files.params().train.candidates:
+        params = files.params()
+        params.train = params.train.naming(candidate)
+        Path("params.yaml").write_text(json.dumps(params.model_dump()))
+        for stage in (validate, prepare, train):
+            stage.main()
+
+
+def test_a_class_with_a_handful_of_rows_is_warned_about() -> None:
+    """Rare classes are named with their rows, and it is said what the model can know of them."""
+    labels = np.repeat(["often", "at times", "hardly"], [250, 145, 5])
+    outcome = take(walk().assign(y=labels))
+    (said,) = [warning for warning in outcome.warnings if "handful" in warning]
+    assert "('hardly' 5)" in said
+    assert "no figure says how well" in said
+
+
 def test_a_model_that_is_worse_than_what_needs_no_model_is_blocked() -> None:
     """Along time the best of the trivial models counts, and no R² below 0 passes, however bad the mean label is."""
     random = np.random.default_rng(4)
@@ -109,9 +156,9 @@ def test_copies_judge_nothing_and_raise_no_limit() -> None:
     settings = project_settings.read(Path.cwd())
     assert settings.gate.overlap == 0.01
     run_quickly()
-    train, test = (pd.read_parquet(path) for path in (files.TRAIN, files.TEST))
-    assert not test.duplicated().any()
-    assert not set(map(tuple, train.to_numpy())) & set(map(tuple, test.to_numpy()))
+    known, judging = (pd.read_parquet(path) for path in (files.TRAIN, files.TEST))
+    assert not judging.duplicated().any()
+    assert not set(map(tuple, known.to_numpy())) & set(map(tuple, judging.to_numpy()))
     assert json.loads((files.REPORTS / "metrics.json").read_text())["roc_auc"]["value"] < 0.9
 
 

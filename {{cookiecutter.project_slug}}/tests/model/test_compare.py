@@ -99,7 +99,7 @@ def test_a_candidate_that_cannot_be_fitted_is_told() -> None:
     found = compare.compare(table("line"), SCHEMA, AT_RANDOM, train(wrong, TREES), RULE)
     assert found.taken == TREES
     assert "alpha" in found.candidates[0].failed
-    with pytest.raises(EstimatorError, match="no candidate can be fitted.*alpha"):
+    with pytest.raises(EstimatorError, match=r"no candidate can be fitted.*alpha"):
         compare.compare(table("line"), SCHEMA, AT_RANDOM, train(wrong), RULE)
 
 
