@@ -148,7 +148,7 @@ def copies(table: pd.DataFrame, schema: Schema) -> npt.NDArray[np.int64]:
     own = np.arange(len(table), dtype=np.int64)
     if not content.duplicated().any() or _recur_by_chance(table, columns, content, schema.target):
         return own
-    return own[pd.Series(own).groupby(content.to_numpy()).transform("first").to_numpy()]
+    return np.asarray(pd.Series(own).groupby(content.to_numpy()).transform("first"), dtype=np.int64)
 
 
 def known(test: pd.DataFrame, train: pd.DataFrame, schema: Schema) -> float:

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 
 
 class BoostedLine(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """A regularised linear model, and gradient boosting of what it leaves: the line follows a trend, the trees the rest.
+    """A regularised line, and gradient boosting of what it leaves: one follows a trend, the other finds the rest.
 
     Args:
         alpha: how strongly the line is regularised.

@@ -124,7 +124,7 @@ def _lines(past: pd.DataFrame) -> pd.DataFrame:
 
 def _near(past: pd.DataFrame, future: pd.DataFrame) -> pd.Series:
     """The mean label of the moment that is nearest to each row's, of the key where it is known."""
-    means = past.groupby(["key", "moment"], as_index=False)["label"].mean().sort_values("moment", kind="stable")
+    means = past.groupby(["key", "moment"])["label"].mean().reset_index().sort_values("moment", kind="stable")
     asked = future.rename_axis("row").reset_index().sort_values("moment", kind="stable")
     found = pd.merge_asof(asked, means, on="moment", by="key", direction="nearest").set_index("row")["label"]
     return found.sort_index().fillna(past["label"].mean())

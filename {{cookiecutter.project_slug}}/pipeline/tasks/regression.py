@@ -53,8 +53,8 @@ def valid(scores: Floats) -> bool:
 def curves(labels: Labels, scores: Floats, bins: int) -> dict[str, pd.DataFrame]:
     """The data of the plots, by name.
 
-    `predicted` holds score and label of some rows, `calibration` the mean score against the mean label in equally filled
-    bins, `errors` the share of rows whose error is at most so large (the REC curve, Bi and Bennett 2003).
+    `predicted` holds score and label of some rows, `calibration` the mean score against the mean label in equally
+    filled bins, `errors` the share of rows whose error is at most so large (the REC curve, Bi and Bennett 2003).
     """
     place = pd.Series(scores).rank(method="first", pct=True)
     inside = np.ceil(place * min(bins, len(scores)))

@@ -63,9 +63,7 @@ def infer(facts: dict[str, Facts], sample: pd.DataFrame, wishes: Wishes) -> Infe
     target = facts[wishes.target]
     task = label.task_of(target, wishes.task)
     labels, sentence = label.column_of(target, task)
-    found = Inferred(Schema.model_construct(columns={}), notes=[sentence])
-    if task != "regression":
-        found.warnings += label.rare(target)
+    found = Inferred(Schema.model_construct(columns={}), notes=[sentence], warnings=label.rare(target, task))
     kept = (wishes.target, wishes.key, wishes.time_column)
     reasons = {name: reason for name, column in facts.items() if name not in kept and (reason := _useless(column))}
     features = [name for name in facts if name not in (wishes.target, wishes.key, *reasons)]

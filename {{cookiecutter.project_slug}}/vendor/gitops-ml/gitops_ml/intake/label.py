@@ -151,20 +151,20 @@ def _numbers(target: Facts) -> str:
     shown = f"{target.name!r} has the whole numbers {target.minimum:g} to {target.maximum:g} without a gap"
     if poisson(target):
         return f"a regression of counts (Poisson): {shown}, mostly small; TASK=multiclass takes them for classes"
-    return f"a regression: {shown}, with one peak, as a scale has; TASK=multiclass takes them for classes"
+    return f"a regression: {shown}, with one peak like a scale; TASK=multiclass takes them for classes"
 
 
-def rare(target: Facts) -> list[str]:
+def rare(target: Facts, task: Task) -> list[str]:
     """Of each class with a handful of rows, what a model can know of it."""
     few = {value: rows for value, rows in sorted((target.counts or {}).items()) if rows < HANDFUL}
-    if not few:
+    if task == "regression" or not few:
         return []
     listed = ", ".join(f"{value!r} {rows}" for value, rows in list(few.items())[:5])
     more = f" and {len(few) - 5} more" if len(few) > 5 else ""
     return [
         f"{'a class has' if len(few) == 1 else f'{len(few)} classes have'} a handful of rows ({listed}{more}): "
-        "about a quarter of them judge, so the model can hardly recognise such a class and no figure says how well; join "
-        "it with another, or bring more of its rows"
+        "about a quarter of them judge, so the model can hardly recognise such a class and no figure says how well; "
+        "join it with another, or bring more of its rows"
     ]
 
 

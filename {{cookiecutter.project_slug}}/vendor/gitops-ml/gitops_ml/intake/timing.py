@@ -51,8 +51,8 @@ def decide(facts: dict[str, Facts], sample: pd.DataFrame, wishes: Wishes, fracti
     (name,) = dates
     if facts[name].missing:
         found.warnings.append(
-            f"{name!r} tells when a row was made, but is empty in {facts[name].missing} rows, so the rows that judge are "
-            f"drawn at random; fill them, and TIME={name} lets the newest judge"
+            f"{name!r} tells when a row was made, but is empty in {facts[name].missing} rows, so the rows that judge "
+            f"are drawn at random; fill them, and TIME={name} lets the newest judge"
         )
         return wishes, found
     by_time = replace(wishes, time_column=name)
