@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, TimeSeriesSplit
+from sklearn.pipeline import Pipeline
 
 from pipeline import data, metrics, model, trivial
 from pipeline.params import Estimator, Rule, Split, Train
@@ -183,7 +184,7 @@ def _scores(table: pd.DataFrame, parts: list[Fold], schema: Schema, train: Train
     return scores
 
 
-def _of_all_classes(scores: Floats, fitted: model.Pipeline, schema: Schema) -> Floats:
+def _of_all_classes(scores: Floats, fitted: Pipeline, schema: Schema) -> Floats:
     """Scores with a column for each class of the schema, 0 for those of which the fitted rows had none."""
     if schema.task != "multiclass":
         return scores

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from pipeline import tasks
 from pipeline.params import Params
-from pipeline.schema import Schema
+from pipeline.schema import Schema, Task
 
 from gitops_ml.core import pointers, progress, project
 from gitops_ml.core.errors import UserError
@@ -21,7 +21,7 @@ from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import judge, verdict
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Measured, Result
-from gitops_ml.report import facts, rows, shifts
+from gitops_ml.report import compared, facts, rows, shifts
 from gitops_ml.report.content import Curve, Metric, Report, Stage, Table
 
 METRICS = "reports/metrics.json"
@@ -81,7 +81,8 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     report.tables = _tables(_json(base, DATA) if before else {}, _json(here, DATA))
     report.shifts = shifts.read(base, here) if before and before["prepare"] != after["prepare"] else []
     report.curves = _curves(evaluation, {"this change": challenger, "champion": champion})
-    report.confusion = _confusion(here) if task == "multiclass" else []
+    report.choice = compared.read(here, task)
+    report.confusion, report.predicted = outcomes(here, task)
     report.importance = _importance(here)
     report.importance_is = tasks.MEASURES[task].IMPORTANCE
     report.lineage = {
@@ -192,10 +193,19 @@ def _points(table: pd.DataFrame, x: str, y: str) -> list[tuple[float, float]]:
     return list(zip(table[x].tolist(), table[y].tolist(), strict=True))
 
 
-def _confusion(here: Revision) -> list[tuple[str, str, int]]:
-    table = pd.read_csv(io.BytesIO(here.output(f"{PLOTS}/confusion.csv")), keep_default_na=False)
+def outcomes(here: Revision, task: Task) -> tuple[list[tuple[str, str, int]], list[tuple[float, float]]]:
+    """The rows of each actual and predicted class; in a regression, prediction and true value of some rows."""
+    name = "predicted" if task == "regression" else "confusion"
+    table = pd.read_csv(io.BytesIO(here.output(f"{PLOTS}/{name}.csv")), keep_default_na=False)
+    if task == "regression":
+        return [], _points(table, "score", "label")
     columns = (table["actual"].astype(str), table["predicted"].astype(str), table["rows"].astype(int))
-    return list(zip(*columns, strict=True))
+    return list(zip(*columns, strict=True)), []
+
+
+def calibration(here: Revision) -> list[tuple[float, float]]:
+    """Of a regression: mean prediction and mean true value of equally many rows, from the lowest to the highest."""
+    return _points(pd.read_csv(io.BytesIO(here.output(f"{PLOTS}/calibration.csv"))), "score", "label")
 
 
 def _importance(here: Revision) -> list[tuple[str, float]]:
