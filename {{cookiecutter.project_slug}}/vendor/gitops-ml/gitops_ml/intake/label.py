@@ -150,7 +150,7 @@ def _numbers(target: Facts) -> str:
         return f"a regression: {span} (TASK= changes it)"
     shown = f"{target.name!r} has the whole numbers {target.minimum:g} to {target.maximum:g} without a gap"
     if poisson(target):
-        return f"a regression of counts (Poisson): {shown}, mostly small; TASK=multiclass takes them for classes"
+        return f"a regression of counts, Poisson beside a line: {shown}, mostly small; TASK=multiclass makes classes"
     return f"a regression: {shown}, with one peak like a scale; TASK=multiclass takes them for classes"
 
 

@@ -107,7 +107,7 @@ def _candidates(table: Table) -> list[dict[str, Any]]:
     """
     schema, rows = table.schema, int(table.facts[table.schema.target].present * (1 - TEST_FRACTION))
     many = len(schema.classes) > MANY_CLASSES
-    forest: dict[str, Any] = {"n_estimators": TREES} | ({} if schema.task == "regression" else {"min_samples_leaf": 5})
+    forest: dict[str, Any] = {"n_estimators": TREES} | ({} if schema.task == "regression" else {"min_samples_leaf": 2})
     iterations = 150 if schema.task == "regression" else 100
     boosting: dict[str, Any] = {"max_iter": iterations, "learning_rate": 0.06, "early_stopping": False}
     leaves = int(FOREST_BYTES / (2 * TREES * (64 + 8 * max(1, len(schema.classes)))))
@@ -123,19 +123,16 @@ def _candidates(table: Table) -> list[dict[str, Any]]:
             {"path": "sklearn.ensemble.RandomForestClassifier", "arguments": forest},
             {"path": "sklearn.ensemble.HistGradientBoostingClassifier", "arguments": boosting},
         ]
-    if label.poisson(table.facts[schema.target]):
-        return [
-            {"path": "sklearn.linear_model.PoissonRegressor", "arguments": {"alpha": 0.01, "max_iter": 1000}},
-            {"path": "sklearn.ensemble.RandomForestRegressor", "arguments": forest},
-            {"path": "sklearn.ensemble.HistGradientBoostingRegressor", "arguments": {"loss": "poisson"} | boosting},
-        ]
-    along = {"max_iter": boosting["max_iter"], "learning_rate": boosting["learning_rate"]}
-    return [
-        {"path": "sklearn.linear_model.RidgeCV", "arguments": {"alphas": [0.01, 0.1, 1, 10, 100, 1000]}},
-        *([{"path": "pipeline.trend.BoostedLine", "arguments": along}] if table.wishes.time_column else []),
-        {"path": "sklearn.ensemble.RandomForestRegressor", "arguments": forest},
-        {"path": "sklearn.ensemble.HistGradientBoostingRegressor", "arguments": boosting},
-    ]
+    counts = label.poisson(table.facts[schema.target])
+    upon_a_line = {name: boosting[name] for name in ("max_iter", "learning_rate")}
+    found = {
+        "sklearn.linear_model.RidgeCV": {"alphas": [1, 10, 100, 1000]},
+        "sklearn.linear_model.PoissonRegressor": {"alpha": 0.01, "max_iter": 1000} if counts else None,
+        "pipeline.trend.BoostedLine": upon_a_line if table.wishes.time_column else None,
+        "sklearn.ensemble.RandomForestRegressor": forest,
+        "sklearn.ensemble.HistGradientBoostingRegressor": boosting | ({"loss": "poisson"} if counts else {}),
+    }
+    return [{"path": path, "arguments": arguments} for path, arguments in found.items() if arguments]
 
 
 def gate_text(table: Table, before: str) -> str:
