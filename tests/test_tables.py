@@ -145,7 +145,10 @@ def test_the_projects_checks_and_tests_fit_the_table(ready: Path, tmp_path: Path
     assert " passed" in make("test", cwd=project).splitlines()[-1]
     gitops("model", "report", cwd=project)
     gitops("model", "card", cwd=project)
-    assert "rmse" in (project / "build/report/report.md").read_text()
+    report = (project / "build/report/report.md").read_text()
+    assert "RMSE" in report
+    assert "What was compared to train it" in report
+    assert "What was compared to train it" in (project / "MODEL_CARD.md").read_text()
 
 
 def test_work_that_is_not_committed_is_not_overwritten(ready: Path, tmp_path: Path) -> None:
