@@ -11,6 +11,9 @@ from pipeline.schema import DataError, Schema
 
 # How unlikely a file with one label must be before it counts as broken rather than as chance.
 SINGLE_LABEL_CHANCE = 1e-9
+# Two rows of any table have the same label at least so often where labels are few, and copies nearly always.
+FEW_LABELS = 0.05
+AGREEING = 0.95
 
 
 def labelled(tables: dict[str, pd.DataFrame], schema: Schema) -> pd.DataFrame:
@@ -59,7 +62,8 @@ def split(table: pd.DataFrame, schema: Schema, params: Split) -> tuple[pd.DataFr
         case "group":
             train, test = split_by_group(table, params.columns, params.test_fraction, params.seed)
         case "random":
-            train, test = split_at_random(table, _strata(table, schema), params.test_fraction, params.seed)
+            strata, originals = _strata(table, schema), copies(table, schema)
+            train, test = split_at_random(table, strata, originals, params.test_fraction, params.seed)
     for name, part in (("train", train), ("test", test)):
         if part[schema.target].nunique() < 2:
             single = "label" if schema.task == "regression" else "class"
@@ -105,15 +109,17 @@ def split_by_group(
 
 
 def split_at_random(
-    table: pd.DataFrame, strata: pd.Series, test_fraction: float, seed: int
+    table: pd.DataFrame, strata: pd.Series, originals: npt.NDArray[np.int64], test_fraction: float, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split into (train, test): in each file and stratum, the rows whose content has the lowest hashes are the test.
 
-    A row stays where it is when files are added: what judges one model has not trained an earlier one.
+    A row stays where it is when files are added: what judges one model has not trained an earlier one. Copies go where
+    the row went that they repeat, and judge nothing: the model is asked for each row once.
 
     Args:
         table: rows whose index names their file.
         strata: shape (rows,), equal for rows that are drawn together.
+        originals: shape (rows,), the place of the row that each one repeats, or its own.
         test_fraction: the share of rows that judge, of each stratum as near as whole rows allow.
         seed: another one draws other rows.
     """
@@ -121,9 +127,54 @@ def split_at_random(
     drawn = pd.DataFrame({"file": files, "stratum": strata.to_numpy(), "content": _hashed(table, seed).to_numpy()})
     # Equal rows are told apart by counting them: where few columns have few values, all rows have their like.
     drawn["hash"] = _hashed(drawn[["content"]].assign(place=drawn.groupby(["file", "content"]).cumcount()), seed)
-    groups = drawn.groupby(["file", "stratum"])["hash"]
-    inside = ((groups.rank(method="first") - 0.5) / groups.transform("size") < test_fraction).to_numpy()
-    return table[~inside].reset_index(drop=True), table[inside].reset_index(drop=True)
+    is_original = originals == np.arange(len(table))
+    groups = drawn[is_original].groupby(["file", "stratum"])["hash"]
+    inside = np.zeros(len(table), dtype=bool)
+    inside[is_original] = (groups.rank(method="first") - 0.5) / groups.transform("size") < test_fraction
+    return (
+        table[~inside[originals]].reset_index(drop=True),
+        table[inside].reset_index(drop=True),
+    )
+
+
+def copies(table: pd.DataFrame, schema: Schema) -> npt.NDArray[np.int64]:
+    """The place of the first row that each row repeats in all columns but those left out, shape (rows,); or its own.
+
+    Where few columns have few values rows are equal by chance, and none counts as a copy: if as many pairs as there are
+    would be equal were the columns independent, or if rows with the same features have labels that differ.
+    """
+    columns = [name for name, column in schema.columns.items() if column.role != "ignore" and name in table]
+    content = _contents(table, columns)
+    own = np.arange(len(table), dtype=np.int64)
+    if not content.duplicated().any() or _recur_by_chance(table, columns, content, schema.target):
+        return own
+    return np.asarray(pd.Series(own).groupby(content.to_numpy()).transform("first"), dtype=np.int64)
+
+
+def known(test: pd.DataFrame, train: pd.DataFrame, schema: Schema) -> float:
+    """The share of the rows of `test` that are copies of rows of `train`, by the columns that both have."""
+    common = [name for name in test if name in train]
+    originals = copies(pd.concat([train[common], test[common]], ignore_index=True), schema)
+    return float((originals[len(train) :] < len(train)).mean())
+
+
+def _contents(table: pd.DataFrame, columns: list[str]) -> pd.Series:
+    return pd.util.hash_pandas_object(table[columns].reset_index(drop=True), index=False)
+
+
+def _recur_by_chance(table: pd.DataFrame, columns: list[str], content: pd.Series, target: str) -> bool:
+    shares = [table[name].value_counts(normalize=True, dropna=False) for name in columns]
+    alike = [float((share**2).sum()) for share in shares]
+    if np.prod(alike) * len(table) >= 1:
+        return True
+    features = _contents(table, [name for name in columns if name != target])
+    agree = _pairs(content) / _pairs(features)
+    return alike[columns.index(target)] > FEW_LABELS and agree < AGREEING
+
+
+def _pairs(content: pd.Series) -> float:
+    counts = content.value_counts().to_numpy(dtype="float64")
+    return float((counts * (counts - 1) / 2).sum())
 
 
 def features(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:

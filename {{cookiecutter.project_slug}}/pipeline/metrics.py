@@ -1,4 +1,4 @@
-"""How good a model is, whatever its task: intervals, slices, the trivial baseline, importance."""
+"""How good a model is, whatever its task: intervals, slices, importance."""
 
 from __future__ import annotations
 
@@ -56,17 +56,6 @@ def draws(labels: Labels, clusters: npt.NDArray[np.int64], resamples: int, seed:
         if held.min() < held.max():
             made += 1
             yield weights
-
-
-def baseline(measures: Measures, labels: Labels, trivial: list[float]) -> dict[str, float]:
-    """What the metrics are for the trivial model, which gives every row the same answer."""
-    return measures.measure(labels, constant(trivial, len(labels)))
-
-
-def constant(trivial: list[float], rows: int) -> Floats:
-    """The trivial model's scores: shape (rows,), or (rows, classes) where it gives a probability to each class."""
-    answer = np.array(trivial)
-    return np.full(rows, answer[0]) if len(answer) == 1 else np.tile(answer, (rows, 1))
 
 
 def slices(

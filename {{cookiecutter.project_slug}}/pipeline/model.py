@@ -51,10 +51,10 @@ def build(schema: Schema, params: Train, categories: dict[str, int]) -> Pipeline
 
     Args:
         schema: the columns, their types and roles.
-        params: the block `train` of params.yaml.
+        params: the block `train` of params.yaml, with one estimator.
         categories: the number of distinct values of each category in the training data.
     """
-    estimator = build_estimator(params.estimator, params.seed, schema.task)
+    estimator = build_estimator(cast(Estimator, params.estimator), params.seed, schema.task)
     names: dict[str, list[str]] = {"number": [], "datetime": [], "text": [], "category": []}
     for name, column in schema.features.items():
         names["number" if column.type in ("integer", "boolean") else column.type].append(name)
@@ -74,6 +74,11 @@ def build(schema: Schema, params: Train, categories: dict[str, int]) -> Pipeline
         columns.append((f"text {position}", _words(params), name))
     transformer = ColumnTransformer(columns, verbose_feature_names_out=False)
     return Pipeline([("columns", transformer), ("estimator", estimator)])
+
+
+def categories(rows: pd.DataFrame, schema: Schema) -> dict[str, int]:
+    """The number of distinct values of each category."""
+    return {name: rows[name].nunique() for name, column in schema.features.items() if column.type == "category"}
 
 
 def build_estimator(named: Estimator, seed: int, task: Task) -> Any:

@@ -49,13 +49,32 @@ class Estimator(_Block):
 
 
 class Train(_Block):
-    """The block `train`."""
+    """The block `train`. It names one estimator, or candidates to be compared, the simplest first."""
 
     seed: int = Field(ge=0, lt=2**32)
     threads: int = Field(ge=1)
     one_hot_limit: int = Field(ge=0)
     text_components: int = Field(default=30, ge=1)
-    estimator: Estimator
+    estimator: Estimator | None = None
+    candidates: list[Estimator] = []
+
+    @model_validator(mode="after")
+    def _something_is_named(self) -> Self:
+        if (self.estimator is None) == (not self.candidates):
+            raise ValueError("name one estimator, or candidates to be compared: one of the two")
+        return self
+
+    def naming(self, estimator: Estimator) -> Train:
+        """The same, with this one estimator."""
+        return self.model_copy(update={"estimator": estimator, "candidates": []})
+
+
+class Rule(BaseModel):
+    """By which metric candidates are compared, and how much worse still counts as equal: as `gate` of project.yaml."""
+
+    metric: str
+    margin: float
+    confidence: float
 
 
 class Importance(_Block):

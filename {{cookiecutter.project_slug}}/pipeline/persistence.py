@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 import sklearn
 import skops.io
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
 NUMPY = b"\x93NUMPY"
@@ -31,16 +31,13 @@ class ModelError(Exception):
 class ModelFacts(BaseModel):
     """models/model.json: what must hold before the model's file is loaded, and what it is made of.
 
-    `trivial` is what the trivial model says of every row: the rate of positives, of each class, or the mean label.
+    Of older versions the file holds more, which is passed over.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     sha256: str
     estimator: str
     scikit_learn: str
     rows: int
-    trivial: list[float]
     features: list[str]
 
 

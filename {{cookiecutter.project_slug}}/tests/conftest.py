@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.params import Params
+from pipeline.params import Params, Train
 from pipeline.schema import Column, Schema
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -63,11 +63,18 @@ def schema() -> Schema:
 
 @pytest.fixture(scope="session")
 def params() -> Params:
-    """The project's params, with fewer draws."""
+    """The project's params, with fewer draws, and of several candidates the last."""
     settings = yaml.safe_load((PROJECT / "params.yaml").read_text())
     settings["evaluate"] |= {"resamples": 100, "slice_minimum": 20}
     settings["evaluate"]["importance"] |= {"rows": 100, "repeats": 1}
-    return Params.model_validate(settings)
+    found = Params.model_validate(settings)
+    found.train = one_estimator(found.train)
+    return found
+
+
+def one_estimator(train: Train) -> Train:
+    """The block `train` with one estimator: that of the project, or the last of its candidates."""
+    return train.naming(train.estimator or train.candidates[-1])
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,7 @@ def test_local_packages_are_in_no_export() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("train: {}\n", "params.yaml of the working tree: train.estimator: Field required"),
+        ("train: {}\n", "params.yaml of the working tree: train: names neither an estimator nor candidates"),
         ("train: [", "params.yaml of the working tree is not valid YAML"),
         (None, "params.yaml of the working tree is missing"),
     ],

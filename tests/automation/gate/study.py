@@ -45,7 +45,7 @@ def simulate(better_by: float, times: int, rows: int, seed: int = 0) -> Counter[
             slice_minimum=1,
             calibration_bins=10,
             # A baseline that every model beats: the comparison alone is studied.
-            trivial=[0.001],
+            trivial={"a constant": np.full(rows, 0.001)},
             seed=int(random.integers(2**31)),
             digest="simulated",
         )

@@ -28,7 +28,7 @@ EVALUATION = Evaluation(
     slices={"group": GROUP},
     slice_minimum=100,
     calibration_bins=10,
-    trivial=[0.5],
+    trivial={"a constant": np.full(ROWS, 0.5)},
     seed=0,
     digest="evaluation",
 )
@@ -87,6 +87,7 @@ def test_too_few_rows_are_no_evidence() -> None:
     few = replace(
         EVALUATION,
         labels=EVALUATION.labels[:60],
+        trivial={"a constant": np.full(60, 0.5)},
         clusters=EVALUATION.clusters[:60],
         slices={"group": GROUP[:60]},
     )

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from gitops_ml.gate import verdict
+from gitops_ml.gate.result import Measured
 from gitops_ml.pages import words
 from gitops_ml.report import render, summary
+from gitops_ml.report.compared import Choice, Compared
 from gitops_ml.report.content import Change, Curve, Decisive, Metric, Report, Shift, Stage, Table
 
 from tests.automation.gate.test_verdict import EVALUATION, GOOD, MEDIUM, SETTINGS
@@ -54,6 +56,22 @@ def full_report(text: str, rows: int = 1) -> Report:
         stages=[Stage(name=text, fate="new result")],
         curves=[Curve(name="ROC", x="x", y="y", series={"this change": [(0, 0), (0.5, 0.8), (1, 1)]})],
         importance=[(text, 0.1), ("other", 0.05)],
+        choice=Choice(
+            metric="roc_auc",
+            lower_is_better=False,
+            margin=0.01,
+            taken=text,
+            reason=text,
+            cost="9 fits",
+            compared=[
+                Compared(name="mean", value=0.5, says="trivial"),
+                Compared(name=text, value=0.7, difference=Measured(value=-0.02, low=-0.03, high=-0.01)),
+                Compared(name=text, value=None, says=text),
+            ]
+            * rows,
+        ),
+        confusion=[(text, "other", 3), ("other", "other", 5)],
+        predicted=[(1.0, 1.2), (2.0, 1.9)],
         lineage={"Source commit": text},
     )
 
@@ -225,3 +243,13 @@ def test_figures_of_other_rows_stand_in_no_column() -> None:
     assert ">base</th>" not in render.html(other)
     for shown in (render.markdown(other), render.html(other)):
         assert "The base was measured on other rows" in shown
+
+
+def test_what_was_compared_is_shown_with_its_difference() -> None:
+    """Report and comment say what was taken and why, and how much worse every other candidate and trivial model was."""
+    report = full_report("a name")
+    for shown in (render.html(report), render.markdown(report)):
+        assert "What was compared to train it" in shown
+        assert "-0.0300 to -0.0100" in shown
+        assert "9 fits" in shown
+    assert "Predicted and true" in render.html(report)

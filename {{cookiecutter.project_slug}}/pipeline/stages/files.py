@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline.model import EstimatorError
-from pipeline.params import Params, ParamsError
+from pipeline.params import Params, ParamsError, Rule
 from pipeline.persistence import ModelError, ModelFacts
 from pipeline.schema import DataError, Schema, validate
 
@@ -29,6 +29,7 @@ TEST = Path("data/prepared/test.parquet")
 MODEL = Path("models/model.skops")
 MODEL_FACTS = Path("models/model.json")
 REPORTS = Path("reports")
+CANDIDATES = REPORTS / "candidates.json"
 # Digits of a figure. In which order a sum is added, and so its last bits, differs from one processor to another.
 SIGNIFICANT = 12
 DATA_REPORT = REPORTS / "data.json"
@@ -45,6 +46,10 @@ class _Trust(BaseModel):
     trusted_types: list[str] = []
 
 
+class _Judging(BaseModel):
+    gate: Rule
+
+
 def params() -> Params:
     """params.yaml."""
     return _settings(Path("params.yaml"), Params)
@@ -58,6 +63,11 @@ def schema() -> Schema:
 def trusted_types() -> list[str]:
     """The types, beyond skops' own, that a model's file may hold: `trusted_types` of project.yaml."""
     return _settings(Path("project.yaml"), _Trust).trusted_types
+
+
+def rule() -> Rule:
+    """What candidates are compared by: metric, margin and confidence of `gate` in project.yaml."""
+    return _settings(Path("project.yaml"), _Judging).gate
 
 
 def model_file() -> tuple[bytes, ModelFacts]:

@@ -31,9 +31,6 @@ class Measures(Protocol):
     def resampled(self, labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[str, Floats]:
         """Each metric on each draw of weights."""
 
-    def trivial(self, labels: Labels) -> list[float]:
-        """What the trivial model answers for every row."""
-
     def facts(self, labels: Labels, scores: Floats, bins: int) -> dict[str, float]:
         """What describes labels and scores beside the metrics."""
 

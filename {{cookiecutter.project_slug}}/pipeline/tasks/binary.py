@@ -11,19 +11,31 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
+    f1_score,
     log_loss,
     precision_recall_curve,
     roc_auc_score,
     roc_curve,
 )
 
-from pipeline.tasks.scores import Floats, Labels, calibration_error, probabilities, thin
+from pipeline.tasks.scores import Floats, Labels, calibration_error, confusion, probabilities, thin
+
+# From here on the positive class is the likelier one.
+LIKELIER = 0.5
+
+
+def macro_f1(labels: Labels, scores: Floats, sample_weight: Floats | None = None) -> float:
+    """The mean of both classes' F1, where each row gets the likelier one."""
+    found = f1_score(labels, scores >= LIKELIER, average="macro", sample_weight=sample_weight, zero_division=0)
+    return float(found)
+
 
 METRICS: dict[str, Callable[[Labels, Floats], float]] = {
     "roc_auc": roc_auc_score,
     "average_precision": average_precision_score,
     "log_loss": log_loss,
     "brier": brier_score_loss,
+    "macro_f1": macro_f1,
 }
 NAMES: tuple[str, ...] = tuple(METRICS)
 LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
@@ -53,21 +65,20 @@ def resampled(labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[s
     epsilon = np.finfo("float64").eps
     likelihood = np.where(labels == 1, scores, 1 - scores).clip(epsilon, 1 - epsilon)
     losses = np.column_stack([-np.log(likelihood), (labels - scores) ** 2])
+    chosen, codes = scores >= LIKELIER, labels == 1
+    right, wrong = np.column_stack([codes & chosen, ~codes & ~chosen]), codes != chosen
     values = []
     for weights in draws:
         true = np.append(0, np.cumsum(weights[order] * positive)[thresholds])
         false = np.append(0, np.cumsum(weights[order] * ~positive)[thresholds])
         area = np.trapezoid(true, false) / (true[-1] * false[-1])
-        chosen = np.diff(true) > 0
-        precision = true[1:][chosen] / (true[1:] + false[1:])[chosen]
-        average_precision = np.diff(true)[chosen] @ precision / true[-1]
-        values.append([area, average_precision, *(weights @ losses / weights.sum())])
+        steps = np.diff(true) > 0
+        precision = true[1:][steps] / (true[1:] + false[1:])[steps]
+        average_precision = np.diff(true)[steps] @ precision / true[-1]
+        hits = weights @ right
+        f1 = (2 * hits / (2 * hits + weights @ wrong)).mean()
+        values.append([area, average_precision, *(weights @ losses / weights.sum()), f1])
     return dict(zip(METRICS, np.array(values).T, strict=True))
-
-
-def trivial(labels: Labels) -> list[float]:
-    """What the trivial model answers for every row: the rate of positives among the labels that trained."""
-    return [float(labels.mean())]
 
 
 def facts(labels: Labels, scores: Floats, bins: int) -> dict[str, float]:
@@ -90,6 +101,7 @@ def curves(labels: Labels, scores: Floats, bins: int) -> dict[str, pd.DataFrame]
         "roc": roc(labels, scores),
         "precision_recall": precision_recall(labels, scores),
         "calibration": calibration(labels, scores, bins),
+        "confusion": confusion(labels, (scores >= LIKELIER).astype("int64")),
     }
 
 

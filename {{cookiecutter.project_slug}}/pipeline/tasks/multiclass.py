@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.calibration import calibration_curve
 
-from pipeline.tasks.scores import EPSILON, Floats, Labels, calibration_error, probabilities
+from pipeline.tasks.scores import EPSILON, Floats, Labels, calibration_error, confusion, probabilities
 
 NAMES: tuple[str, ...] = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc_ovr")
 LOWER_IS_BETTER = frozenset({"log_loss"})
@@ -66,12 +66,6 @@ class _Ranking:
         return float(np.trapezoid(true, false) / (true[-1] * false[-1]))
 
 
-def trivial(labels: Labels) -> list[float]:
-    """What the trivial model answers for every row: the rate of each class among the labels that trained."""
-    codes = labels.astype("int64")
-    return [float(rate) for rate in np.bincount(codes) / len(codes)]
-
-
 def facts(labels: Labels, scores: Floats, bins: int) -> dict[str, float]:
     """What describes labels and scores beside the metrics."""
     sure = scores.max(axis=1)
@@ -97,9 +91,8 @@ def curves(labels: Labels, scores: Floats, bins: int) -> dict[str, pd.DataFrame]
     surest = right[np.argsort(-sure, kind="stable")]
     shares = np.linspace(0.05, 1, 20)
     taken = np.maximum(1, (shares * len(surest)).astype(int))
-    pairs = pd.DataFrame({"actual": labels, "predicted": scores.argmax(axis=1)})
     return {
-        "confusion": pairs.value_counts().rename("rows").sort_index().reset_index(),
+        "confusion": confusion(labels, scores.argmax(axis=1)),
         "calibration": pd.DataFrame({"score": mean, "accuracy": rate}),
         "coverage": pd.DataFrame({"share": shares, "accuracy": np.cumsum(surest)[taken - 1] / taken}),
     }

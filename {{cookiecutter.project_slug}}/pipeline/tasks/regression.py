@@ -40,11 +40,6 @@ def resampled(labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[s
     return dict(zip(NAMES, np.array(values).T, strict=True))
 
 
-def trivial(labels: Labels) -> list[float]:
-    """What the trivial model answers for every row: the mean of the labels that trained."""
-    return [float(labels.mean())]
-
-
 def facts(labels: Labels, scores: Floats, bins: int) -> dict[str, float]:
     """What describes labels and scores beside the metrics."""
     return {"mean_label": float(labels.mean()), "mean_score": float(scores.mean())}
@@ -58,12 +53,17 @@ def valid(scores: Floats) -> bool:
 def curves(labels: Labels, scores: Floats, bins: int) -> dict[str, pd.DataFrame]:
     """The data of the plots, by name.
 
-    `calibration` holds the mean score against the mean label in equally filled bins, `errors` the share of rows whose
-    error is at most so large (the REC curve, Bi and Bennett 2003).
+    `predicted` holds score and label of some rows, `calibration` the mean score against the mean label in equally
+    filled bins, `errors` the share of rows whose error is at most so large (the REC curve, Bi and Bennett 2003).
     """
     place = pd.Series(scores).rank(method="first", pct=True)
     inside = np.ceil(place * min(bins, len(scores)))
     means = pd.DataFrame({"score": scores, "label": labels}).groupby(inside).mean().reset_index(drop=True)
     errors = np.sort(np.abs(labels - scores))
     shares = np.arange(1, len(errors) + 1) / len(errors)
-    return {"calibration": means, "errors": thin(pd.DataFrame({"error": errors, "share": shares}))}
+    rows = pd.DataFrame({"score": scores, "label": labels}).sort_values(["score", "label"], ignore_index=True)
+    return {
+        "predicted": thin(rows),
+        "calibration": means,
+        "errors": thin(pd.DataFrame({"error": errors, "share": shares})),
+    }

@@ -23,6 +23,12 @@ def calibration_error(labels: Labels, scores: Floats, bins: int) -> float:
     return float(gaps.sum() / len(labels))
 
 
+def confusion(labels: Labels, chosen: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """The rows of each pair of classes that occurs: columns `actual`, `predicted`, `rows`."""
+    pairs = pd.DataFrame({"actual": labels, "predicted": chosen})
+    return pairs.value_counts().rename("rows").sort_index().reset_index()
+
+
 def probabilities(scores: Floats) -> bool:
     """Whether all are between 0 and 1; NaN is not."""
     return bool(((scores >= 0) & (scores <= 1)).all())

@@ -225,7 +225,8 @@ def test_a_file_of_another_kind_is_not_passed_over(project: Path) -> None:
 def test_an_estimator_of_untrusted_types_fails_in_training() -> None:
     """A model that the service would refuse to load is refused when it is trained, and the old one stays."""
     before = outputs()
-    Path("project.yaml").write_text("trusted_types: []\n")
+    settings = yaml.safe_load(Path("project.yaml").read_text()) | {"trusted_types": []}
+    Path("project.yaml").write_text(yaml.safe_dump(settings))
     with pytest.raises(SystemExit, match=r"project\.yaml does not trust"):
         files.run(train.main)
     assert outputs() == before

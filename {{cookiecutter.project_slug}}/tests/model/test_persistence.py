@@ -67,10 +67,12 @@ def test_the_usual_estimators_are_trusted(
 def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
     """Two processes, with different hash seeds and memory layouts, give the same file."""
     script = (
-        "import sys; from tests.conftest import make_table, project_schema; from tests.model.test_model import fitted\n"
+        "import sys; from tests.conftest import make_table, one_estimator, project_schema\n"
+        "from tests.model.test_model import fitted\n"
         "from pipeline import persistence; from pipeline.stages import files\n"
         "schema = project_schema(); junk = [object() for _ in range(int(sys.argv[2]))]\n"
-        "open(sys.argv[1], 'wb').write(persistence.dump(fitted(make_table(schema, 200), schema, files.params().train)))"
+        "train = one_estimator(files.params().train)\n"
+        "open(sys.argv[1], 'wb').write(persistence.dump(fitted(make_table(schema, 200), schema, train)))"
     )
     for number in ("1", "2"):
         command = [sys.executable, "-c", script, str(tmp_path / number), str(int(number) * 1000)]

@@ -33,7 +33,9 @@ def add(
     task: Annotated[
         Literal["auto", "binary", "multiclass", "regression"], typer.Option(help="What to predict.")
     ] = "auto",
-    time_column: Annotated[str | None, typer.Option(help="The newest rows by this column judge the model.")] = None,
+    time_column: Annotated[
+        str | None, typer.Option(help="The newest rows by this column judge the model; or none.")
+    ] = None,
     key: Annotated[
         str | None, typer.Option(help="Rows with the same key stay together, and the model never sees it.")
     ] = None,

@@ -10,9 +10,9 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 from uv import find_uv_bin
 
 from gitops_ml.core.errors import UserError
@@ -121,14 +121,15 @@ def export(root: Path, group: str, *options: str) -> str:
     return run(find_uv_bin(), "export", *fixed, *_only(root, group), *options, cwd=root)
 
 
-def estimators_group(root: Path) -> list[str]:
-    """The group of pyproject.toml with the package of the estimator in params.yaml; scikit-learn's need none.
+def estimator_groups(root: Path) -> list[str]:
+    """The groups of pyproject.toml with the packages of the estimators in params.yaml; scikit-learn's need none.
 
     Raises:
         UserError: params.yaml is missing or wrong; the message names the setting.
     """
-    package = Revision(root, None).settings("params.yaml", _Params).train.estimator.path.partition(".")[0]
-    return [package] if package in groups(root) else []
+    train = Revision(root, None).settings("params.yaml", _Params).train
+    packages = {each.path.partition(".")[0] for each in (train.estimator, *train.candidates) if each}
+    return sorted(packages & groups(root))
 
 
 def groups(root: Path) -> set[str]:
@@ -144,7 +145,7 @@ def groups(root: Path) -> set[str]:
 
 
 def _only(root: Path, group: str) -> list[str]:
-    return [word for name in (group, *estimators_group(root)) for word in ("--only-group", name)]
+    return [word for name in (group, *estimator_groups(root)) for word in ("--only-group", name)]
 
 
 class _Estimator(BaseModel):
@@ -152,7 +153,14 @@ class _Estimator(BaseModel):
 
 
 class _Train(BaseModel):
-    estimator: _Estimator
+    estimator: _Estimator | None = None
+    candidates: list[_Estimator] = []
+
+    @model_validator(mode="after")
+    def _something_is_named(self) -> Self:
+        if self.estimator is None and not self.candidates:
+            raise ValueError("names neither an estimator nor candidates")
+        return self
 
 
 class _Params(BaseModel):

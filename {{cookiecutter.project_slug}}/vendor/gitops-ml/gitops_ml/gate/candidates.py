@@ -17,9 +17,9 @@ class Evaluation:
     """The rows on which both models are judged.
 
     `labels` is 0 or 1, the number of a class or a value, `clusters` numbers the rows that share their luck; both of
-    shape (rows,). `slices` holds the values of each slicing column, shape (rows,) each. `trivial` is what the trivial
-    baseline says of every row, from the challenger's training data. `digest` is the hash of the evaluation set.
-    `policy` is what is decided by the scores, and what that pays.
+    shape (rows,). `slices` holds the values of each slicing column, shape (rows,) each. `trivial` holds the scores of
+    each trivial model by its name, as the challenger's training data gives them. `digest` is the hash of the evaluation
+    set. `policy` is what is decided by the scores, and what that pays.
     """
 
     labels: Labels
@@ -27,7 +27,7 @@ class Evaluation:
     slices: dict[str, npt.NDArray[np.object_]]
     slice_minimum: int
     calibration_bins: int
-    trivial: list[float]
+    trivial: dict[str, Floats]
     seed: int
     digest: str
     task: Task = "binary"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pipeline import data, model, persistence
+from pipeline import data, model, persistence, trivial
 from pipeline.params import Params
 from pipeline.schema import Schema, cast
 from sklearn.pipeline import Pipeline
@@ -83,15 +83,15 @@ def _scored(
     schema, params = revision.settings("schema.yaml", Schema), revision.settings("params.yaml", Params)
     content = revision.output(TEST)
     table = pd.read_parquet(io.BytesIO(content))
-    facts = revision.facts(FACTS, persistence.ModelFacts)
     rows = cast(table, schema.columns)
+    learnt = cast(pd.read_parquet(io.BytesIO(revision.output(TRAIN))), schema.columns)
     evaluation = Evaluation(
         labels=data.labels(rows, schema).to_numpy(),
         clusters=data.clusters(rows, params.evaluate.resample_by),
         slices={name: _named(rows[name]) for name in params.evaluate.slices},
         slice_minimum=params.evaluate.slice_minimum,
         calibration_bins=params.evaluate.calibration_bins,
-        trivial=facts.trivial,
+        trivial=trivial.answers(learnt, rows, schema, params.prepare.split),
         seed=params.evaluate.seed,
         task=schema.task,
         digest=hashlib.sha256(content).hexdigest(),
@@ -136,7 +136,7 @@ def _candidate(revision: Revision, table: pd.DataFrame, problem: Schema, role: s
     return Candidate(
         model=facts.sha256,
         scores=scores,
-        overlap=_overlap(table, pd.read_parquet(io.BytesIO(revision.output(TRAIN)))),
+        overlap=data.known(table, pd.read_parquet(io.BytesIO(revision.output(TRAIN))), problem),
         latency_ms=_latency(fitted, rows),
         size=len(content),
     )
@@ -145,13 +145,6 @@ def _candidate(revision: Revision, table: pd.DataFrame, problem: Schema, role: s
 def _problem(schema: Schema) -> str:
     classes = f" with the classes {', '.join(map(str, schema.classes))}" if schema.classes else ""
     return f"{schema.target!r} ({schema.task}){classes}"
-
-
-def _overlap(test: pd.DataFrame, train: pd.DataFrame) -> float:
-    """The share of the test rows that stand in the training data, by the columns that both have."""
-    common = [name for name in test if name in train]
-    known = pd.util.hash_pandas_object(train[common].astype(str), index=False)
-    return float(pd.util.hash_pandas_object(test[common].astype(str), index=False).isin(known).mean())
 
 
 def _latency(fitted: Pipeline, rows: pd.DataFrame) -> float:

@@ -44,6 +44,7 @@ SERVED = {
         "pipeline/persistence.py",
         "pipeline/profile.py",
         "pipeline/schema.py",
+        "pipeline/trend.py",
         "service/__init__.py",
         "service/service.py",
     )
@@ -148,8 +149,8 @@ def _stage(root: Path, context: Path) -> None:
 def _require_package_of_the_estimator(root: Path) -> None:
     """The packages that serve hold the one of the estimator that was trained, not of another that params.yaml names."""
     trained = json.loads((root / "models/model.json").read_text())["estimator"].partition(".")[0]
-    group = requirements.estimators_group(root)
-    if trained not in group and (group or trained in requirements.groups(root)):
+    named = requirements.estimator_groups(root)
+    if trained not in named and trained in requirements.groups(root):
         raise UserError(f"the model was trained with {trained}, and params.yaml names another; run `make repro`")
 
 

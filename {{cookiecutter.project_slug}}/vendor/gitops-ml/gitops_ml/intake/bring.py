@@ -13,15 +13,25 @@ from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import changes, decide, guesses, later, raw, recognise, settings, sources, take, unlabelled
+from gitops_ml.intake import (
+    changes,
+    decide,
+    guesses,
+    later,
+    raw,
+    recognise,
+    settings,
+    sources,
+    take,
+    timing,
+    unlabelled,
+)
 from gitops_ml.intake.decide import Kind, Spelling
-from gitops_ml.intake.infer import Inferred, Wishes, infer
+from gitops_ml.intake.infer import Inferred, Wishes
 from gitops_ml.intake.sources import Source
 from gitops_ml.intake.take import RAW
 
 SETTINGS = ["schema.yaml", "params.yaml", "project.yaml", "dvc.yaml", "README.md"]
-# From here on equal rows are told.
-TOLD_DUPLICATES = 0.01
 
 
 class Outcome(BaseModel):
@@ -111,14 +121,14 @@ def replace(source: Source, wishes: Wishes, spelling: Spelling, dry_run: bool) -
         if wishes.target in columns:
             target = wishes.target
             unlabelled.require_few(columns[target], forms[target], taken.facts[target], spelling)
-        found = infer(taken.facts, taken.sample, wishes)
+        wishes, found = timing.decide(taken.facts, taken.sample, wishes, settings.TEST_FRACTION)
         for name, column in found.schema.columns.items():
             column.written = forms[name].written()
         take.require_fit(taken, found.schema)
         table = settings.table_of(found.schema, taken.facts, taken.sample, wishes)
         leave_out_unknown(found, table, wishes)
-        if (share := table.division.duplicates) > TOLD_DUPLICATES:
-            found.notes.append(f"{share:.0%} of the rows that judge equal rows that train; is that chance?")
+        if copies := table.division.copies:
+            found.notes.append(f"{copies:,} rows repeat others in every column: each row judges once, copies do not")
         texts = _settings(table)
         outcome = Outcome(
             source=str(source),

@@ -69,7 +69,8 @@ def infer(facts: dict[str, Facts], sample: pd.DataFrame, wishes: Wishes) -> Infe
     target = facts[wishes.target]
     task = label.task_of(target, wishes.task)
     labels, sentence = label.column_of(target, task)
-    found = Inferred(Schema.model_construct(task=task, columns={}), notes=[sentence])
+    rare = label.rare(target, task)
+    found = Inferred(Schema.model_construct(task=task, columns={}), notes=[sentence], warnings=rare)
     reasons = _reasons(facts, sample, wishes, found)
     features = [name for name in facts if name not in (wishes.target, wishes.key, *reasons)]
     suspects = leakage.suspects(sample, features, wishes.target, task)

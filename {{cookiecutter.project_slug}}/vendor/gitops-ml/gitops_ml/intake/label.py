@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Any
 
 from pipeline.schema import CATEGORY_LENGTH, Column, Task
@@ -14,6 +16,17 @@ FEWEST_ROWS = 20
 # A number with more different values is no class, unless the person says so.
 MOST_NUMBERED_CLASSES = 10
 MOST_CLASSES = 100
+# Classes are often as frequent as one another, counts are not.
+UNEVEN = 2
+POISSON_MEAN = 0.4
+CLASS_NAME = re.compile(
+    r"(?i:(^|[^a-z])(class|label|target|type|kind|categor(y|ies)|code|species|cluster|group|segment|cultivar|digit)s?"
+    r"([^a-z]|$))|(?i:(^|[^a-z])(cover|is|has)_?type)|[a-z](Class|Type|Code|Label|Group)$"
+)
+# So many standard deviations of a difference of counts.
+CHANCE = 3
+# Fewer rows of a class are noise.
+HANDFUL = 10
 # Integers beyond are no quantities, and JSON cannot carry them.
 EXACT = 2**53
 POSITIVE = (
@@ -64,9 +77,44 @@ def task_of(target: Facts, wanted: Task | None) -> Task:
         return wanted
     if target.distinct == 2:
         return "binary"
-    if number and not (target.whole and target.distinct <= MOST_NUMBERED_CLASSES):
+    if number and (not target.whole or target.distinct > MOST_NUMBERED_CLASSES or counted(target)):
         return "regression"
     return "multiclass"
+
+
+def counted(target: Facts) -> bool:
+    """Whether few whole numbers are counts or steps of a scale, not names of classes.
+
+    They follow one another (of counts from 0 on, one may be missing), their frequencies have one peak and differ, and
+    the column is not named as classes are.
+    """
+    if target.counts is None or not target.whole or not 2 < target.distinct <= MOST_NUMBERED_CLASSES:
+        return False
+    values = sorted(target.counts)
+    gaps = values[-1] - values[0] + 1 - len(values)
+    frequencies = [target.counts[value] for value in values]
+    uneven = max(frequencies) >= UNEVEN * min(frequencies)
+    whole = values[0] >= 0 and gaps <= (values[0] == 0)
+    return bool(whole and uneven and _has_one_peak(frequencies) and not CLASS_NAME.search(target.name))
+
+
+def _has_one_peak(frequencies: list[int]) -> bool:
+    """Whether they rise to one value and fall from there on, as far as chance lets them."""
+    peak = frequencies.index(max(frequencies))
+    rising = frequencies[: peak + 1], frequencies[peak:][::-1]
+    return all(
+        before - after <= CHANCE * (before + after) ** 0.5
+        for side in rising
+        for before, after in itertools.pairwise(side)
+    )
+
+
+def poisson(target: Facts) -> bool:
+    """Whether the labels are counts from 0 on, of which most are small: a Poisson regression's case."""
+    if not target.counts or target.minimum != 0 or not counted(target):
+        return False
+    mean = sum(value * rows for value, rows in target.counts.items()) / target.present
+    return bool(mean < POISSON_MEAN * (target.maximum or 0))
 
 
 def column_of(target: Facts, task: Task) -> tuple[Column, str]:
@@ -76,10 +124,7 @@ def column_of(target: Facts, task: Task) -> tuple[Column, str]:
     if task == "regression":
         kind: Any = "integer" if target.kind == "integer" else "number"
         column = Column(type=kind, role="target", nullable=nullable)
-        return (
-            column,
-            f"a regression: {name!r} is a number from {target.minimum:g} to {target.maximum:g} (TASK= changes it)",
-        )
+        return column, _numbers(target)
     if target.kind == "boolean":
         return Column(type="boolean", role="target", nullable=nullable), f"a binary task: is {name!r} true?"
     classes = _classes(target, task)
@@ -100,6 +145,31 @@ def column_of(target: Facts, task: Task) -> tuple[Column, str]:
         )
     other = "; TASK=regression takes them for quantities" if numbered else ""
     return column, f"a multiclass task: which of {len(classes)} classes is {name!r}? ({share}{other})"
+
+
+def _numbers(target: Facts) -> str:
+    """What a target of a regression is taken for, and why."""
+    span = f"{target.name!r} is a number from {target.minimum:g} to {target.maximum:g}"
+    if not counted(target):
+        return f"a regression: {span} (TASK= changes it)"
+    shown = f"{target.name!r} has the whole numbers {target.minimum:g} to {target.maximum:g} without a gap"
+    if poisson(target):
+        return f"a regression of counts, Poisson beside a line: {shown}, mostly small; TASK=multiclass makes classes"
+    return f"a regression: {shown}, with one peak like a scale; TASK=multiclass takes them for classes"
+
+
+def rare(target: Facts, task: Task) -> list[str]:
+    """Of each class with a handful of rows, what a model can know of it."""
+    few = {value: rows for value, rows in sorted((target.counts or {}).items()) if rows < HANDFUL}
+    if task == "regression" or not few:
+        return []
+    listed = ", ".join(f"{value!r} {rows}" for value, rows in list(few.items())[:5])
+    more = f" and {len(few) - 5} more" if len(few) > 5 else ""
+    return [
+        f"{'a class has' if len(few) == 1 else f'{len(few)} classes have'} a handful of rows ({listed}{more}): "
+        "about a quarter of them judge, so the model can hardly recognise such a class and no figure says how well; "
+        "join it with another, or bring more of its rows"
+    ]
 
 
 def _classes(target: Facts, task: Task) -> list[Any]:

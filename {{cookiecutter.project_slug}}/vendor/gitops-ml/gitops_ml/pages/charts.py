@@ -88,6 +88,20 @@ def curve_svg(curve: Curve) -> str:
     )
 
 
+def predicted_svg(points: list[tuple[float, float]]) -> str:
+    """A dot per row at its prediction and true value, and the line on which both are equal."""
+    domain = _domain([value for point in points for value in point])
+    values = [{"predicted": predicted, "true": true} for predicted, true in points]
+    equal = [{"predicted": value, "true": value} for value in domain]
+    place = {
+        name: {"field": field, "type": "quantitative", "title": field, "scale": {"domain": domain, "zero": False}}
+        for name, field in (("x", "predicted"), ("y", "true"))
+    }
+    line = {"mark": {"type": "line", "strokeDash": [4, 4], "color": SOFT}, "data": {"values": equal}}
+    dots = {"mark": {"type": "circle", "size": 18, "opacity": 0.5, "color": ACCENT}, "data": {"values": values}}
+    return _svg({"width": 280, "height": 240, "encoding": place, "layer": [line, dots]})
+
+
 def confusion_svg(confusion: list[tuple[str, str, int]]) -> str:
     """A field per pair of classes, the fuller the darker; the most frequent classes only."""
     rows = Counter[str]()

@@ -15,7 +15,8 @@ from gitops_ml.core import project
 from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
 from gitops_ml.gate.result import Measured
-from gitops_ml.report import compare, forms, rows
+from gitops_ml.report import compare, compared, figures, forms, rows
+from gitops_ml.report.compared import Choice
 
 SHOWN_CATEGORIES = 8
 SHOWN_METRICS = 2
@@ -60,6 +61,9 @@ class Card(BaseModel):
     columns: list[ColumnFacts]
     metrics: list[MetricFacts]
     shown_metrics: list[str]
+    choice: Choice | None
+    confusion: list[tuple[str, str, int]]
+    calibration: list[tuple[float, float]]
     slices: list[dict[str, Any]]
     params: dict[str, str]
 
@@ -98,6 +102,9 @@ def build(root: Path) -> Card:
             for name in metrics["baseline"]
         ],
         shown_metrics=list(metrics["baseline"])[:SHOWN_METRICS],
+        choice=compared.read(here, schema.task),
+        confusion=figures.outcomes(here, schema.task)[0],
+        calibration=figures.calibration(here) if schema.task == "regression" else [],
         slices=json.loads(here.output("reports/slices.json")),
         params=forms.flat(params.model_dump()),
     )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pipeline import tasks
 from pipeline.params import Params
 from pipeline.schema import Schema
@@ -18,12 +16,11 @@ from gitops_ml.core.git import Git
 from gitops_ml.core.recomputed import recomputed
 from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import judge, verdict
-from gitops_ml.report import facts, figures, rows, shifts
+from gitops_ml.report import compared, facts, figures, rows, shifts
 from gitops_ml.report.content import Report, Stage, Table
 
 METRICS = "reports/metrics.json"
 DATA = "reports/data.json"
-PLOTS = "reports/plots"
 ROUNDED = "as at the base, but for the last bits of {}: another processor computed it"
 AGAIN = "another result from the same inputs: {}"
 
@@ -62,7 +59,8 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     report.tables = _tables(_json(base, DATA) if before else {}, _json(here, DATA))
     report.shifts = shifts.read(base, here) if before and before["prepare"] != after["prepare"] else []
     report.curves = figures.curves(evaluation, {"this change": challenger, "champion": champion})
-    report.confusion = _confusion(here) if task == "multiclass" else []
+    report.choice = compared.read(here, task)
+    report.confusion, report.predicted = figures.outcomes(here, task)
     report.importance = figures.importance(here)
     report.importance_is = tasks.MEASURES[task].IMPORTANCE
     report.lineage = {
@@ -131,9 +129,3 @@ def _tables(before: dict[str, Any], after: dict[str, Any]) -> list[Table]:
         for name in sorted({*before, *after})
         if before.get(name) != after.get(name)
     ]
-
-
-def _confusion(here: Revision) -> list[tuple[str, str, int]]:
-    table = pd.read_csv(io.BytesIO(here.output(f"{PLOTS}/confusion.csv")), keep_default_na=False)
-    columns = (table["actual"].astype(str), table["predicted"].astype(str), table["rows"].astype(int))
-    return list(zip(*columns, strict=True))

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from gitops_ml.core.requirements import PackageChange
 from gitops_ml.gate.result import Difference, Measured, Result, Says
 from gitops_ml.pages import words
+from gitops_ml.report.compared import Choice
 
 
 class Change(BaseModel):
@@ -109,7 +110,9 @@ class Report(Facts):
     tables: list[Table] = []
     shifts: list[Shift] = []
     curves: list[Curve] = []
+    choice: Choice | None = None
     confusion: list[tuple[str, str, int]] = []
+    predicted: list[tuple[float, float]] = []
     importance: list[tuple[str, float]] = []
     importance_is: str = ""
     lineage: dict[str, str] = {}

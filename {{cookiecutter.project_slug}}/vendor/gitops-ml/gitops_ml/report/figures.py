@@ -6,13 +6,14 @@ import io
 from typing import Any
 
 import pandas as pd
+from pipeline.schema import Task
 
 from gitops_ml.core.revision import Revision
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Measured, Result
 from gitops_ml.report.content import Curve, Metric
 
-IMPORTANCE = "reports/plots/importance.csv"
+PLOTS = "reports/plots"
 CURVES = {
     "binary": [
         ("ROC", "roc", "false_positive_rate", "true_positive_rate"),
@@ -65,10 +66,28 @@ def curves(evaluation: Evaluation, candidates: dict[str, Candidate | None]) -> l
     ]
 
 
+def outcomes(revision: Revision, task: Task) -> tuple[list[tuple[str, str, int]], list[tuple[float, float]]]:
+    """The rows of each actual and predicted class; in a regression, prediction and true value of some rows."""
+    if task == "regression":
+        return [], _points(_plot(revision, "predicted"), "score", "label")
+    table = _plot(revision, "confusion")
+    columns = (table["actual"].astype(str), table["predicted"].astype(str), table["rows"].astype(int))
+    return list(zip(*columns, strict=True)), []
+
+
+def calibration(revision: Revision) -> list[tuple[float, float]]:
+    """Of a regression: mean prediction and mean true value of equally many rows, from the lowest to the highest."""
+    return _points(_plot(revision, "calibration"), "score", "label")
+
+
 def importance(revision: Revision) -> list[tuple[str, float]]:
     """What shuffling each column costs, the most important one first."""
-    table = pd.read_csv(io.BytesIO(revision.output(IMPORTANCE)), keep_default_na=False)
+    table = _plot(revision, "importance")
     return list(zip(table["feature"].astype(str), table["importance"].astype(float), strict=True))
+
+
+def _plot(revision: Revision, name: str) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(revision.output(f"{PLOTS}/{name}.csv")), keep_default_na=False)
 
 
 def _points(table: pd.DataFrame, x: str, y: str) -> list[tuple[float, float]]:

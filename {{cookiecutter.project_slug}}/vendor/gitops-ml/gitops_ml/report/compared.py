@@ -1,0 +1,74 @@
+"""What `train` compared before it took an estimator, as report and card show it."""
+
+from __future__ import annotations
+
+from pipeline.compare import Comparison
+from pipeline.schema import Task
+from pipeline.tasks import MEASURES
+from pydantic import BaseModel
+
+from gitops_ml.core import lock
+from gitops_ml.core.revision import Revision
+from gitops_ml.gate.result import Measured
+
+CANDIDATES = "reports/candidates.json"
+
+
+class Compared(BaseModel):
+    """A candidate or a trivial model: its metric, and how much better it is than the best candidate, with bounds."""
+
+    name: str
+    value: float | None
+    difference: Measured | None = None
+    says: str = ""
+
+
+class Choice(BaseModel):
+    """All that were compared, the simplest first, by which metric, what was taken and why, and what that cost."""
+
+    metric: str
+    lower_is_better: bool
+    margin: float
+    taken: str
+    reason: str
+    cost: str
+    compared: list[Compared]
+
+
+def read(here: Revision, task: Task) -> Choice | None:
+    """What was compared; None where params.yaml names one estimator, or dvc.lock is older than comparisons.
+
+    Raises:
+        UserError: the file cannot be had, or is damaged.
+    """
+    if CANDIDATES not in lock.locked(here.root):
+        return None
+    found = here.facts(CANDIDATES, Comparison)
+    if found.rule is None or not found.candidates:
+        return None
+    metric = found.rule.metric
+    candidates = [
+        Compared(
+            name=_name(each.estimator.path),
+            value=each.metrics.get(metric),
+            difference=None
+            if each.difference is None or each.low is None or each.high is None
+            else Measured(value=each.difference, low=each.low, high=each.high),
+            says=each.failed or ("taken" if each.estimator == found.taken else ""),
+        )
+        for each in found.candidates
+    ]
+    trivial = [Compared(name=name, value=reached[metric], says="trivial") for name, reached in found.trivial.items()]
+    return Choice(
+        metric=metric,
+        lower_is_better=metric in MEASURES[task].LOWER_IS_BETTER,
+        margin=found.rule.margin,
+        taken=_name(found.taken.path),
+        reason=found.reason,
+        cost=f"{found.fits} fits to two thirds or less of {found.rows:,} rows",
+        compared=[*trivial, *candidates],
+    )
+
+
+def _name(path: str) -> str:
+    return path.rpartition(".")[2]
