@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 from gitops_ml.intake.bring import Outcome, Said, bring
 from pipeline.schema import Schema
-from pipeline.stages import files
+from pipeline.stages import evaluate, files, prepare, train, validate
 
 RANDOM = np.random.default_rng(5)
 ROWS = 60
@@ -50,3 +51,12 @@ def fitting() -> Schema:
 def rows_of(values: list[str]) -> list[str]:
     """As many values as there are rows."""
     return (values * ROWS)[:ROWS]
+
+
+def run_quickly() -> None:
+    """Run the four stages, with fewer draws."""
+    params = files.params()
+    params.evaluate.resamples, params.evaluate.importance.repeats, params.evaluate.importance.rows = 100, 1, 50
+    Path("params.yaml").write_text(json.dumps(params.model_dump()))
+    for stage in (validate, prepare, train, evaluate):
+        stage.main()

@@ -21,9 +21,20 @@ from gitops_ml.intake import take as take_in
 from gitops_ml.intake.bring import bring
 from gitops_ml.intake.decide import Spelling, forms_of
 from gitops_ml.intake.recognise import recognise
-from pipeline.stages import evaluate, files, prepare, train, validate
+from pipeline.stages import files
 
-from tests.automation.intake.bringing import LABEL, RANDOM, ROWS, SIGNAL, fitting, rows_of, said, table, take
+from tests.automation.intake.bringing import (
+    LABEL,
+    RANDOM,
+    ROWS,
+    SIGNAL,
+    fitting,
+    rows_of,
+    run_quickly,
+    said,
+    table,
+    take,
+)
 from tests.automation.tables import PROJECT
 
 FORMATS = {
@@ -165,7 +176,7 @@ def test_a_category_that_judges_by_other_values_than_it_trains_is_left_out() -> 
     outcome = take(frame, time_column="day")
     assert fitting().columns["c"].role == "ignore"
     assert any(note.startswith("'c' is left out: only 0% of the rows that judge") for note in outcome.notes)
-    take(frame)
+    take(frame, time_column="none")
     assert "c" in fitting().features
 
 
@@ -274,15 +285,6 @@ def test_a_file_that_is_still_written_is_not_taken(more: str) -> None:
         file.write(more)
     with pytest.raises(UserError, match="was changed while it was read"), sources.unchanged(source):
         take_in.write(source, (), forms_of(columns, Spelling()), ROWS)
-
-
-def run_quickly() -> None:
-    """Run the four stages, with fewer draws."""
-    params = files.params()
-    params.evaluate.resamples, params.evaluate.importance.repeats, params.evaluate.importance.rows = 100, 1, 50
-    Path("params.yaml").write_text(json.dumps(params.model_dump()))
-    for stage in (validate, prepare, train, evaluate):
-        stage.main()
 
 
 @pytest.mark.usefixtures("project")

@@ -15,9 +15,7 @@ from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
 from pipeline.stages import files, prepare, train, validate
 
-from tests.automation.intake.test_intake import fitting, project, run_quickly, take
-
-__all__ = ["project"]
+from tests.automation.intake.bringing import fitting, run_quickly, take
 
 ROWS = 400
 DAYS = pd.Series(pd.date_range("2023-01-01", periods=ROWS).astype(str))
