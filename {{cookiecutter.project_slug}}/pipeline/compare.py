@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
-from pipeline import data, metrics, model, trivial
+from pipeline import copies, data, metrics, model, trivial
 from pipeline.params import Estimator, Rule, Split, Train
 from pipeline.schema import Schema
 from pipeline.tasks import MEASURES
@@ -26,8 +26,9 @@ FOLDS = 3
 MOST_ROWS = 100_000
 RESAMPLES = 200
 
+Integers = npt.NDArray[np.int64]
 # The places of the rows that are fitted, and of those that are scored.
-Fold = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+Fold = tuple[Integers, Integers]
 
 
 class Tried(BaseModel):
@@ -61,11 +62,11 @@ class Comparison(BaseModel):
     candidates: list[Tried] = []
 
 
-def compare(table: pd.DataFrame, schema: Schema, split: Split, train: Train, rule: Rule) -> Comparison:
-    """Try each candidate on the same folds of at most MOST_ROWS rows, and take one.
+def compare(rows: pd.DataFrame, schema: Schema, split: Split, train: Train, rule: Rule) -> Comparison:
+    """Try each candidate on the same folds of some rows, and take one.
 
     Args:
-        table: the rows that train, in the schema's types.
+        rows: of those that train, the ones at `places`, in the schema's types.
         schema: says what is predicted from what.
         split: how the rows that judge were set apart; the folds are made alike.
         train: the candidates, the simplest first.
@@ -74,7 +75,6 @@ def compare(table: pd.DataFrame, schema: Schema, split: Split, train: Train, rul
     Raises:
         EstimatorError: no candidate can be fitted.
     """
-    rows = _at_most(table, train.seed)
     parts = list(folds(rows, schema, split, train.seed))
     held = rows.iloc[[place for _, scored in parts for place in scored]]
     labels = data.labels(held, schema).to_numpy()
@@ -109,6 +109,13 @@ def compare(table: pd.DataFrame, schema: Schema, split: Split, train: Train, rul
     )
 
 
+def places(count: int, seed: int) -> Integers:
+    """The places of the rows to compare on, of so many: all, or MOST_ROWS drawn by chance, in ascending order."""
+    if count <= MOST_ROWS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, MOST_ROWS, replace=False))
+
+
 def folds(table: pd.DataFrame, schema: Schema, split: Split, seed: int) -> Iterator[Fold]:
     """FOLDS divisions of the rows like that into rows that train and rows that judge: by time, by group or at random.
 
@@ -124,7 +131,7 @@ def folds(table: pd.DataFrame, schema: Schema, split: Split, seed: int) -> Itera
 def _folds(
     table: pd.DataFrame, labels: npt.NDArray[np.generic], schema: Schema, split: Split, seed: int
 ) -> Iterator[Fold]:
-    originals = data.copies(table, schema) if split.by == "random" else np.arange(len(table))
+    originals = copies.originals(data.whole(table), schema) if split.by == "random" else np.arange(len(table))
     groups = data.clusters(table, split.columns) if split.columns else originals
     distinct = len(np.unique(groups))
     if split.by == "time":
@@ -142,13 +149,6 @@ def _folds(
         # Of a class with fewer rows than folds.
         warnings.simplefilter("ignore", UserWarning)
         yield from kind(count, shuffle=True, random_state=seed).split(table, labels, groups)
-
-
-def _at_most(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    if len(table) <= MOST_ROWS:
-        return table
-    drawn = np.random.default_rng(seed).choice(len(table), MOST_ROWS, replace=False)
-    return table.iloc[np.sort(drawn)]
 
 
 def _try_all(

@@ -78,16 +78,20 @@ def slices(
     return records
 
 
+def shuffled(count: int, params: Evaluate) -> npt.NDArray[np.int64]:
+    """Of so many rows the places of those whose columns are shuffled for their importance: all, or some by chance."""
+    if count <= params.importance.rows:
+        return np.arange(count)
+    return np.random.default_rng(params.seed).choice(count, params.importance.rows, replace=False)
+
+
 def importance(
     measures: Measures, model: Pipeline, rows: pd.DataFrame, labels: Labels, params: Evaluate
 ) -> pd.DataFrame:
     """What shuffling a column costs (Breiman 2001): columns `feature`, `importance`, `deviation`.
 
-    On one thread, as in model.score.
+    On one thread, as in model.score. The rows are those that `shuffled` chooses.
     """
-    if len(rows) > params.importance.rows:
-        chosen = np.random.default_rng(params.seed).choice(len(rows), params.importance.rows, replace=False)
-        rows, labels = rows.iloc[chosen], labels[chosen]
     repeats = {"n_repeats": params.importance.repeats, "random_state": params.seed}
     with threadpool_limits(limits=1):
         found = permutation_importance(model, rows, labels, scoring=measures.SCORING, **repeats)

@@ -27,6 +27,8 @@ from pipeline.schema import Schema, Task
 
 # As many places for words as the vocabulary of a few thousand short texts needs.
 WORD_PLACES = 2**12
+# Rows that are scored at once.
+PIECE_ROWS = 2**17
 # What other libraries call seed and threads, and how they are kept from talking and from writing files.
 HABITS: dict[str, dict[str, Any]] = {
     "catboost": {"thread_count": 1, "verbose": False, "allow_writing_files": False},
@@ -132,13 +134,21 @@ def score(model: Pipeline, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
     Of two classes the probability of the positive one, shape (rows,); of more the probability of each, shape (rows,
     classes); in a regression the value, shape (rows,).
 
-    On one thread: on a busy machine threads that wait for each other turn milliseconds into seconds.
+    On one thread: on a busy machine threads that wait for each other turn milliseconds into seconds. In pieces, since
+    what the columns become takes several times their memory.
     """
     with _thread_pools().limit(limits=1):
-        if is_regressor(model):
-            return np.asarray(model.predict(rows), dtype="float64").reshape(len(rows))
-        found = np.asarray(model.predict_proba(rows), dtype="float64")
-        return found[:, 1] if found.shape[1] == 2 else found
+        if len(rows) <= PIECE_ROWS:
+            return _score(model, rows)
+        starts = range(0, len(rows), PIECE_ROWS)
+        return np.concatenate([_score(model, rows.iloc[start : start + PIECE_ROWS]) for start in starts])
+
+
+def _score(model: Pipeline, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+    if is_regressor(model):
+        return np.asarray(model.predict(rows), dtype="float64").reshape(len(rows))
+    found = np.asarray(model.predict_proba(rows), dtype="float64")
+    return found[:, 1] if found.shape[1] == 2 else found
 
 
 @functools.cache

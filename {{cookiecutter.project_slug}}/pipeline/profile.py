@@ -7,6 +7,7 @@ of weather.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -78,21 +79,21 @@ class Profile(BaseModel):
     answers: Sample
 
 
-def sample(table: pd.DataFrame, clusters: Integers, by_time: bool) -> Sample:
-    """Profile a table of what is watched.
+def sample(tables: Iterable[pd.DataFrame], clusters: Integers, by_time: bool) -> Sample:
+    """Profile what is watched of some rows.
 
     Args:
-        table: as `watched_inputs` or `watched_answers` gives it.
+        tables: some columns of all the rows each, as `watched_inputs` or `watched_answers` gives them.
         clusters: shape (rows,), the number of each row's cluster, from 0.
         by_time: whether the clusters are stretches of time.
     """
     sizes = np.bincount(clusters).astype("float64")
     stretches = clusters if by_time and sizes.mean() >= STRETCH else np.zeros_like(clusters)
     return Sample(
-        rows=len(table),
+        rows=len(clusters),
         together=round(float((sizes**2).sum() / sizes.sum()), DIGITS),
         by_time=by_time,
-        columns={str(name): _distribution(table[name], clusters, stretches) for name in table},
+        columns={str(name): _distribution(table[name], clusters, stretches) for table in tables for name in table},
     )
 
 

@@ -154,14 +154,22 @@ def validate(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     Raises:
         DataError: the table differs from the schema; the message names every problem.
     """
-    names = [str(name) for name in table.columns]
-    if differing := list(_problems_of_names(names, schema)):
-        raise DataError("; ".join(differing))
+    require_names([str(name) for name in table.columns], schema)
     if table.empty:
         raise DataError("the table has no rows")
     if checked := problems(table, schema.columns):
         raise DataError("; ".join(f"column {name!r} {problem}" for name, problem in checked.items()))
     return cast(table[list(schema.columns)], schema.columns)
+
+
+def require_names(names: list[str], schema: Schema) -> None:
+    """Hold the names of a table's columns to the schema.
+
+    Raises:
+        DataError: one is missing, not in the schema, or there twice; the message names every one.
+    """
+    if differing := list(_problems_of_names(names, schema)):
+        raise DataError("; ".join(differing))
 
 
 def problems(table: pd.DataFrame, columns: dict[str, Column]) -> dict[str, str]:

@@ -26,7 +26,7 @@ def answers(train: pd.DataFrame, test: pd.DataFrame, schema: Schema, split: Spli
     """The scores of the rows of `test` by each trivial model, by its name; in the form of `model.score`.
 
     Args:
-        train: the rows that the trivial models know, in the schema's types.
+        train: the `columns` of the rows that the trivial models know, in the schema's types.
         test: those that they are asked of.
         schema: names target, task and key.
         split: says whether the rows are ordered by time, and by which columns.
@@ -40,6 +40,12 @@ def answers(train: pd.DataFrame, test: pd.DataFrame, schema: Schema, split: Spli
         season = _season(train, split, past)
         found |= _values(past, future, season) if schema.task == "regression" else _shares(past, future, season, rates)
     return {name: _as_scores(scores, schema) for name, scores in found.items()}
+
+
+def columns(schema: Schema, split: Split) -> list[str]:
+    """What of the rows the trivial models need."""
+    keys = [name for name, column in schema.columns.items() if column.role == "key"]
+    return [schema.target, *(split.columns + keys if split.by == "time" else [])]
 
 
 def best(measures: Any, labels: Labels, found: dict[str, Floats]) -> str:

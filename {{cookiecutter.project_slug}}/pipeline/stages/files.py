@@ -8,20 +8,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline.model import EstimatorError
 from pipeline.params import Params, ParamsError, Rule
 from pipeline.persistence import ModelError, ModelFacts
-from pipeline.schema import DataError, Schema, validate
+from pipeline.schema import DataError, Schema
 
 RAW = Path("data/raw")
 TRAIN = Path("data/prepared/train.parquet")
@@ -84,60 +83,21 @@ def model_file() -> tuple[bytes, ModelFacts]:
         raise ModelError(f"{MODEL_FACTS} is damaged; `make repro` makes it again") from error
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A Parquet file, repeated column names kept for the validation to find.
-
-    Raises:
-        DataError: the file is empty, damaged or not Parquet.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: this is no file, or leads to none")
-    if not path.stat().st_size:
-        raise DataError(f"{path}: the file is empty")
-    try:
-        # What pandas noted about an index would take columns out of the table.
-        table: pd.DataFrame = pq.ParquetFile(path).read().to_pandas(ignore_metadata=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: this is no readable Parquet file ({reason})") from error
-    return table
-
-
-def raw_tables(schema: Schema) -> dict[str, pd.DataFrame]:
-    """Every Parquet file of data/raw by its path, in the order of the names, validated.
-
-    Raises:
-        DataError: there is none, or one differs from the schema; the message names the file.
-    """
-    paths = sorted(path for path in RAW.glob("*") if not path.name.startswith("."))
-    if not paths:
-        raise DataError(f"{RAW} holds no Parquet file; `make pull` brings the data")
-    if others := [path for path in paths if path.suffix != ".parquet"]:
-        raise DataError(f"{others[0]}: only Parquet files are read; convert it, or take it away")
-    tables = {}
-    for path in paths:
-        table = read_table(path)
-        try:
-            tables[str(path)] = validate(table, schema)
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
-    return tables
-
-
 def write(contents: dict[Path, bytes]) -> None:
     """Write all files, each moved to its place only when every one is whole on disk."""
-    for path, content in contents.items():
+    with writing(*contents) as places:
+        for place, content in zip(places, contents.values(), strict=True):
+            place.write_bytes(content)
+
+
+@contextmanager
+def writing(*paths: Path) -> Iterator[list[Path]]:
+    """Where to write files, which are moved to their places once every one is whole on disk."""
+    for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _beside(path).write_bytes(content)
-    for path in contents:
+    yield [_beside(path) for path in paths]
+    for path in paths:
         os.replace(_beside(path), path)
-
-
-def parquet(table: pd.DataFrame) -> bytes:
-    """The table as a Parquet file."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), sink)
-    return bytes(sink.getvalue())
 
 
 def csv(table: pd.DataFrame) -> bytes:

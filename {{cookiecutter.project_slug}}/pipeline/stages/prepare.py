@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from pipeline import data
-from pipeline.stages import files
+from pipeline import data, split
+from pipeline.stages import files, rows
 
 
 def main() -> None:
     """Join the raw tables, drop the rows without a label, split as the params say."""
-    schema = files.schema()
-    rows = data.labelled(files.raw_tables(schema), schema)
-    train, test = data.split(rows, schema, files.params().prepare.split)
-    print(f"{len(train)} rows to train, {len(test)} to test")
-    files.write({files.TRAIN: files.parquet(train), files.TEST: files.parquet(test)})
+    schema, params, raw = files.schema(), files.params().prepare.split, rows.Raw(files.schema())
+    with rows.workplace() as folder:
+        spool = rows.Spool(folder / "labelled.arrow", schema, raw)
+        data.require_labels(data.joined(spool.pieces, [schema.target])[schema.target], list(raw.files), schema)
+        train, test = split.places(spool.pieces, schema, params)
+        print(f"{len(train)} rows to train, {len(test)} to test")
+        with files.writing(files.TRAIN, files.TEST) as places:
+            for place, part in zip(places, (train, test), strict=True):
+                spool.write(place, part)
 
 
 if __name__ == "__main__":

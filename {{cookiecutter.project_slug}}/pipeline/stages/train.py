@@ -8,34 +8,34 @@ from __future__ import annotations
 import hashlib
 import time
 
-import pandas as pd
 import sklearn
 
 from pipeline import compare, data, model, persistence
 from pipeline.compare import Comparison
 from pipeline.params import Params
-from pipeline.schema import Schema, cast
-from pipeline.stages import files
+from pipeline.schema import Schema
+from pipeline.stages import files, rows
 
 
 def main() -> None:
     """Fit, save, and load and score again as the service will, so that a model that cannot be served fails here."""
     schema = files.schema()
     params = files.params()
-    table = cast(files.read_table(files.TRAIN), schema.columns)
-    rows, labels = data.features(table, schema), data.labels(table, schema)
-    compared = _compare(table, schema, params)
+    compared = _compare(schema, params)
+    # Read again, so that nothing but what is fitted to is held while fitting.
+    table = rows.prepared(files.TRAIN, schema, list(schema.features))
+    labels = data.labels(rows.prepared(files.TRAIN, schema, [schema.target]), schema)
     train = params.train.naming(compared.taken)
-    fitted = model.fit(model.build(schema, train, model.categories(rows, schema)), rows, labels, train.threads)
+    fitted = model.fit(model.build(schema, train, model.categories(table, schema)), table, labels, train.threads)
     content = persistence.dump(fitted)
     facts = persistence.ModelFacts(
         sha256=hashlib.sha256(content).hexdigest(),
         estimator=compared.taken.path,
         scikit_learn=sklearn.__version__,
-        rows=len(rows),
-        features=list(rows.columns),
+        rows=len(table),
+        features=list(table.columns),
     )
-    model.score(persistence.load(content, facts, files.trusted_types()), rows.head(1))
+    model.score(persistence.load(content, facts, files.trusted_types()), table.head(1))
     print(f"{facts.estimator} fitted on {facts.rows} rows: {len(content) / 1000:.0f} kB, sha256 {facts.sha256[:12]}")
     files.write(
         {
@@ -46,11 +46,13 @@ def main() -> None:
     )
 
 
-def _compare(table: pd.DataFrame, schema: Schema, params: Params) -> Comparison:
+def _compare(schema: Schema, params: Params) -> Comparison:
     if params.train.estimator is not None:
         return Comparison(taken=params.train.estimator, reason="params.yaml names it")
     start, rule = time.monotonic(), files.rule()
-    found = compare.compare(table, schema, params.prepare.split, params.train, rule)
+    places = compare.places(rows.count(files.TRAIN), params.train.seed)
+    sample = rows.at(files.TRAIN, schema, places)
+    found = compare.compare(sample, schema, params.prepare.split, params.train, rule)
     for each in found.candidates:
         name, reached = each.estimator.path.rpartition(".")[2], each.metrics.get(rule.metric)
         print(f"{name}: {f'{rule.metric} {reached:.4f}' if reached is not None else each.failed}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from typing import Any
 
 import pandas as pd
 
-from pipeline import data
+from pipeline import data, split
+from pipeline.params import Params
 from pipeline.schema import DataError, Schema, unlisted
-from pipeline.stages import files
+from pipeline.stages import files, rows
 
 # With fewer clusters than this, drawing them says next to nothing about the uncertainty.
 FEWEST_CLUSTERS = 5
@@ -18,17 +20,9 @@ def main() -> None:
     """Check the params against the schema, validate every file, try the split, and write down what the files hold."""
     schema, params = files.schema(), files.params()
     params.check_columns(schema)
-    tables = files.raw_tables(schema)
-    _, test = data.split(data.labelled(tables, schema), schema, params.prepare.split)
-    groups = data.clusters(test, params.evaluate.resample_by).max() + 1
-    if groups < FEWEST_CLUSTERS:
-        if not params.evaluate.resample_by:
-            raise DataError(f"the split leaves only {groups} rows to judge by, and intervals need {FEWEST_CLUSTERS}")
-        raise DataError(
-            f"evaluate.resample_by tells only {groups} groups of test rows apart, and intervals need "
-            f"{FEWEST_CLUSTERS}; name finer columns, or none"
-        )
-    report = {name: _counts(table, schema) for name, table in tables.items()}
+    raw = rows.Raw(schema)
+    report = _counts(raw, schema)
+    _try_split(raw, schema, params)
     for name, counts in report.items():
         print(f"{name}: {counts['rows']} rows, {counts['unlabelled']} of them without a label")
         for column, values in counts["new_values"].items():
@@ -36,14 +30,47 @@ def main() -> None:
     files.write({files.DATA_REPORT: files.as_json(report)})
 
 
-def _counts(table: pd.DataFrame, schema: Schema) -> dict[str, Any]:
-    missing = {name: int(count) for name, count in table.isna().sum().items() if count}
+def _try_split(raw: rows.Raw, schema: Schema, params: Params) -> None:
+    _, test = split.places(raw.labelled, schema, params.prepare.split)
+    columns = params.evaluate.resample_by
+    groups = data.clusters(data.joined(raw.labelled, columns).iloc[test], columns).max() + 1 if columns else len(test)
+    if groups < FEWEST_CLUSTERS:
+        if not columns:
+            raise DataError(f"the split leaves only {groups} rows to judge by, and intervals need {FEWEST_CLUSTERS}")
+        raise DataError(
+            f"evaluate.resample_by tells only {groups} groups of test rows apart, and intervals need "
+            f"{FEWEST_CLUSTERS}; name finer columns, or none"
+        )
+
+
+def _counts(raw: rows.Raw, schema: Schema) -> dict[str, dict[str, Any]]:
+    """What each file holds, by its name.
+
+    Raises:
+        DataError: a file differs from the schema, or no model could be made of the labels.
+    """
+    target = schema.target
+    lengths, gaps = Counter[str](), defaultdict[str, Counter[str]](Counter)
+    unlisted_values = defaultdict[str, dict[str, Counter[str]]](lambda: defaultdict(Counter))
+    labels = []
+    for name, piece in raw.validated():
+        lengths[name] += len(piece)
+        gaps[name].update(piece.isna().sum().to_dict())
+        for column, values in unlisted(piece, schema).items():
+            unlisted_values[name][column].update(values)
+        labels.append(data.with_label(piece[[target]], name, schema)[target])
+    whole = pd.concat(labels)
+    data.require_labels(whole, list(raw.files), schema)
+    of_file = whole.index.to_numpy()
     return {
-        "rows": len(table),
-        "unlabelled": missing.pop(schema.target, 0),
-        **_labels(table[schema.target].dropna(), schema),
-        "missing": missing,
-        "new_values": unlisted(table, schema),
+        name: {
+            "rows": rows_of_file,
+            "unlabelled": gaps[name][target],
+            **_labels(whole[of_file == name], schema),
+            "missing": {column: count for column, count in gaps[name].items() if count and column != target},
+            "new_values": {column: dict(values.most_common()) for column, values in unlisted_values[name].items()},
+        }
+        for name, rows_of_file in lengths.items()
     }
 
 

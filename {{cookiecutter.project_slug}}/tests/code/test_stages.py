@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ import yaml
 
 from pipeline.params import Params
 from pipeline.schema import Schema
-from pipeline.stages import evaluate, files, prepare, train, validate
+from pipeline.stages import evaluate, files, prepare, rows, train, validate
 from pipeline.tasks import MEASURES
 from tests.conftest import PROJECT, TASK, closed_category, make_table, numeric_feature
 
@@ -80,6 +82,41 @@ def test_a_second_run_writes_the_same_bytes() -> None:
     first = outputs()
     run_all()
     assert outputs() == first
+
+
+@pytest.mark.parametrize("by", ["time", "group", "random"])
+def test_pieces_make_the_same_bytes_as_the_whole(
+    project: Path, schema: Schema, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few rows are held at once, and in whatever order the files have them, the same rows train and judge."""
+    ordering = numeric_feature(schema) if by == "time" else closed_category(schema)
+    split = {"by": by, "columns": [] if by == "random" else [ordering], "test_fraction": 0.3, "seed": 0}
+    set_param(project, "prepare", "split", split)
+    set_param(project, "evaluate", "resample_by", [])
+    run_all()
+    whole = outputs()
+    monkeypatch.setattr(rows, "PIECE_ROWS", 37)
+    run_all()
+    assert outputs() == whole
+    monkeypatch.setattr(rows, "GROUP_ROWS", 50)
+    prepare.main()
+    for path in (files.TRAIN, files.TEST):
+        assert pq.ParquetFile(path).num_row_groups > 1
+        pd.testing.assert_frame_equal(pd.read_parquet(path), pd.read_parquet(io.BytesIO(whole[path])))
+
+
+def test_a_mistake_in_a_long_file_is_named_with_its_rows(
+    project: Path, schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file that is read in pieces one learns which rows do not fit."""
+    path = project / files.RAW / "2.parquet"
+    table = pd.read_parquet(path)
+    column = table.columns.get_loc(closed_category(schema))
+    table.iloc[250, column] = "??"
+    table.to_parquet(path, index=False)
+    monkeypatch.setattr(rows, "PIECE_ROWS", 100)
+    with pytest.raises(SystemExit, match=re.escape("error: data/raw/2.parquet: rows 201 to 300: column ")):
+        files.run(validate.main)
 
 
 def broken_file(path: Path) -> None:

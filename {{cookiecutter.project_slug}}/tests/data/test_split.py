@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.data import clusters, labelled, split, split_by_time
+from pipeline.data import clusters, labelled
 from pipeline.params import Split
 from pipeline.schema import Column, DataError, Schema
+from pipeline.split import by_time, divide
 
 DAYS = Schema(
     columns={
@@ -33,14 +34,14 @@ def days(*pairs: tuple[int, int]) -> pd.DataFrame:
 
 def test_the_newest_rows_are_the_test() -> None:
     """Rows are ordered by all time columns, and the last share of them becomes the test."""
-    train, test = split_by_time(days((2, 1), (1, 2), (1, 1), (2, 2)), ["month", "day"], 0.25)
-    assert train[["month", "day"]].to_numpy().tolist() == [[1, 1], [1, 2], [2, 1]]
-    assert test[["month", "day"]].to_numpy().tolist() == [[2, 2]]
+    train, test = by_time(days((2, 1), (1, 2), (1, 1), (2, 2)), ["month", "day"], 0.25)
+    assert train.tolist() == [2, 1, 0]
+    assert test.tolist() == [3]
 
 
 def test_a_day_is_never_divided() -> None:
     """Rows of one moment stay on one side, even if the test grows larger for it."""
-    train, test = split_by_time(days((1, 1), (1, 2), (1, 2), (1, 2)), ["month", "day"], 0.25)
+    train, test = by_time(days((1, 1), (1, 2), (1, 2), (1, 2)), ["month", "day"], 0.25)
     assert len(train) == 1
     assert len(test) == 3
 
@@ -48,7 +49,7 @@ def test_a_day_is_never_divided() -> None:
 def test_a_single_moment_cannot_be_split() -> None:
     """Data of one moment is refused rather than judged by rows that trained."""
     with pytest.raises(DataError, match="do not tell enough moments apart"):
-        split_by_time(days((1, 1), (1, 1)), ["month", "day"], 0.5)
+        by_time(days((1, 1), (1, 1)), ["month", "day"], 0.5)
 
 
 @pytest.mark.parametrize(("labels", "part"), [([0, 1, 0, 0], "test"), ([0, 0, 0, 1, 0, 1], "train")])
@@ -56,7 +57,7 @@ def test_a_part_with_one_class_is_refused(labels: list[int], part: str) -> None:
     """A split that leaves one part with a single class is refused, with the name of the part."""
     table = days(*[(1, day) for day in range(1, len(labels) + 1)]).assign(y=labels)
     with pytest.raises(DataError, match=f"the {part} part of the split holds a single class"):
-        split(table, DAYS, Split(by="time", columns=["month", "day"], test_fraction=0.5))
+        divide(table, DAYS, Split(by="time", columns=["month", "day"], test_fraction=0.5))
 
 
 def test_rows_without_a_label_are_left_out() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pipeline import data, model, persistence, trivial
+import pyarrow.parquet as pq
+from pipeline import copies, data, model, persistence, trivial
+from pipeline.model import PIECE_ROWS
 from pipeline.params import Params
 from pipeline.schema import Schema, cast
 from sklearn.pipeline import Pipeline
@@ -84,14 +87,15 @@ def _scored(
     content = revision.output(TEST)
     table = pd.read_parquet(io.BytesIO(content))
     rows = cast(table, schema.columns)
-    learnt = cast(pd.read_parquet(io.BytesIO(revision.output(TRAIN))), schema.columns)
+    split = params.prepare.split
+    known = _read(revision.output(TRAIN), schema, trivial.columns(schema, split))
     evaluation = Evaluation(
         labels=data.labels(rows, schema).to_numpy(),
         clusters=data.clusters(rows, params.evaluate.resample_by),
         slices={name: _named(rows[name]) for name in params.evaluate.slices},
         slice_minimum=params.evaluate.slice_minimum,
         calibration_bins=params.evaluate.calibration_bins,
-        trivial=trivial.answers(learnt, rows, schema, params.prepare.split),
+        trivial=trivial.answers(known, rows, schema, split),
         seed=params.evaluate.seed,
         task=schema.task,
         digest=hashlib.sha256(content).hexdigest(),
@@ -136,10 +140,27 @@ def _candidate(revision: Revision, table: pd.DataFrame, problem: Schema, role: s
     return Candidate(
         model=facts.sha256,
         scores=scores,
-        overlap=data.known(table, pd.read_parquet(io.BytesIO(revision.output(TRAIN))), problem),
+        overlap=_overlap(table, revision.output(TRAIN), problem),
         latency_ms=_latency(fitted, rows),
         size=len(content),
     )
+
+
+def _read(content: bytes, schema: Schema, names: list[str]) -> pd.DataFrame:
+    """These columns of a Parquet file, in the schema's types."""
+    return cast(pd.read_parquet(io.BytesIO(content), columns=names), {name: schema.columns[name] for name in names})
+
+
+def _overlap(table: pd.DataFrame, train: bytes, problem: Schema) -> float:
+    """The share of the evaluation's rows that are copies of rows which trained, read in pieces."""
+    file = pq.ParquetFile(io.BytesIO(train))
+    common = [name for name in table if name in file.schema_arrow.names]
+
+    def pieces(names: list[str] | None) -> Iterator[pd.DataFrame]:
+        for batch in file.iter_batches(PIECE_ROWS, columns=names):
+            yield batch.to_pandas()[names or common]
+
+    return copies.known(data.whole(table), pieces, common, problem)
 
 
 def _problem(schema: Schema) -> str:

@@ -12,7 +12,8 @@ import jinja2
 import numpy as np
 import pandas as pd
 import yaml
-from pipeline import data
+from pipeline import copies, data
+from pipeline import split as division
 from pipeline.params import Split
 from pipeline.schema import DataError, Schema, cast
 
@@ -193,17 +194,17 @@ def _division(sample: pd.DataFrame, schema: Schema, facts: dict[str, Facts], wis
         # Few groups of unequal size may fall far from the share that was asked for.
         split["seed"] = min(range(SEEDS), key=lambda seed: _distance(rows, wishes.key, seed))
     try:
-        train, test = data.split(rows, schema, Split.model_validate(split))
+        train, test = division.divide(rows, schema, Split.model_validate(split))
     except DataError as error:
         raise UserError(f"the table cannot be divided into rows that train and rows that judge: {error}") from error
-    copies = int((data.copies(rows, schema) != np.arange(len(rows))).sum())
-    return Division(split, copies, identifiers.unknown_values(train, test, schema))
+    repeated = int((copies.originals(data.whole(rows), schema) != np.arange(len(rows))).sum())
+    return Division(split, repeated, identifiers.unknown_values(train, test, schema))
 
 
 def _distance(rows: pd.DataFrame, key: str | None, seed: int) -> float:
     """How far the rows that judge are from the share that was asked for, if groups are drawn by this seed."""
     try:
-        _, test = data.split_by_group(rows, [key or ""], TEST_FRACTION, seed)
+        _, test = division.by_group(rows, [key or ""], TEST_FRACTION, seed)
     except DataError:
         return 1.0
     return abs(len(test) / len(rows) - TEST_FRACTION)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 from pipeline import data, model
+from pipeline import split as division
 from pipeline.params import Estimator, Split, Train
 from pipeline.schema import DataError, Schema, cast
 from pipeline.tasks import MEASURES
@@ -108,7 +109,7 @@ def _figures(sample: pd.DataFrame, schema: Schema, name: str, fraction: float) -
         "at random": Split(by="random", test_fraction=fraction),
     }
     labelled = data.labelled({"the table": rows}, schema)
-    reached = {words: _reached(*data.split(labelled, schema, split), schema) for words, split in splits.items()}
+    reached = {words: _reached(*division.divide(labelled, schema, split), schema) for words, split in splits.items()}
     measured = "R²" if schema.task == "regression" else "AUC"
     return f"a quick model reaches {measured} " + ", ".join(f"{value:.3f} {words}" for words, value in reached.items())
 

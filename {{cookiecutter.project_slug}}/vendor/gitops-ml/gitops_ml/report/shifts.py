@@ -7,6 +7,7 @@ import io
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow.parquet as pq
 from pipeline.schema import Schema
 
 from gitops_ml.core.revision import Revision
@@ -19,13 +20,16 @@ SHIFT = 0.2
 
 def read(base: Revision, here: Revision) -> list[Shift]:
     """The features of the training data that moved since the base, the largest first."""
-    before, after = (pd.read_parquet(io.BytesIO(revision.output(judge.TRAIN))) for revision in (base, here))
+    before, after = (pq.ParquetFile(io.BytesIO(revision.output(judge.TRAIN))) for revision in (base, here))
     schema = here.settings("schema.yaml", Schema)
-    moved = [
-        _shift(name, before[name], after[name], column.type == "category")
-        for name, column in schema.features.items()
-        if name in before and name in after and before[name].dtype == after[name].dtype and column.type != "text"
-    ]
+    moved = []
+    for name, column in schema.features.items():
+        if column.type == "text" or not all(name in file.schema_arrow.names for file in (before, after)):
+            continue
+        # One at a time: all of them may be more than fits.
+        old, new = (file.read([name]).to_pandas()[name] for file in (before, after))
+        if old.dtype == new.dtype:
+            moved.append(_shift(name, old, new, column.type == "category"))
     return sorted((shift for shift in moved if shift.size >= SHIFT), key=lambda shift: -shift.size)
 
 
