@@ -19,8 +19,7 @@ from gitops_ml.intake import bring
 from gitops_ml.pages import words
 from pipeline import compare, data, metrics, model, persistence, trivial
 from pipeline.params import Estimator
-from pipeline.schema import cast
-from pipeline.stages import evaluate, files, prepare, train, validate
+from pipeline.stages import evaluate, files, prepare, rows, train, validate
 from pipeline.tasks import MEASURES
 
 from ci.shell import ROOT
@@ -157,10 +156,10 @@ def measured(file: Path, table: Table) -> Measured:
 
 def _beside_defaults(name: str, table: Table, seconds: float) -> Measured:
     schema, params, rule = files.schema(), files.params(), files.rule()
-    known, judging = (cast(files.read_table(path), schema.columns) for path in (files.TRAIN, files.TEST))
-    rows, labels = data.features(judging, schema), data.labels(judging, schema).to_numpy()
+    known, judging = (rows.prepared(path, schema) for path in (files.TRAIN, files.TEST))
+    features, labels = data.features(judging, schema), data.labels(judging, schema).to_numpy()
     measures = MEASURES[schema.task]
-    ours = model.score(persistence.load(*files.model_file(), files.trusted_types()), rows)
+    ours = model.score(persistence.load(*files.model_file(), files.trusted_types()), features)
     fitted = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -168,7 +167,7 @@ def _beside_defaults(name: str, table: Table, seconds: float) -> Measured:
             named = params.train.naming(Estimator(path=path))
             pipeline = model.build(schema, named, model.categories(known, schema))
             model.fit(pipeline, data.features(known, schema), data.labels(known, schema), 1)
-            fitted[path.rpartition(".")[2]] = model.score(pipeline, rows)
+            fitted[path.rpartition(".")[2]] = model.score(pipeline, features)
     needless = trivial.answers(known, judging, schema, params.prepare.split)
     simplest = trivial.best(measures, labels, needless)
     sign = -1 if rule.metric in measures.LOWER_IS_BETTER else 1

@@ -18,8 +18,8 @@ from gitops_ml.gate import judge
 from gitops_ml.intake import bring as intake
 from gitops_serving.contract import requests, to_answers, to_table
 from pipeline import data, model, persistence
-from pipeline.schema import Schema, cast
-from pipeline.stages import evaluate, files, prepare, train, validate
+from pipeline.schema import Schema
+from pipeline.stages import evaluate, files, prepare, rows, train, validate
 
 from ci.bake import bake
 from ci.shell import CommandError, run
@@ -50,10 +50,10 @@ def bring(project: Path, name: str) -> str:
 
 def rows_that_judge(schema: Schema) -> pd.DataFrame:
     """The first rows that judge the model of the working directory, as the pipeline scores them."""
-    return data.features(cast(files.read_table(files.TEST), schema.columns), schema).head(50)
+    return data.features(rows.prepared(files.TEST, schema), schema).head(50)
 
 
-def sent(rows: pd.DataFrame, schema: Schema) -> list[dict[str, Any]]:
+def sent(table: pd.DataFrame, schema: Schema) -> list[dict[str, Any]]:
     """Rows as a caller sends them."""
     as_json: dict[str, Callable[[Any], Any]] = {
         "integer": int, "boolean": bool, "number": float, "datetime": lambda moment: moment.isoformat()
@@ -61,7 +61,7 @@ def sent(rows: pd.DataFrame, schema: Schema) -> list[dict[str, Any]]:
     types = {name: as_json.get(column.type, str) for name, column in schema.features.items()}
     return [
         {str(name): None if pd.isna(value) else types[str(name)](value) for name, value in row.items()}
-        for row in rows.astype(object).to_dict("records")
+        for row in table.astype(object).to_dict("records")
     ]
 
 
@@ -92,8 +92,8 @@ def test_a_table_goes_from_file_to_served_prediction(
     run("git", "commit", "--quiet", "--all", "--message", "My own table", cwd=project)
     require_better_than_trivial(table)
     with serving(project, tmp_path / "log") as server:
-        rows = sent(rows_that_judge(files.schema()), files.schema())
-        answer = server.client.post("/predict_batch", json={"rows": rows}).json()
+        asked = sent(rows_that_judge(files.schema()), files.schema())
+        answer = server.client.post("/predict_batch", json={"rows": asked}).json()
         assert scores(answer, table.task) == expected()
         example = server.client.get("/docs.json").json()["components"]["schemas"]["Row"]["example"]
         assert server.client.post("/predict", json={"row": example}).is_success

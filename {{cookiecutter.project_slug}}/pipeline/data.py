@@ -18,7 +18,7 @@ SINGLE_LABEL_CHANCE = 1e-9
 
 
 def labelled(tables: dict[str, pd.DataFrame], schema: Schema) -> pd.DataFrame:
-    """One table out of many, in the order given, without the rows that have no label; its index names the tables.
+    """One table out of many, in the order given, without the rows that have no label; its index numbers the tables.
 
     Args:
         tables: the validated tables by the name that an error calls them by.
@@ -27,16 +27,16 @@ def labelled(tables: dict[str, pd.DataFrame], schema: Schema) -> pd.DataFrame:
     Raises:
         DataError: as `require_labels`.
     """
-    found = pd.concat([with_label(table, name, schema) for name, table in tables.items()])
+    found = pd.concat([with_label(table, number, schema) for number, table in enumerate(tables.values())])
     require_labels(found[schema.target], list(tables), schema)
     return found
 
 
-def with_label(table: pd.DataFrame, name: str, schema: Schema) -> pd.DataFrame:
-    """The rows that have a label, which is int64 where it is a whole number; their index is the table's name."""
+def with_label(table: pd.DataFrame, number: int, schema: Schema) -> pd.DataFrame:
+    """The rows that have a label, which is int64 where it is a whole number; their index is the table's number."""
     target = schema.target
     found = table[table[target].notna()]
-    found = found.set_axis(pd.Index([name] * len(found), dtype=object))
+    found = found.set_axis(np.full(len(found), number))
     return found.astype({target: "int64"}) if schema.columns[target].type in ("integer", "boolean") else found
 
 
@@ -44,8 +44,8 @@ def require_labels(labels: pd.Series, names: list[str], schema: Schema) -> None:
     """Hold the labels of all tables to be such that a model can learn from them.
 
     Args:
-        labels: without gaps; the index says of which table each is.
-        names: the tables.
+        labels: without gaps; the index numbers the table of each.
+        names: of the tables.
         schema: says which column they come from.
 
     Raises:
@@ -53,9 +53,8 @@ def require_labels(labels: pd.Series, names: list[str], schema: Schema) -> None:
             make that practically impossible.
     """
     target = schema.target
-    files = labels.index.to_numpy()
-    for name in names:
-        inside = files == name
+    for number, name in enumerate(names):
+        inside = labels.index == number
         own = labels[inside]
         if own.empty:
             raise DataError(f"{name}: the label {target!r} is empty in every row")

@@ -235,8 +235,9 @@ def _problem_of_type(present: pd.Series, column: Column) -> str | None:
         return None
     match column.type:
         case "category" | "text":
-            strings = present.map(lambda value: isinstance(value, str))
-            if not strings.all():
+            # Looking at each value takes a hundred times as long.
+            if pd.api.types.infer_dtype(present) != "string":
+                strings = present.map(lambda value: isinstance(value, str))
                 return f"should hold text, but has {_some(present[~strings])}"
             return _problem_of_length(present, column)
         case "boolean":

@@ -28,7 +28,7 @@ def places(pieces: Pieces, schema: Schema, params: Split) -> tuple[Integers, Int
     """The places of the rows that train and of those that judge, in the order in which they are written.
 
     Args:
-        pieces: labelled rows, whose index names their file.
+        pieces: labelled rows, whose index numbers their file.
         schema: the columns and their roles.
         params: the block `prepare.split` of params.yaml.
 
@@ -43,8 +43,7 @@ def places(pieces: Pieces, schema: Schema, params: Split) -> tuple[Integers, Int
             train, test = by_group(keys, params.columns, params.test_fraction, params.seed)
         case "random":
             content = np.concatenate([_hashed(piece, params.seed) for piece in pieces(None)])
-            file, stratum = pd.factorize(keys.index)[0], _strata(keys, schema).to_numpy()
-            drawn = pd.DataFrame({"file": file, "stratum": stratum, "content": content})
+            drawn = pd.DataFrame({"file": keys.index, "stratum": _strata(keys, schema).to_numpy(), "content": content})
             originals = copies.originals(pieces, schema)
             train, test = at_random(drawn, originals, params.test_fraction, params.seed)
     _require_labels_of_both(keys[schema.target], train, test, schema)
@@ -62,11 +61,14 @@ def by_time(keys: pd.DataFrame, columns: list[str], test_fraction: float) -> tup
     """
     ordered = keys[columns].reset_index(drop=True).sort_values(columns, kind="stable")
     order = ordered.index.to_numpy(dtype=np.int64)
-    moment = ordered.groupby(columns, sort=False, dropna=False).ngroup().to_numpy()
-    cut = int(moment[int(len(order) * (1 - test_fraction))])
+    first = np.zeros(len(order), dtype=bool)
+    for name in columns:
+        first |= (ordered[name] != ordered[name].shift()).to_numpy()
+    # Where the moment begins that holds the row at the fraction.
+    cut = int(np.flatnonzero(first[: int(len(order) * (1 - test_fraction)) + 1])[-1])
     if not cut:
         raise DataError(f"the columns {', '.join(columns)} do not tell enough moments apart to split the data in two")
-    return order[moment < cut], order[moment >= cut]
+    return order[:cut], order[cut:]
 
 
 def by_group(keys: pd.DataFrame, columns: list[str], test_fraction: float, seed: int) -> tuple[Integers, Integers]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from gitops_ml.intake.bring import Outcome, Said, bring
 from pipeline.schema import Schema
-from pipeline.stages import evaluate, files, prepare, train, validate
+from pipeline.stages import evaluate, files, prepare, rows, train, validate
 
 RANDOM = np.random.default_rng(5)
 ROWS = 60
@@ -43,7 +43,7 @@ def take(
 def fitting() -> Schema:
     """The schema that was written; the data that was written fits it."""
     schema = files.schema()
-    assert files.raw_tables(schema)
+    assert list(rows.Raw(schema).validated())
     files.params().check_columns(schema)
     return schema
 

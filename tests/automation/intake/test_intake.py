@@ -21,7 +21,7 @@ from gitops_ml.intake import take as take_in
 from gitops_ml.intake.bring import bring
 from gitops_ml.intake.decide import Spelling, forms_of
 from gitops_ml.intake.recognise import recognise
-from pipeline.stages import files
+from pipeline.stages import files, rows
 
 from tests.automation.intake.bringing import (
     LABEL,
@@ -68,7 +68,7 @@ def test_every_format_gives_the_same_table(form: str) -> None:
         "count": "integer",
         "city": "category",
     }
-    (raw,) = files.raw_tables(schema).values()
+    ((_, raw),) = rows.Raw(schema).validated()
     pd.testing.assert_frame_equal(raw[list(frame)], frame, check_dtype=False)
 
 
@@ -395,7 +395,7 @@ def test_what_is_asked_for_can_be_said() -> None:
     take(
         frame.to_csv(index=False).encode("cp1252"), encoding="cp1252", decimal=".", dates="day-first", missing=["many"]
     )
-    raw = next(iter(files.raw_tables(fitting()).values()))
+    _, raw = next(rows.Raw(fitting()).validated())
     assert raw["c"].max() == 5678
     assert raw["d"].max() == pd.Timestamp("2024-04-03")
     assert set(raw["e"]) == {"Zürich", "Ürdingen"}
@@ -473,7 +473,7 @@ def test_a_second_batch_is_held_to_the_schema() -> None:
     outcome = take(later, target=None, name="february.csv")
     assert any("'city' has values new to the schema: 'elsewhere'" in note for note in outcome.notes)
     assert any("the median of 'size' is 2.4" in note for note in outcome.notes)
-    assert len(files.raw_tables(fitting())) == 2
+    assert len(rows.Raw(fitting()).files) == 2
     assert Path("schema.yaml").read_text() == before
     with pytest.raises(UserError, match="column 'size' should hold numbers, but has 'big'"):
         take(later.assign(size="big"), target=None, name="march.csv")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipeline import data
 from pipeline.schema import Column
 from pipeline.stages import files
+from pipeline.stages import rows as table_rows
 
 from tests.automation.intake.bringing import fitting, take
 
@@ -87,7 +88,7 @@ def test_any_table_is_taken_whole_or_refused(form: str, frame: pd.DataFrame) -> 
     except UserError:
         return
     schema = fitting()
-    (raw,) = files.raw_tables(schema).values()
+    ((_, raw),) = table_rows.Raw(schema).validated()
     assert take(content).written == []
     learnt = data.features(raw, schema)
     rows = [

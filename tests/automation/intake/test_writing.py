@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from gitops_ml.core.errors import UserError
-from pipeline.stages import files
+from pipeline.stages import rows
 
 from tests.automation.intake.bringing import LABEL, RANDOM, ROWS, fitting, rows_of, table, take
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("project")
 
 def stored(name: str = "c") -> list[Any]:
     """The column as it stands in data/raw, in all files."""
-    raw = files.raw_tables(fitting()).values()
+    raw = [piece for _, piece in rows.Raw(fitting()).validated()]
     return pd.concat(raw)[name].astype(object).where(lambda values: values.notna(), None).tolist()
 
 

@@ -104,7 +104,7 @@ def simulate(times: int, moved: float = 0.0, *, aware: bool = True, seed: int = 
     for _ in range(times):
         table, day = days_of(random, DAYS)
         clusters = day.to_numpy() if aware else np.arange(len(table))
-        reference = profile.sample(table, clusters, by_time=aware)
+        reference = profile.sample([table], clusters, by_time=aware)
         windows = []
         for _ in range(WINDOWS):
             now, days = days_of(random, DAYS_A_WINDOW, moved)
@@ -128,7 +128,7 @@ def power(times: int, days: int, rows: int, seed: int = 0) -> Counter[tuple[str,
     total: Counter[tuple[str, str]] = Counter()
     for _ in range(times):
         table, day = days_of(random, DAYS)
-        reference = profile.sample(table, day.to_numpy(), by_time=True)
+        reference = profile.sample([table], day.to_numpy(), by_time=True)
         whole, when = days_of(random, days, rows=rows // days)
         total["nothing", "any"] += bool(told(whole, when, reference))
         for name, column in SCHEMA.features.items():
@@ -149,7 +149,7 @@ def redraw(times: int, trained: Path, seed: int = 0) -> Counter[str]:
     table = cast(pd.read_parquet(trained / "data/prepared/train.parquet"), schema.columns)
     clusters = data.clusters(table, params.resample_by)
     watched = profile.watched_inputs(table, schema)
-    reference = profile.sample(watched, clusters, data.are_times(params.resample_by, schema))
+    reference = profile.sample([watched], clusters, data.are_times(params.resample_by, schema))
     rows = {number: group.index.to_numpy() for number, group in pd.Series(clusters).groupby(clusters)}
     random = np.random.default_rng(seed)
     total: Counter[str] = Counter()

@@ -20,7 +20,7 @@ HALF_MISSING = np.where(np.arange(1000) % 2, np.nan, TENS)
 def of(values: Any) -> profile.Distribution:
     """How a column was distributed when a model was trained."""
     table = pd.DataFrame({"x": values})
-    return profile.sample(table, np.arange(len(table)), by_time=False).columns["x"]
+    return profile.sample([table], np.arange(len(table)), by_time=False).columns["x"]
 
 
 @pytest.mark.parametrize(

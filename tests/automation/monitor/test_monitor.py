@@ -86,7 +86,7 @@ def test_what_no_day_was_like_is_halfway_to_all_rows(once: float, now: float, se
     """Rows that are alike as on no day are told from the middle on between that day and all rows, not before; where
     most rows of a day were so, more of them are no surprise.
     """
-    reference = profile.sample(days_like(once), DAYS, by_time=True)
+    reference = profile.sample([days_like(once)], DAYS, by_time=True)
     rows = pd.DataFrame({"x": pd.Series(np.arange(100.0)).mask(np.arange(100) < 100 * now)})
     found = drift.unseen([(rows, reference)])
     assert [(each.name, each.what) for each in found] == ([] if seen else [("x", "missing")])
@@ -95,7 +95,7 @@ def test_what_no_day_was_like_is_halfway_to_all_rows(once: float, now: float, se
 def test_a_day_of_a_few_rows_is_no_example() -> None:
     """That all of three rows were alike does not make a day on which all rows are alike a usual one."""
     table = pd.concat([days_like(0), pd.DataFrame({"x": [7.0, 7.0, 7.0]})], ignore_index=True)
-    reference = profile.sample(table, np.append(DAYS, [20, 20, 20]), by_time=True)
+    reference = profile.sample([table], np.append(DAYS, [20, 20, 20]), by_time=True)
     found = drift.unseen([(pd.DataFrame({"x": np.full(100, 7.0)}), reference)])
     assert [(each.what, each.most) for each in found] == [("value", 0.02)]
     assert signals.of_unseen(found[0]).sentence == (
@@ -106,14 +106,14 @@ def test_a_day_of_a_few_rows_is_no_example() -> None:
 def test_values_that_have_no_bin_are_noticed_together() -> None:
     """Categories of which each is rare, and which together are most of the rows as on no day, are told."""
     usual = pd.DataFrame({"x": np.resize(np.array(["a", "b", "c"], dtype=object), 1000)})
-    reference = profile.sample(usual, DAYS, by_time=True)
+    reference = profile.sample([usual], DAYS, by_time=True)
     strange = pd.DataFrame({"x": np.array([f"new {number}" for number in range(100)], dtype=object)})
     assert [each.what for each in drift.unseen([(strange, reference)])] == ["other"]
 
 
 def test_a_profile_of_an_older_release_is_read() -> None:
     """A profile that does not say what its days were like at most is compared as it was."""
-    reference = profile.sample(days_like(0), DAYS, by_time=True)
+    reference = profile.sample([days_like(0)], DAYS, by_time=True)
     old = reference.model_dump(exclude={"columns": {"x": {"most"}}})
     rows = pd.DataFrame({"x": np.full(100, np.nan)})
     assert drift.unseen([(rows, profile.Sample.model_validate(old))]) == []
@@ -127,7 +127,7 @@ def test_days_are_the_clusters_only_where_they_were_in_training() -> None:
     trained = pd.DataFrame({"x": np.repeat(random.normal(size=60), 50) + random.normal(size=3000) / 2})
     now = pd.DataFrame({"x": random.normal(1, 0.5, 500)})
     clusters = np.repeat(np.arange(60), 50)
-    by_day, by_customer = (profile.sample(trained, clusters, by_time=by_time) for by_time in (True, False))
+    by_day, by_customer = (profile.sample([trained], clusters, by_time=by_time) for by_time in (True, False))
     one_day, many_days = pd.Series(np.zeros(500)), pd.Series(np.arange(500) % 10)
 
     def p(reference: profile.Sample, days: pd.Series) -> float:
@@ -154,7 +154,7 @@ def test_a_column_of_nulls_is_an_alarm_at_once(project: Path, schema: Schema) ->
 def test_profile_counts_each_row_once(schema: Schema) -> None:
     """The shares of each column's bins add up to 1, missing values and new categories included."""
     watched = profile.watched_inputs(make_table(schema, rows=300), schema)
-    found = profile.sample(watched, np.arange(300), by_time=False)
+    found = profile.sample([watched], np.arange(300), by_time=False)
     for name, distribution in found.columns.items():
         assert sum(distribution.shares) == pytest.approx(1, abs=1e-4)
         assert distribution.alike == []

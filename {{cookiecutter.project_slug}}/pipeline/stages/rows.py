@@ -44,16 +44,16 @@ class Raw:
             raise DataError(f"{others[0]}: only Parquet files are read; convert it, or take it away")
         self.files = {str(path): _opened(path) for path in paths}
 
-    def validated(self) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Each file's name with a piece of it that fits the schema, in the schema's types; long work is told of."""
+    def validated(self) -> Iterator[tuple[int, pd.DataFrame]]:
+        """Each file's number with a piece of it that fits the schema, in the schema's types; long work is told of."""
         told = time.monotonic()
-        for name, file in self.files.items():
+        for number, (name, file) in enumerate(self.files.items()):
             done, count = 0, file.metadata.num_rows
             try:
                 require_names(file.schema_arrow.names, self.schema)
                 for piece in _pieces(file, name):
                     where = f"rows {done + 1:,} to {done + len(piece):,}: " if count > PIECE_ROWS else ""
-                    yield name, _fitting(piece, self.schema, where)
+                    yield number, _fitting(piece, self.schema, where)
                     done += len(piece)
                     if time.monotonic() - told > TOLD_SECONDS:
                         told = time.monotonic()
@@ -66,9 +66,9 @@ class Raw:
         wanted = list(self.schema.columns if names is None else names)
         read = list(dict.fromkeys([*wanted, self.schema.target]))
         types = {column: self.schema.columns[column] for column in read}
-        for name, file in self.files.items():
+        for number, (name, file) in enumerate(self.files.items()):
             for piece in _pieces(file, name, read):
-                yield data.with_label(cast(piece, types), name, self.schema)[wanted]
+                yield data.with_label(cast(piece, types), number, self.schema)[wanted]
 
 
 class Spool:
@@ -77,14 +77,14 @@ class Spool:
     def __init__(self, path: Path, schema: Schema, raw: Raw) -> None:
         """Validate the raw rows and write those that have a label to `path`."""
         self.path = path
-        self.names: list[str] = []
+        self.files: list[int] = []
         self.starts = [0]
         form = _form(schema)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, form) as writer:
-            for name, piece in raw.validated():
-                batch = pa.RecordBatch.from_pandas(data.with_label(piece, name, schema), form, preserve_index=False)
+            for number, piece in raw.validated():
+                batch = pa.RecordBatch.from_pandas(data.with_label(piece, number, schema), form, preserve_index=False)
                 writer.write_batch(batch)
-                self.names.append(name)
+                self.files.append(number)
                 self.starts.append(self.starts[-1] + batch.num_rows)
                 # With what pandas notes about the columns.
                 self.form = batch.schema
@@ -92,9 +92,9 @@ class Spool:
     def pieces(self, names: list[str] | None) -> Iterator[pd.DataFrame]:
         """The rows in the order of the files."""
         with self._reader(names) as reader:
-            for number, name in enumerate(self.names):
-                found = reader.get_batch(number).to_pandas()
-                yield found.set_axis(pd.Index([name] * len(found), dtype=object))[names or list(found)]
+            for place, number in enumerate(self.files):
+                found = _frame(pa.Table.from_batches([reader.get_batch(place)]))
+                yield found.set_axis(np.full(len(found), number))[names or list(found)]
 
     def write(self, path: Path, places: Integers) -> None:
         """Write the rows at these places, in this order, as a Parquet file."""
@@ -187,22 +187,32 @@ def _opened(path: Path) -> pq.ParquetFile:
     if not path.stat().st_size:
         raise DataError(f"{path}: the file is empty")
     with _readable(str(path)):
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, pre_buffer=False)
 
 
 def _pieces(file: pq.ParquetFile, name: str, columns: list[str] | None = None) -> Iterator[pd.DataFrame]:
     """The rows in pieces, repeated column names kept for the validation to find; one without rows if there are none."""
     with _readable(name):
         if not file.metadata.num_rows:
-            yield file.read(columns).to_pandas(ignore_metadata=True)
+            yield _frame(file.read(columns))
         for batch in file.iter_batches(PIECE_ROWS, columns=columns):
-            # What pandas noted about an index would take columns out of the table.
-            yield pa.Table.from_batches([batch]).to_pandas(ignore_metadata=True)
+            yield _frame(pa.Table.from_batches([batch]))
 
 
 def _read(file: pq.ParquetFile, path: Path, name: str) -> pd.DataFrame:
     with _readable(str(path)):
-        return file.read([name]).to_pandas(ignore_metadata=True)
+        return _frame(file.read([name]))
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """The table, in which equal texts are one object: a text takes sixty bytes, and its place in a column eight."""
+    # What pandas noted about an index would take columns out of the table.
+    found = table.to_pandas(ignore_metadata=True, strings_to_categorical=True)
+    for name, values in found.items():
+        if isinstance(values.dtype, pd.CategoricalDtype) and pd.api.types.is_string_dtype(values.cat.categories):
+            texts = np.append(values.cat.categories.to_numpy(dtype=object), None)
+            found[name] = pd.Series(texts[values.cat.codes], found.index, dtype=object)
+    return found
 
 
 @contextmanager

@@ -49,28 +49,27 @@ def _counts(raw: rows.Raw, schema: Schema) -> dict[str, dict[str, Any]]:
     Raises:
         DataError: a file differs from the schema, or no model could be made of the labels.
     """
-    target = schema.target
-    lengths, gaps = Counter[str](), defaultdict[str, Counter[str]](Counter)
-    unlisted_values = defaultdict[str, dict[str, Counter[str]]](lambda: defaultdict(Counter))
+    target, names = schema.target, list(raw.files)
+    lengths, gaps = Counter[int](), defaultdict[int, Counter[str]](Counter)
+    unlisted_values = defaultdict[int, dict[str, Counter[str]]](lambda: defaultdict(Counter))
     labels = []
-    for name, piece in raw.validated():
-        lengths[name] += len(piece)
-        gaps[name].update(piece.isna().sum().to_dict())
+    for number, piece in raw.validated():
+        lengths[number] += len(piece)
+        gaps[number].update(piece.isna().sum().to_dict())
         for column, values in unlisted(piece, schema).items():
-            unlisted_values[name][column].update(values)
-        labels.append(data.with_label(piece[[target]], name, schema)[target])
+            unlisted_values[number][column].update(values)
+        labels.append(data.with_label(piece[[target]], number, schema)[target])
     whole = pd.concat(labels)
-    data.require_labels(whole, list(raw.files), schema)
-    of_file = whole.index.to_numpy()
+    data.require_labels(whole, names, schema)
     return {
         name: {
-            "rows": rows_of_file,
-            "unlabelled": gaps[name][target],
-            **_labels(whole[of_file == name], schema),
-            "missing": {column: count for column, count in gaps[name].items() if count and column != target},
-            "new_values": {column: dict(values.most_common()) for column, values in unlisted_values[name].items()},
+            "rows": lengths[number],
+            "unlabelled": gaps[number][target],
+            **_labels(whole[whole.index == number], schema),
+            "missing": {column: count for column, count in gaps[number].items() if count and column != target},
+            "new_values": {column: dict(values.most_common()) for column, values in unlisted_values[number].items()},
         }
-        for name, rows_of_file in lengths.items()
+        for number, name in enumerate(names)
     }
 
 

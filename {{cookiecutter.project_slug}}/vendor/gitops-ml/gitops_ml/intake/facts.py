@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 LISTED = 1000
 # Up to here it is known exactly how many values differ.
 COUNTED = 1 << 20
+LONG_NUMBER = re.compile(r"[+-]?\d{16,}")
 
 
 @dataclass
@@ -59,9 +61,13 @@ class Facts:
         self.missing += len(values) - len(present)
         if present.empty:
             return
+        if present.dtype == object or pd.api.types.is_string_dtype(present):
+            self._learn_texts(present)
+            return
         if len(self.hashes) < COUNTED:
-            hashed = pd.util.hash_array(present.map(str).to_numpy(dtype=object))
-            self.hashes.update(np.unique(hashed).tolist())
+            self.hashes.update(pd.util.hash_pandas_object(present, index=False).unique().tolist())
+        if self.counts is not None:
+            self._count(present.value_counts())
         if pd.api.types.is_bool_dtype(present):
             self.kind = "boolean"
         elif pd.api.types.is_datetime64_any_dtype(present):
@@ -71,19 +77,29 @@ class Facts:
                     (present - pd.Timestamp(0, tz=present.dt.tz).as_unit("us")).dt.total_seconds(), dtype="float64"
                 )
             )
-        elif pd.api.types.is_numeric_dtype(present):
+        else:
             self.kind = "integer" if pd.api.types.is_integer_dtype(present) else "number"
             self._span(present.to_numpy(dtype="float64"))
-        else:
-            digits = bool(present.str.fullmatch(r"[+-]?\d{16,}").all())
-            self.digits = digits and (self.digits or self.kind == "nothing")
-            self.kind = "text"
-            self.words += int(present.map(lambda text: len(text.split())).sum())
-            self.longest = max(self.longest, int(present.str.len().max()))
+
+    def _learn_texts(self, present: pd.Series) -> None:
+        # What is the same for equal texts is found once for each.
+        counts = present.value_counts()
+        texts, rows = counts.index.to_numpy(dtype=object), counts.to_numpy()
+        if len(self.hashes) < COUNTED:
+            self.hashes.update(pd.util.hash_array(texts, categorize=False).tolist())
+        digits = all(LONG_NUMBER.fullmatch(text) for text in texts)
+        self.digits = digits and (self.digits or self.kind == "nothing")
+        self.kind = "text"
+        self.words += int(rows @ np.array([len(text.split()) for text in texts]))
+        self.longest = max(self.longest, *(len(text) for text in texts))
         if self.counts is not None:
-            self.counts.update(present.value_counts().to_dict())
-            if len(self.counts) > LISTED:
-                self.counts = None
+            self._count(counts)
+
+    def _count(self, counts: pd.Series) -> None:
+        if self.counts is not None and len(counts) <= LISTED:
+            self.counts.update(counts.to_dict())
+        if self.counts is None or len(counts) > LISTED or len(self.counts) > LISTED:
+            self.counts = None
 
     def _span(self, numbers: npt.NDArray[np.float64]) -> None:
         finite = numbers[np.isfinite(numbers)]
