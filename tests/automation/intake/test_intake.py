@@ -301,7 +301,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a header alone": (b"x,y\n", {}, "has no rows"),
     "zeros": (b"\x00" * 100, {}, "this is no text"),
     "a broken Parquet file": (b"PAR1" + b"x" * 50, {}, "no readable Parquet file"),
-    "an Excel file": (b"PK\x03\x04" + b"x" * 50, {}, "save its table as CSV"),
+    "an archive": (b"PK\x03\x04" + b"x" * 50, {}, "this is a ZIP archive; unpack it"),
     "a broken gzip file": (gzip.compress(b"x,y\n1,2\n" * 99)[:20], {}, "cannot be read"),
     "a broken line of JSON": (b'{"x": 1, "y": 2}\n{"x": \n', {}, "line 2 is no JSON object"),
     "nested JSON": (b'{"x": {"a": 1}, "y": 2}\n' * 30, {}, "column 'x' holds dict values"),

@@ -27,7 +27,7 @@ def _data() -> None:
     ),
 )
 def add(
-    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON, plain or gzipped.")],
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet, JSON or Excel.")],
     target: Annotated[str | None, typer.Argument(help="The column to predict; without it, add a batch.")] = None,
     *,
     task: Annotated[
@@ -42,6 +42,7 @@ def add(
     drop: Annotated[list[str] | None, typer.Option(help="A column to leave out; may be repeated, or a,b.")] = None,
     delimiter: Annotated[str | None, typer.Option(help="Of CSV, if it is not recognised.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of text that is not UTF-8.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Of a workbook that has several.")] = None,
     decimal: Annotated[
         Literal[",", "."] | None, typer.Option(help="What stands before decimals, if that is not clear.")
     ] = None,
@@ -70,7 +71,7 @@ def add(
     """
     kinds = [text or [], number or [], date or [], category or []]
     said = bring.Said(
-        target, task, time_column, key, drop or [], delimiter, encoding, decimal, dates, missing or [], *kinds
+        target, task, time_column, key, drop or [], delimiter, encoding, decimal, dates, missing or [], *kinds, sheet
     )
     outcome = bring.bring(file, said, dry_run)
     if as_json:

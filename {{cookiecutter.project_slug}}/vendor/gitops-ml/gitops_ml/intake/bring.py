@@ -68,6 +68,7 @@ class Said:
     number: list[str] = field(default_factory=list)
     date: list[str] = field(default_factory=list)
     category: list[str] = field(default_factory=list)
+    sheet: str | None = None
 
     def spelling(self, names: list[str]) -> Spelling:
         """What of it is about how values are written, in a table with columns of these names."""
@@ -89,7 +90,8 @@ def bring(file: Path, said: Said, dry_run: bool) -> Outcome:
     Raises:
         UserError: the file cannot be used; nothing was changed then.
     """
-    source = recognise.recognise(file, said.delimiter and said.delimiter.replace("\\t", "\t"), said.encoding)
+    delimiter = said.delimiter and said.delimiter.replace("\\t", "\t")
+    source = recognise.recognise(file, delimiter, said.encoding, said.sheet)
     names = sources.names(source)
     if said.target is not None:
         task = None if said.task == "auto" else said.task

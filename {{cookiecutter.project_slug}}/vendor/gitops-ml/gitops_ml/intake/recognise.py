@@ -13,15 +13,15 @@ from pathlib import Path
 import charset_normalizer
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import sources
+from gitops_ml.intake import sources, workbook
 from gitops_ml.intake.sources import BLOCK_BYTES, DELIMITERS, UTF8, Source, opened
 
 # What is looked at to recognise delimiter and encoding.
 SAMPLE_BYTES = 1 << 18
 # What other files begin with, and what to do with them.
 OTHERS = {
-    b"PK\x03\x04": "a ZIP archive or an Excel file; unpack it, or save its table as CSV",
-    b"\xd0\xcf\x11\xe0": "an old Excel file; save its table as CSV",
+    b"PK\x03\x04": "a ZIP archive; unpack it",
+    b"\xd0\xcf\x11\xe0": "an Excel file of before 2007, or one with a password; save it as .xlsx without one",
     b"%PDF": "a PDF document; export its table as CSV",
     b"SQLite format 3": "a database of SQLite; export its table as CSV",
     b"ARROW1": "an Arrow file; write it as Parquet",
@@ -37,7 +37,9 @@ OTHERS = {
 BOMS = {codecs.BOM_UTF8: UTF8, codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-def recognise(path: Path, delimiter: str | None = None, encoding: str | None = None) -> Source:
+def recognise(
+    path: Path, delimiter: str | None = None, encoding: str | None = None, sheet: str | None = None
+) -> Source:
     """What kind of file this is; what is not said is looked for in its content, not in its name.
 
     Raises:
@@ -56,6 +58,10 @@ def recognise(path: Path, delimiter: str | None = None, encoding: str | None = N
         raise UserError(f"{path}: the file is empty")
     if start.startswith(b"PAR1"):
         return Source(path, "Parquet", digest)
+    if workbook.is_one(path):
+        return Source(path, "Excel", digest, sheet=workbook.sheet(path, sheet))
+    if sheet is not None:
+        raise UserError(f"{path}: only a workbook of Excel has sheets; leave SHEET= out")
     for begin, what in OTHERS.items():
         if start.startswith(begin):
             raise UserError(f"{path}: this is {what}")
@@ -84,7 +90,7 @@ def recognise(path: Path, delimiter: str | None = None, encoding: str | None = N
 
 def _require_text(path: Path, is_text: bool) -> None:
     if not is_text:
-        raise UserError(f"{path}: this is no text; CSV, Parquet and JSON are read, each plain or gzipped")
+        raise UserError(f"{path}: this is no text; CSV, Parquet, JSON and Excel are read")
 
 
 def _require_encoding(path: Path, encoding: str) -> None:

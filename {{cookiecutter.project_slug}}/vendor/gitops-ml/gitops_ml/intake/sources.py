@@ -1,4 +1,4 @@
-"""Opens CSV, Parquet and JSON files, plain or gzipped, and gives their rows in pieces that fit into memory."""
+"""Opens CSV, Parquet, JSON and Excel files and gives their rows in pieces that fit into memory."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from gitops_ml.core.errors import UserError
+from gitops_ml.intake import workbook
 
-Kind = Literal["CSV", "Parquet", "JSON Lines", "JSON"]
+Kind = Literal["CSV", "Parquet", "JSON Lines", "JSON", "Excel"]
 # A piece of a CSV file, and the longest row that can be read.
 BLOCK_BYTES = 1 << 24
 PIECE_ROWS = 1 << 16
@@ -40,7 +41,7 @@ BETWEEN = re.compile(r"[\s,\[\]]*")
 class Source:
     """A file, what it is, and for CSV how it is written. `untyped`: every value is text, as in CSV.
 
-    `digest`: the SHA-256 of its content when it was first looked at.
+    `digest`: the SHA-256 of its content when it was first looked at. `sheet`: which one of a workbook.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Source:
     digest: str
     encoding: str = UTF8
     delimiter: str = ","
+    sheet: str = ""
 
     @property
     def untyped(self) -> bool:
@@ -55,6 +57,8 @@ class Source:
         return self.kind == "CSV"
 
     def __str__(self) -> str:
+        if self.kind == "Excel":
+            return f"Excel, sheet {self.sheet!r}"
         if self.kind != "CSV":
             return self.kind
         encoding = "UTF-8" if self.encoding == UTF8 else self.encoding
@@ -76,6 +80,8 @@ def names(source: Source) -> list[str]:
             found = list(next(_json_lines(source), pd.DataFrame()).columns)
         case "JSON":
             found = list(next(_json(source), pd.DataFrame()).columns)
+        case "Excel":
+            found = workbook.names(source.path, source.sheet)
     _require_distinct(source.path, found)
     return found
 
@@ -97,6 +103,8 @@ def pieces(source: Source, drop: tuple[str, ...] = ()) -> Iterator[pd.DataFrame]
             found = _json_lines(source)
         case "JSON":
             found = _json(source)
+        case "Excel":
+            found = workbook.pieces(source.path, source.sheet)
     for piece in found:
         yield piece.drop(columns=[name for name in drop if name in piece])
 

@@ -118,7 +118,7 @@ def _table(typed: pd.DataFrame, form: pa.Schema) -> pa.Table:
 
 def _slug(path: Path) -> str:
     """The file's name without what file systems and shells may stumble over."""
-    name = re.sub(r"(\.(csv|tsv|txt|jsonl|ndjson|json|parquet|gz))+$", "", path.name, flags=re.IGNORECASE)
+    name = re.sub(r"(\.(csv|tsv|txt|jsonl|ndjson|json|parquet|xlsx|xlsm|gz))+$", "", path.name, flags=re.IGNORECASE)
     return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.")[:60] or "table"
 
 
