@@ -69,9 +69,22 @@ def add(
 
     Exit codes: 0 done, or nothing to do; 1 the table cannot be taken, and nothing was changed.
     """
-    kinds = [text or [], number or [], date or [], category or []]
     said = bring.Said(
-        target, task, time_column, key, drop or [], delimiter, encoding, decimal, dates, missing or [], *kinds, sheet
+        target,
+        task,
+        time_column,
+        key,
+        drop or [],
+        delimiter,
+        encoding,
+        decimal,
+        dates,
+        missing or [],
+        text=text or [],
+        number=number or [],
+        date=date or [],
+        category=category or [],
+        sheet=sheet,
     )
     outcome = bring.bring(file, said, dry_run)
     if as_json:

@@ -154,7 +154,7 @@ def _read(content: bytes, schema: Schema, names: list[str]) -> pd.DataFrame:
 def _overlap(table: pd.DataFrame, train: bytes, problem: Schema) -> float:
     """The share of the evaluation's rows that are copies of rows which trained, read in pieces."""
     file = pq.ParquetFile(io.BytesIO(train))
-    common = [name for name in table if name in file.schema_arrow.names]
+    common = [str(name) for name in table if name in file.schema_arrow.names]
 
     def pieces(names: list[str] | None) -> Iterator[pd.DataFrame]:
         for batch in file.iter_batches(PIECE_ROWS, columns=names):

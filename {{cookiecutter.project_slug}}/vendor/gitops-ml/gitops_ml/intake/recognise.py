@@ -45,26 +45,16 @@ def recognise(
     Raises:
         UserError: it cannot be read, or is of no kind that is known, or the person has to say more.
     """
-    if path.is_dir():
-        raise UserError(
-            f"{path} is a folder; say one file of it, and bring each further one as a batch, without TARGET="
-        )
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
+    start = _beginning(path)
     digest = sources.digest(path)
-    with path.open("rb") as file:
-        start = file.read(16)
-    if not start:
-        raise UserError(f"{path}: the file is empty")
     if start.startswith(b"PAR1"):
         return Source(path, "Parquet", digest)
     if workbook.is_one(path):
         return Source(path, "Excel", digest, sheet=workbook.sheet(path, sheet))
     if sheet is not None:
         raise UserError(f"{path}: only a workbook of Excel has sheets; leave SHEET= out")
-    for begin, what in OTHERS.items():
-        if start.startswith(begin):
-            raise UserError(f"{path}: this is {what}")
+    if other := next((what for begin, what in OTHERS.items() if start.startswith(begin)), None):
+        raise UserError(f"{path}: this is {other}")
     if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n'):
         raise UserError(f"a delimiter is one sign, such as ; or \\t, and {delimiter!r} is not")
     if encoding is not None:
@@ -86,6 +76,20 @@ def recognise(
             f"{path}: divided by {delimiter!r}, the table has one column, {head[:60]!r}; say DELIMITER={others[0]!r}"
         )
     return replace(source, delimiter=delimiter or _delimiter(path, text))
+
+
+def _beginning(path: Path) -> bytes:
+    if path.is_dir():
+        raise UserError(
+            f"{path} is a folder; say one file of it, and bring each further one as a batch, without TARGET="
+        )
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    with path.open("rb") as file:
+        start = file.read(16)
+    if not start:
+        raise UserError(f"{path}: the file is empty")
+    return start
 
 
 def _require_text(path: Path, is_text: bool) -> None:

@@ -47,7 +47,7 @@ def sheet(path: Path, wanted: str | None) -> str:
         raise UserError(f"{path}: the workbook has no sheet {wanted!r} with rows; it has {listed}")
     if len(shown) != 1:
         raise UserError(f"{path}: the workbook has the sheets {listed}; say which one, with SHEET=")
-    return shown[0]
+    return str(shown[0])
 
 
 def names(path: Path, sheet: str) -> list[str]:
@@ -62,7 +62,7 @@ def names(path: Path, sheet: str) -> list[str]:
 
 
 def pieces(path: Path, sheet: str) -> Iterator[pd.DataFrame]:
-    """The rows below the names, some at a time; a moment is a Timestamp, an empty cell None, and empty rows are left out.
+    """The rows below the names, some at a time, without empty ones; a moment is a Timestamp, an empty cell None.
 
     Raises:
         UserError: the workbook cannot be read, a row is longer than the names, or a formula was never computed.
@@ -87,8 +87,8 @@ def _row(path: Path, header: list[str], cells: tuple[int, Row], formulas: tuple[
     for name, value, formula in zip_longest(header, values, written):
         if value is None and isinstance(formula, str) and formula.startswith("="):
             raise UserError(
-                f"{path}: the formula in row {number} of the column {name!r} was never computed; open the workbook in a "
-                "program that does, and save it"
+                f"{path}: the formula in row {number} of the column {name!r} was never computed; open the workbook in "
+                "a program that does, and save it"
             )
     found = [pd.Timestamp(value) if isinstance(value, datetime.date) else value for value in values]
     return [*found, *[None] * (len(header) - len(found))]
