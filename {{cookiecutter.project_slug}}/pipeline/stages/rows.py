@@ -94,7 +94,7 @@ class Spool:
         with self._reader(names) as reader:
             for place, number in enumerate(self.files):
                 found = _frame(pa.Table.from_batches([reader.get_batch(place)]))
-                yield found.set_axis(np.full(len(found), number))[names or list(found)]
+                yield found.set_axis(np.full(len(found), number))[list(self.form.names) if names is None else names]
 
     def write(self, path: Path, places: Integers) -> None:
         """Write the rows at these places, in this order, as a Parquet file."""
@@ -207,10 +207,10 @@ def _read(file: pq.ParquetFile, path: Path, name: str) -> pd.DataFrame:
 def _frame(table: pa.Table) -> pd.DataFrame:
     """The table, in which equal texts are one object: a text takes sixty bytes, and its place in a column eight."""
     # What pandas noted about an index would take columns out of the table.
-    found = table.to_pandas(ignore_metadata=True, strings_to_categorical=True)
+    found: pd.DataFrame = table.to_pandas(ignore_metadata=True, strings_to_categorical=True)
     for name, values in found.items():
         if isinstance(values.dtype, pd.CategoricalDtype) and pd.api.types.is_string_dtype(values.cat.categories):
-            texts = np.append(values.cat.categories.to_numpy(dtype=object), None)
+            texts = np.array([*values.cat.categories, None], dtype=object)
             found[name] = pd.Series(texts[values.cat.codes], found.index, dtype=object)
     return found
 

@@ -55,7 +55,7 @@ def _counts(raw: rows.Raw, schema: Schema) -> dict[str, dict[str, Any]]:
     labels = []
     for number, piece in raw.validated():
         lengths[number] += len(piece)
-        gaps[number].update(piece.isna().sum().to_dict())
+        gaps[number].update({str(column): int(count) for column, count in piece.isna().sum().items()})
         for column, values in unlisted(piece, schema).items():
             unlisted_values[number][column].update(values)
         labels.append(data.with_label(piece[[target]], number, schema)[target])
