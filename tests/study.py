@@ -20,6 +20,7 @@ from ci.shell import ROOT, make
 from tests import mutants
 from tests.automation.gate import study as gate
 from tests.automation.monitor import study as monitor
+from tests.automation.serving import study as serving
 
 REPORT = ROOT / "docs" / "studies.md"
 FOLDER = ROOT / "build" / "study"
@@ -29,6 +30,7 @@ POWER_TIMES = 100
 EXAMPLES, STEPS = 110, 95
 KILLS = 200
 FAULTS = 25
+ANSWERS = 5_000
 
 
 def main() -> int:
@@ -44,6 +46,8 @@ def main() -> int:
         part("The agent", f"killed {KILLS} times at random moments of replacing a release under load", kills),
         part("Promotion", f"{EXAMPLES} random sequences of up to {STEPS} promotions, rollbacks, reverts, edits by "
              "hand, crashes and pushes at once", promotions),
+        part("Answers without pandas", f"Up to {ANSWERS:,} evaluation rows of each table, one by one and in one batch",
+             lambda: serving.table(ANSWERS)),
         part("The tests", f"{FAULTS} faults planted at random in each room, and which of them the tests notice",
              lambda: mutants.table(FAULTS, FOLDER / "mutants")),
     ]  # fmt: skip

@@ -1,0 +1,101 @@
+"""Real tables: by which tier each estimator is served, how many answers differ from the Pipeline's, what one costs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from gitops_ml.intake import bring
+from gitops_serving.fast import compiled
+from gitops_serving.fast.encoders import Values
+from gitops_serving.fast.scorer import by_pipeline, unequal
+from pipeline import data, model
+from pipeline.params import Estimator
+from pipeline.schema import Schema
+from pipeline.stages import files, prepare, rows
+
+from ci.bench_tables import PROJECT, project
+from ci.tables import TESTED
+
+CLASSIFIERS = (
+    "sklearn.ensemble.HistGradientBoostingClassifier", "sklearn.ensemble.RandomForestClassifier",
+    "sklearn.linear_model.LogisticRegression", "lightgbm.LGBMClassifier", "xgboost.XGBClassifier",
+    "catboost.CatBoostClassifier",
+)  # fmt: skip
+REGRESSORS = (
+    "sklearn.ensemble.HistGradientBoostingRegressor", "sklearn.ensemble.RandomForestRegressor",
+    "sklearn.linear_model.Ridge", "lightgbm.LGBMRegressor", "xgboost.XGBRegressor", "catboost.CatBoostRegressor",
+)  # fmt: skip
+TIMED = 200
+
+
+def table(most: int) -> str:
+    """A table of all tables and estimators, of at most so many evaluation rows each, one by one and in one batch."""
+    lines = [
+        "| table | estimator | tier | rows | unequal | µs a row | Pipeline's |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
+    for name in ("flights", *TESTED):
+        with _prepared(name) as schema:
+            paths = REGRESSORS if schema.task == "regression" else CLASSIFIERS
+            for path in paths:
+                lines.append(f"| {name} | {path.rpartition('.')[2]} | {_tried(path, schema, most)} |")
+                sys.stdout.write(f"{lines[-1]}\n")
+                sys.stdout.flush()
+    return "\n".join(lines)
+
+
+@contextmanager
+def _prepared(name: str) -> Iterator[Schema]:
+    """A project that has a table's rows, divided; the test stands in it."""
+    with project() as folder, contextlib.redirect_stdout(io.StringIO()):
+        if name == "flights":
+            shutil.copytree(PROJECT / "data", folder / "data", dirs_exist_ok=True)
+        else:
+            _bring(folder.parent / name, name)
+        prepare.main()
+        with contextlib.redirect_stdout(sys.__stdout__):
+            yield files.schema()
+
+
+def _bring(path: Path, name: str) -> None:
+    wanted = TESTED[name]
+    path.write_bytes(wanted.content())
+    options = dict(word.split("=") for word in wanted.said)
+    wishes = (options.get("TIME"), options.get("KEY"), [options["DROP"]] if "DROP" in options else [])
+    bring.bring(path, bring.Said(wanted.target, "auto", *wishes, None, None, None, None, []), dry_run=False)
+
+
+def _tried(path: str, schema: Schema, most: int) -> str:
+    """The cells of a line, without the first two."""
+    train = rows.prepared(files.TRAIN, schema)
+    inputs = data.features(train, schema)
+    named = files.params().train.naming(Estimator(path=path))
+    built = model.build(schema, named, model.categories(inputs, schema))
+    fitted = model.fit(built, inputs, data.labels(train, schema), 1)
+    scorer = compiled(fitted, schema)
+    asked = _plain(rows.prepared(files.TEST, schema, list(schema.features)).head(most))
+    ours = _microseconds(scorer.one, asked)
+    theirs = _microseconds(lambda row: by_pipeline(fitted, schema, [row]), asked)
+    return f"{scorer.tier} | {len(asked):,} | {unequal(scorer, asked)} | {ours:,.0f} | {theirs:,.0f}"
+
+
+def _plain(table: pd.DataFrame) -> list[list[Any]]:
+    """Rows as the service's validation gives them."""
+    objects = [table[name].astype(object).where(table[name].notna(), None) for name in table]
+    return [list(row) for row in zip(*objects, strict=True)]
+
+
+def _microseconds(answer: Callable[[Values], object], asked: Sequence[Values]) -> float:
+    start = time.process_time()
+    for row in asked[:TIMED]:
+        answer(row)
+    return (time.process_time() - start) / len(asked[:TIMED]) * 1e6

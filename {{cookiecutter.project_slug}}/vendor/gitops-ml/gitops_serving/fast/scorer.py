@@ -1,0 +1,172 @@
+"""A fitted Pipeline that takes plain values, by the fastest way that gives the Pipeline's own answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+from pipeline import model
+from pipeline.schema import Schema, cast
+from pipeline.trend import BoostedLine
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from gitops_serving.fast import linear, trees
+from gitops_serving.fast.encoders import Encoder, Values
+from gitops_serving.fast.known import BeyondError, UnknownError
+from gitops_serving.fast.links import Answer, Floats
+from gitops_serving.fast.rows import drawn
+
+Tier = Literal["fast", "encoder", "pipeline"]
+SLOWER: dict[Tier, Tier] = {"fast": "encoder", "encoder": "pipeline"}
+# As many rows show how an array lies in memory.
+SHAPED_ROWS = 2
+
+_log = logging.getLogger(__name__)
+
+
+class Estimator(Protocol):
+    """An estimator in its fast form."""
+
+    def one(self, row: Floats) -> Answer:
+        """What is said of an encoded row, shape (columns,); BeyondError of one that has no fast answer."""
+
+
+FORMS: dict[type, Callable[[Any], Estimator]] = {
+    HistGradientBoostingClassifier: trees.histogram_boosting,
+    HistGradientBoostingRegressor: trees.histogram_boosting,
+    GradientBoostingClassifier: trees.gradient_boosting,
+    GradientBoostingRegressor: trees.gradient_boosting,
+    RandomForestClassifier: trees.forest,
+    RandomForestRegressor: trees.forest,
+    ExtraTreesClassifier: trees.forest,
+    ExtraTreesRegressor: trees.forest,
+    DecisionTreeClassifier: trees.forest,
+    DecisionTreeRegressor: trees.forest,
+    BoostedLine: linear.boosted_line,
+} | dict.fromkeys(linear.LINES + linear.CLASSES + linear.GENERALISED, linear.linear)
+
+
+class Scorer:
+    """Scores rows of plain values, which stand in the order of the schema's features.
+
+    `tier`: `fast` without the estimator's own code for a single row, `encoder` with it, `pipeline` by pandas.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, schema: Schema, encoder: Encoder | None = None, estimator: Estimator | None = None
+    ) -> None:
+        """Score by what there is: the encoder alone, or the estimator's fast form, too."""
+        self.pipeline, self.schema = pipeline, schema
+        self.encoder, self.estimator = encoder, estimator
+        self.tier: Tier = "pipeline" if encoder is None else "encoder" if estimator is None else "fast"
+
+    def one(self, values: Values) -> Answer:
+        """What `pipeline.model.score` says of a row alone: a probability, that of each class, or a value."""
+        if self.encoder is not None and self.estimator is not None:
+            try:
+                return self.estimator.one(np.array(self.encoder.row(values)))
+            except BeyondError:
+                pass
+        found: Answer = self.many([values])[0].tolist()
+        return found
+
+    def many(self, rows: Sequence[Values]) -> Floats:
+        """What `pipeline.model.score` says of a batch."""
+        if self.encoder is not None:
+            try:
+                return model.score(self.pipeline[-1:], self.encoder.matrix(rows))  # type: ignore[arg-type]
+            except BeyondError:
+                pass
+        return by_pipeline(self.pipeline, self.schema, rows)
+
+    def slower(self) -> Scorer:
+        """The next slower way."""
+        encoder = self.encoder if self.tier == "fast" else None
+        return Scorer(self.pipeline, self.schema, encoder)
+
+
+def by_pipeline(pipeline: Pipeline, schema: Schema, rows: Sequence[Values]) -> Floats:
+    """What the Pipeline itself says of rows of plain values."""
+    features = schema.features
+    return model.score(pipeline, cast(pd.DataFrame(list(rows), columns=list(features)), features))
+
+
+def compiled(pipeline: Pipeline, schema: Schema) -> Scorer:
+    """The fastest form of a fitted Pipeline, as far as its parts are known; by their very types, never by likeness."""
+    try:
+        transformer, estimator = pipeline[:-1], pipeline[-1]
+        if len(transformer) != 1:
+            raise UnknownError("steps between columns and estimator")
+        sample = drawn(schema, {}, {}, seed=0, count=SHAPED_ROWS)
+        features = schema.features
+        shaped = transformer[0].transform(cast(pd.DataFrame(sample, columns=list(features)), features))
+        encoder = Encoder(transformer[0], features, "C" if shaped.flags.c_contiguous else "F")
+    except UnknownError as error:
+        _log.info("rows go through the Pipeline itself: %s is not known", error)
+        return Scorer(pipeline, schema)
+    try:
+        form = FORMS.get(type(estimator))
+        if form is None:
+            raise UnknownError(type(estimator).__name__)
+        return Scorer(pipeline, schema, encoder, form(estimator))
+    except UnknownError as error:
+        _log.info("rows go through the estimator's own predict: %s is not known", error)
+        return Scorer(pipeline, schema, encoder)
+
+
+def unequal(scorer: Scorer, rows: Sequence[Values]) -> int:
+    """How many of some rows a scorer answers otherwise than the Pipeline: alone, or all of them in one batch."""
+    alone = sum(bool(scorer.one(row) != by_pipeline(scorer.pipeline, scorer.schema, [row])[0].tolist()) for row in rows)
+    together = scorer.many(rows) != by_pipeline(scorer.pipeline, scorer.schema, rows)
+    return max(alone, int(np.count_nonzero(together.reshape(len(rows), -1).any(axis=1))))
+
+
+def checked(scorer: Scorer, schema: Schema, seed: int, rows: int) -> Scorer:
+    """A scorer that says of random rows of the schema what the Pipeline says, if need be a slower one.
+
+    Another processor may add and multiply at once, so that what was equal where it was packaged need not be so here.
+    """
+    while scorer.tier != "pipeline":
+        tried = drawn(schema, known(scorer), edges(scorer), seed, rows)
+        if not (count := unequal(scorer, tried)):
+            return scorer
+        slower = scorer.slower()
+        _log.warning(
+            "%d of %d random rows got another answer than the Pipeline's by way of %r: %r is taken",
+            count, rows, scorer.tier, slower.tier,
+        )  # fmt: skip
+        scorer = slower
+    return scorer
+
+
+def known(scorer: Scorer) -> dict[str, list[str]]:
+    """The values of each category that the encoder knows."""
+    return scorer.encoder.known if scorer.encoder else {}
+
+
+def edges(scorer: Scorer) -> dict[str, list[float]]:
+    """The values of each number at which a tree decides."""
+    walk = getattr(scorer.estimator, "walk", None)
+    if walk is None or scorer.encoder is None:
+        return {}
+    origins = scorer.encoder.origins
+    return {
+        # A tree that divides gaps from all numbers does so at infinity.
+        origins[at].feature: (found[np.isfinite(found)] * origins[at].scale + origins[at].mean).tolist()
+        for at, found in walk.edges.items()
+        if at in origins
+    }
