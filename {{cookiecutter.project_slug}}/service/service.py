@@ -13,8 +13,10 @@ import yaml
 from bentoml.exceptions import BentoMLException
 from gitops_serving.contract import answers, plural, requests, to_answers, to_table
 from gitops_serving.limits import RequestLimits, end_with_parent
-from gitops_serving.log import PredictionLog, RequestLog, Sink, opened
+from gitops_serving.log import RequestLog
 from gitops_serving.page import Page
+from gitops_serving.records import PredictionLog
+from gitops_serving.sink import Sink, opened
 from gitops_serving.version import Version
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette

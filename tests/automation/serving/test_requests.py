@@ -13,7 +13,9 @@ import httpx
 import pytest
 from gitops_ml.predictions import stored
 from gitops_serving.limits import RequestLimits
-from gitops_serving.log import PredictionLog, RequestLog, Sink, current_ids
+from gitops_serving.log import RequestLog, current_ids
+from gitops_serving.records import PredictionLog
+from gitops_serving.sink import Sink
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse

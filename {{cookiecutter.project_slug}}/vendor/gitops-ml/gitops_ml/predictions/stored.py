@@ -71,18 +71,43 @@ def collect(folder: Path, store: str) -> Collected:
 
 
 def parsed(content: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The lines of a file, and how many are none: a process that was killed may leave the last one without its end."""
-    lines, torn = [], 0
+    """The lines of a file, and how many are none: a process that was killed may leave the last one without its end.
+
+    A line of many requests becomes one for each.
+    """
+    lines, torn = list[dict[str, Any]](), 0
     for text in content.splitlines(keepends=True):
         try:
-            line = json.loads(text) if text.endswith(b"\n") else None
-        except (ValueError, RecursionError):
-            line = None
-        if isinstance(line, dict):
-            lines.append(line)
-        else:
+            if not text.endswith(b"\n"):
+                raise ValueError("it has no end")
+            lines += _unfolded(json.loads(text))
+        except (TypeError, ValueError, RecursionError):
             torn += 1
     return lines, torn
+
+
+def _unfolded(line: Any) -> list[dict[str, Any]]:
+    """The lines of single requests that one of many requests stands for; that of one request as it is.
+
+    Raises:
+        TypeError or ValueError: it is no line, or has not as much of everything.
+    """
+    if not isinstance(line, dict):
+        raise TypeError("a line is an object")
+    if not isinstance(line.get("time"), list):
+        return [line]
+    differing = {name: value for name, value in line.items() if isinstance(value, list)}
+    columns = dict(line.get("columns", {}))
+    if not all(isinstance(values, list) for values in columns.values()):
+        raise TypeError("a column is a list")
+    found = [line | dict(zip(differing, values, strict=True)) for values in zip(*differing.values(), strict=True)]
+    if not columns:
+        return found
+    rows = zip(*columns.values(), strict=True)
+    return [
+        each | {"columns": {name: [value] for name, value in zip(columns, row, strict=True)}}
+        for each, row in zip(found, rows, strict=True)
+    ]
 
 
 def _is_sound(line: dict[str, Any]) -> bool:
