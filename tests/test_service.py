@@ -27,6 +27,7 @@ import pytest
 import yaml
 
 from ci.shell import ROOT, CommandError, environment, run
+from tests.both_ways import differing
 from tests.conftest import UV, clone, gitops, make, tool
 
 pytestmark = pytest.mark.xdist_group("golden path")
@@ -130,6 +131,16 @@ def test_a_single_row_is_scored_as_the_pipeline_scores_it(
     """A row sent alone gets the same score as in a batch, to the last bit."""
     for row, score in list(zip(rows, truth, strict=True))[::20]:
         assert server.client.post("/predict", json={"row": row}).json()["score"] == score
+
+
+def test_both_ways_give_the_same_answers(server: Server, rows: list[dict[str, Any]]) -> None:
+    """Requests of all kinds get the same bytes by both ways, and rows that are plainly valid take the short one."""
+    url = (server.client.base_url.host, server.client.base_url.port or 0)
+    accepted, found = differing(url, rows, count=500, seed=1)
+    assert found == []
+    ways = dict(re.findall(r'(?m)^prediction_way_total\{way="(\w+)"\} (\S+)$', server.client.get("/metrics").text))
+    assert float(ways["short"]) > 200
+    assert accepted <= float(ways["long"])
 
 
 def test_the_version_traces_the_model_to_its_sources(server: Server, trained: Path) -> None:

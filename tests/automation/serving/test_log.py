@@ -11,14 +11,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from gitops_ml.predictions import stored
 from gitops_serving.log import Ids
 from gitops_serving.records import Answered, PredictionLog, logged
 from gitops_serving.sink import Sink
-from pipeline.schema import Column, Schema, cast
+from pipeline.schema import Column, Schema
 
 from tests.automation.tables import PROJECT
 
@@ -181,29 +180,19 @@ COLUMNS = {
     "y": Column(type="integer", role="target", minimum=0, maximum=1),
 }
 SCHEMA = Schema(columns=COLUMNS)
-TABLE = pd.DataFrame(
-    {
-        "age": [31.5, np.nan],
-        "name": ["Ada of London", None],
-        "since": pd.to_datetime(["2026-01-01", "2026-01-02"]),
-        "kind": ["a", "b"],
-        "phone": ["1234", "5678"],
-        "secret": [1, 2],
-    }
-)
-
-# Row by row, as requests bring them.
-TABLES = [
-    cast(TABLE.iloc[[row]], SCHEMA.features).assign(since=pd.to_datetime([moment]).astype("datetime64[us]"))
-    for row, moment in enumerate(["2026-01-01", "2026-01-02T03:00"])
+# What requests bring: values in the order of the features, and what is said of them.
+ROWS: list[list[Any]] = [
+    [31.5, "Ada of London", datetime(2026, 1, 1), "a", "1234", 1],
+    [None, None, datetime(2026, 1, 2, 3), "b", "5678", 2],
 ]
+SCORES, DECISIONS = [0.25, 0.75], ["wait", "act"]
 
 
 def test_personal_columns_and_texts_are_not_written_down(tmp_path: Path) -> None:
     """A line has the inputs that may be known, of texts the number of words, score, decision, and what answered."""
     sink = Sink(tmp_path, **LIMITS)
     log = PredictionLog(sink, SCHEMA, {"sample": 1.0, "redact": ["secret"]}, "flights:1a2b", "a model")
-    log.write(TABLE, np.array([0.25, 0.75]), ["wait", "act"])
+    log.write(ROWS, SCORES, DECISIONS)
     sink.close()
     [line] = lines_of(tmp_path)
     first, second = stored.rows(line)
@@ -215,15 +204,9 @@ def test_personal_columns_and_texts_are_not_written_down(tmp_path: Path) -> None
     assert (first["release"], first["model"]) == ("flights:1a2b", "a model")
 
 
-REQUESTS: list[tuple[list[Any], float, str]] = [
-    ([31.5, "Ada of London", datetime(2026, 1, 1), "a", "1234", 1], 0.25, "wait"),
-    ([None, None, datetime(2026, 1, 2, 3), "b", "5678", 2], 0.75, "act"),
-]
-
-
 def answer_all(log: PredictionLog) -> None:
-    """Have each of REQUESTS written down as a request of its own."""
-    for number, (values, score, decision) in enumerate(REQUESTS):
+    """Have each row written down as that of a request of its own."""
+    for number, (values, score, decision) in enumerate(zip(ROWS, SCORES, DECISIONS, strict=True)):
         log.answered(Answered(number, Ids(f"a{number}", "mine"), "/predict", 0.001, values, score, decision))
 
 
@@ -238,8 +221,8 @@ def test_requests_that_come_together_share_their_lines(tmp_path: Path) -> None:
     together = lines_of(tmp_path)
     apart = Sink(tmp_path / "apart", **LIMITS)
     log = PredictionLog(apart, SCHEMA, {"sample": 1.0, "redact": ["secret"]}, "flights:1a2b", "a model")
-    for row, (_, score, decision) in enumerate(REQUESTS):
-        log.write(TABLES[row], np.array([score]), [decision])
+    for values, score, decision in zip(ROWS, SCORES, DECISIONS, strict=True):
+        log.write([values], [score], [decision])
     apart.close()
     ids = ("time", "answer", "request")
     columns, outcomes = together[:2], together[2:]
@@ -266,7 +249,7 @@ def test_a_column_to_redact_must_exist() -> None:
 def test_a_share_of_the_requests_can_be_enough(tmp_path: Path) -> None:
     """With a sample of nothing, no row is written down."""
     sink = Sink(tmp_path, **LIMITS)
-    PredictionLog(sink, SCHEMA, {"sample": 0.0, "redact": []}, "r", "m").write(TABLE, np.array([0.1, 0.2]))
+    PredictionLog(sink, SCHEMA, {"sample": 0.0, "redact": []}, "r", "m").write(ROWS, SCORES)
     sink.close()
     assert lines_of(tmp_path) == []
 
@@ -296,7 +279,7 @@ def test_collecting_takes_finished_files_once(tmp_path: Path) -> None:
     sink.close()
 
 
-MANY = {"time": ["2026-03-01T10:00:00+00:00"] * 2, "answer": ["a", "b"], "status": 200, "ms": [1.0, 2.0]}
+MANY = {"time": [1772359200000] * 2, "answer": ["a", "b"], "status": 200, "ms": [1.0, 2.0]}
 DAMAGED: list[Any] = [
     {},
     MANY | {"ms": [1.0]},
@@ -304,6 +287,8 @@ DAMAGED: list[Any] = [
     MANY | {"columns": {"score": 0.5}},
     MANY | {"columns": 5},
     MANY | {"answer": []},
+    MANY | {"time": ["2026-03-01T10:00:00+00:00"] * 2},
+    MANY | {"time": [10**18] * 2},
     {"time": "yesterday", "request": "a", "status": 200, "ms": 1},
     {"time": "2026-03-01T10:00:00", "request": "a", "status": 200, "ms": 1},
     {"time": 5, "request": "a", "status": 200, "ms": 1},

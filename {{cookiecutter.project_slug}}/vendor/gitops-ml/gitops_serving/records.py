@@ -13,12 +13,9 @@ import random
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import bentoml
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from bentoml.monitoring import MonitorBase
 from pipeline.profile import words
@@ -76,18 +73,16 @@ class PredictionLog:
         # BentoML keeps a monitor by its name, and with it the sink.
         self.name = f"predictions {uuid.uuid4().hex}"
 
-    def write(self, table: pd.DataFrame, scores: npt.NDArray[np.float64], decisions: list[str] | None = None) -> None:
+    def write(self, rows: Sequence[Sequence[Any]], scores: list[Any], decisions: list[str] | None = None) -> None:
         """Have rows, their scores and what was decided written down, or the share of the requests that is asked for."""
         if random.random() >= self.share:  # noqa: S311 - a sample
             return
         try:
             with bentoml.monitor(self.name, monitor_class=Lines, monitor_options=self.options) as record:  # type: ignore[call-overload]
-                for name, column in self.columns.items():
-                    kind = column.type
-                    values = words(table[name]) if kind == "text" else table[name]
-                    numeric = kind in ("integer", "number", "boolean", "text")
-                    record.log(values.tolist(), f"input.{name}", "feature", "numerical" if numeric else "categorical")
-                record.log(scores.tolist(), "score", "prediction", "numerical")
+                for name, values in self._inputs(rows).items():
+                    numeric = self.columns[name.removeprefix("input.")].type in ("integer", "number", "boolean", "text")
+                    record.log(values, name, "feature", "numerical" if numeric else "categorical")
+                record.log(scores, "score", "prediction", "numerical")
                 if decisions is not None:
                     record.log(decisions, "decision", "prediction", "categorical")
         except Exception as error:  # a prediction is worth more than its line
@@ -99,14 +94,18 @@ class PredictionLog:
         self.sink.gather(Waiting(request, lines=1 + with_row, fold=self.folds[with_row]))
 
     def _with_rows(self, requests: list[Answered]) -> Iterator[Line]:
-        rows = list(zip(*(each.values for each in requests), strict=True))
-        columns = {f"input.{name}": _values(rows[self.places[name]], column) for name, column in self.columns.items()}
+        columns = self._inputs([each.values for each in requests])
         columns["score"] = [each.score for each in requests]
         if requests[0].decision is not None:
             columns["decision"] = [each.decision for each in requests]
         facts = {"release": self.options["release"], "model": self.options["model"]}
         yield _ids(requests) | facts | {"columns": columns}
         yield from _outcomes(requests)
+
+    def _inputs(self, rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
+        """The columns of rows that may be known."""
+        columns = list(zip(*rows, strict=True))
+        return {f"input.{name}": _values(columns[self.places[name]], column) for name, column in self.columns.items()}
 
 
 def logged(schema: Schema, redact: list[str]) -> list[str]:
@@ -135,9 +134,9 @@ def _outcomes(requests: list[Answered]) -> Iterator[Line]:
 
 
 def _ids(requests: list[Answered]) -> Line:
-    """When requests came, and what they are called."""
+    """When requests came, in milliseconds since 1970, and what they are called."""
     return {
-        "time": [datetime.fromtimestamp(each.time, UTC).isoformat(timespec="milliseconds") for each in requests],
+        "time": [int(each.time * 1000) for each in requests],
         "answer": [each.ids.answer for each in requests],
         "request": [each.ids.request for each in requests],
     }

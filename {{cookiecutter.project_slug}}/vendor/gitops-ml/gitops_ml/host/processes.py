@@ -72,8 +72,6 @@ class Processes:
             "HOME": str(target / "home"),
             "BENTOML_HOME": str(target / "home"),
             "BENTOML_DO_NOT_TRACK": "True",
-            # A line for each request would fill the disk some day; /metrics counts them.
-            "BENTOML_CONFIG_OPTIONS": "api_server.logging.access.enabled=False",
             "LANG": "C.UTF-8",
             "PREDICTIONS": str(self.predictions),
         }

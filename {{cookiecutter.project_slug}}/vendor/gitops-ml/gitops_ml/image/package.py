@@ -54,6 +54,7 @@ SERVED = {
         "__init__.py",
         "contract.py",
         "forms.py",
+        "fast/__init__.py",
         "limits.py",
         "log.py",
         "page.css",
@@ -61,7 +62,10 @@ SERVED = {
         "page.js",
         "page.py",
         "records.py",
+        "series.py",
+        "short.py",
         "sink.py",
+        "together.py",
         "version.py",
     )
 }

@@ -6,7 +6,7 @@ import fcntl
 import io
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ ANSWERS, REQUESTS = "answers", "requests"
 INPUT = "input."
 # A file is begun at most so long before its newest line; see `log.file_seconds`.
 LONGEST = timedelta(days=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Collected(BaseModel):
@@ -81,7 +82,7 @@ def parsed(content: bytes) -> tuple[list[dict[str, Any]], int]:
             if not text.endswith(b"\n"):
                 raise ValueError("it has no end")
             lines += _unfolded(json.loads(text))
-        except (TypeError, ValueError, RecursionError):
+        except (ArithmeticError, TypeError, ValueError, RecursionError):
             torn += 1
     return lines, torn
 
@@ -90,13 +91,14 @@ def _unfolded(line: Any) -> list[dict[str, Any]]:
     """The lines of single requests that one of many requests stands for; that of one request as it is.
 
     Raises:
-        TypeError or ValueError: it is no line, or has not as much of everything.
+        ArithmeticError, TypeError or ValueError: it is no line, or has not as much of everything.
     """
     if not isinstance(line, dict):
         raise TypeError("a line is an object")
     if not isinstance(line.get("time"), list):
         return [line]
     differing = {name: value for name, value in line.items() if isinstance(value, list)}
+    differing["time"] = [_moment(each) for each in differing["time"]]
     columns = dict(line.get("columns", {}))
     if not all(isinstance(values, list) for values in columns.values()):
         raise TypeError("a column is a list")
@@ -108,6 +110,11 @@ def _unfolded(line: Any) -> list[dict[str, Any]]:
         each | {"columns": {name: [value] for name, value in zip(columns, row, strict=True)}}
         for each, row in zip(found, rows, strict=True)
     ]
+
+
+def _moment(milliseconds: int) -> str:
+    """A moment since 1970 as the lines of single requests have it."""
+    return (EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds")
 
 
 def _is_sound(line: dict[str, Any]) -> bool:
