@@ -1,9 +1,9 @@
-"""BentoML's own series of metrics about answers that its middleware did not see."""
+"""Metrics of answers that BentoML's middleware did not see: its own series, and how many there were."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import bentoml
@@ -16,8 +16,14 @@ MOST = 200
 class Series:
     """The series of one route, of answers with 200. They are told once a second, and before they are shown."""
 
-    def __init__(self, middleware: Any, route: str) -> None:
-        """Tell what BentoML's middleware tells, once it is set up."""
+    def __init__(self, counter: Any, middleware: Any, route: str) -> None:
+        """Count answers, and tell what BentoML's middleware tells, if there is one; it is set up by now."""
+        self.counter = counter
+        self.seconds: list[float] = []
+        self.timer: asyncio.TimerHandle | None = None
+        self.is_told = middleware is not None
+        if not self.is_told:
+            return
         who = {
             "service_name": bentoml.server_context.bento_name,
             "service_version": bentoml.server_context.bento_version,
@@ -27,13 +33,10 @@ class Series:
         self.duration = middleware.metrics_request_duration.labels(endpoint=route, http_response_code=200, **who)
         self.busy = middleware.metrics_request_in_progress.labels(endpoint=route, **who)
         self.last = middleware.metrics_last_request_timestamp.labels(**who)
-        self.seconds: list[float] = []
-        self.timer: asyncio.TimerHandle | None = None
 
     def in_progress(self) -> AbstractContextManager[None]:
         """Count a request among those that are being answered."""
-        counted: AbstractContextManager[None] = self.busy.track_inprogress()
-        return counted
+        return self.busy.track_inprogress() if self.is_told else nullcontext()
 
     def add(self, seconds: float) -> None:
         """Count an answer that took so long."""
@@ -48,8 +51,9 @@ class Series:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        if self.seconds:
-            seconds, self.seconds = self.seconds, []
+        seconds, self.seconds = self.seconds, []
+        self.counter.inc(len(seconds))
+        if seconds and self.is_told:
             self.total.inc(len(seconds))
             for each in seconds:
                 self.duration.observe(each)

@@ -86,7 +86,7 @@ class ShortWay:
         else:
             whole.middleware_stack = way
         await self.app(scope, receive, send)
-        way.flush()
+        way.series.flush()
 
 
 class Answer(NamedTuple):
@@ -120,10 +120,9 @@ class Shortened:
             (b"content-type", JSON.encode()),
             (b"server", f"BentoML Service/{bentoml.server_context.service_name}".encode()),
         ]
+        short, self.long = ways()
         # BentoML can be told to have no metrics.
-        self.series = Series(layers[METRICS], route) if METRICS in layers else None
-        self.short, self.long = ways()
-        self.counted = 0
+        self.series = Series(short, layers.get(METRICS), route)
         self.scorer: Scorer
         self.log: PredictionLog | None
         self.together: Together | None = None
@@ -135,7 +134,7 @@ class Shortened:
                 await self._short(scope, receive, send)
                 return
             if scope["path"] == "/metrics":
-                self.flush()
+                self.series.flush()
         await self.app(scope, receive, send)
 
     async def _short(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,8 +173,6 @@ class Shortened:
                 self._meet()
             if self.together is None:
                 score = self.scorer.one(values)
-            elif self.series is None:
-                score = await self.together.one(values)
             else:
                 with self.series.in_progress():
                     score = await self.together.one(values)
@@ -197,9 +194,7 @@ class Shortened:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer.text})
         seconds = time.perf_counter() - start
-        self.counted += 1
-        if self.series:
-            self.series.add(seconds)
+        self.series.add(seconds)
         if self.log:
             began = time.time() - seconds
             self.log.answered(Answered(began, ids, self.route, seconds, values, answer.score, answer.decision))
@@ -210,13 +205,6 @@ class Shortened:
         self.scorer, self.log = service.scorer, service.log
         self.together = None if self.scorer.tier == "fast" else Together(self.scorer)
         self.is_met = True
-
-    def flush(self) -> None:
-        """Tell the metrics what was not told yet."""
-        counted, self.counted = self.counted, 0
-        self.short.inc(counted)
-        if self.series:
-            self.series.flush()
 
 
 @functools.cache
