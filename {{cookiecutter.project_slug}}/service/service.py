@@ -92,7 +92,7 @@ class Model:
         if facts.features != list(SCHEMA.features):
             raise persistence.ModelError("the model was trained on other columns than schema.yaml has")
         self.pipeline = persistence.load(content, facts, PROJECT["trusted_types"])
-        self.scorer = checked(compiled(self.pipeline, SCHEMA), self.pipeline, SCHEMA, SEED, TRIED_ROWS)
+        self.scorer = checked(compiled(self.pipeline, SCHEMA), SCHEMA, SEED, TRIED_ROWS)
         self.log = (
             PredictionLog(found, SCHEMA, PROJECT["log"], release().release, release().model)
             if (found := sink())

@@ -40,6 +40,6 @@ def compiled(pipeline: Pipeline, schema: Schema) -> Scorer:
     return Scorer(pipeline, schema)
 
 
-def checked(scorer: Scorer, pipeline: Pipeline, schema: Schema, seed: int, rows: int) -> Scorer:
+def checked(scorer: Scorer, schema: Schema, seed: int, rows: int) -> Scorer:
     """A scorer that says of random rows what the Pipeline says."""
     return scorer
