@@ -25,8 +25,10 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from gitops_ml.host.runner import worker_option
 
 from ci.shell import ROOT, CommandError, environment, run
+from tests.both_ways import differing
 from tests.conftest import UV, clone, gitops, make, tool
 
 pytestmark = pytest.mark.xdist_group("golden path")
@@ -66,14 +68,14 @@ class Server:
 
 
 @contextmanager
-def serving(project: Path, log: Path, port: int = 0) -> Iterator[Server]:
-    """`make serve` on a free port, ended with its whole family."""
+def serving(project: Path, log: Path, port: int = 0, **variables: str) -> Iterator[Server]:
+    """`make serve` on a free port, ended with its whole family; `variables` are those of its environment."""
     if not port:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
     command = ["make", "serve", f"PORT={port}"]
-    whole = environment() | UV | {"PREDICTIONS": str(log.with_name("predictions"))}
+    whole = environment() | UV | {"PREDICTIONS": str(log.with_name("predictions"))} | variables
     with (
         log.open("wb") as output,
         subprocess.Popen(
@@ -130,6 +132,16 @@ def test_a_single_row_is_scored_as_the_pipeline_scores_it(
     """A row sent alone gets the same score as in a batch, to the last bit."""
     for row, score in list(zip(rows, truth, strict=True))[::20]:
         assert server.client.post("/predict", json={"row": row}).json()["score"] == score
+
+
+def test_both_ways_give_the_same_answers(server: Server, rows: list[dict[str, Any]]) -> None:
+    """Requests of all kinds get the same bytes by both ways, and rows that are plainly valid take the short one."""
+    url = (server.client.base_url.host, server.client.base_url.port or 0)
+    accepted, found = differing(url, rows, count=500, seed=1)
+    assert found == []
+    ways = dict(re.findall(r'(?m)^prediction_way_total\{way="(\w+)"\} (\S+)$', server.client.get("/metrics").text))
+    assert float(ways["short"]) > 200
+    assert accepted <= float(ways["long"])
 
 
 def test_the_version_traces_the_model_to_its_sources(server: Server, trained: Path) -> None:
@@ -472,6 +484,33 @@ def test_a_killed_server_comes_back_and_never_lies(
             for caller in callers:
                 caller.join()
     assert [pair for pair in answers if truth[pair[0]] != pair[1]] == []
+
+
+def test_workers_add_up(trained: Path, rows: list[dict[str, Any]], truth: list[float], tmp_path: Path) -> None:
+    """Several processes answer on one port, and what each of them counts and writes down adds up."""
+    with serving(trained, tmp_path / "log", BENTOML_CONFIG_OPTIONS=worker_option(2)) as server:
+        url, asked, files = server.client.base_url.join("/predict"), 0, list[Path]()
+        while len(files) < 2:
+            # A connection each: whoever takes it in answers.
+            answer = httpx.post(url, json={"row": rows[asked]})
+            assert answer.json()["score"] == truth[asked]
+            asked += 1
+            files = list(server.log.with_name("predictions").glob("*.jsonl"))
+        counted = "prediction_way_total", "prediction_log_lines_total", "bentoml_service_request_total"
+        until_metrics(server, counted, (asked, 2 * asked, asked))
+
+
+def until_metrics(server: Server, names: tuple[str, ...], wanted: tuple[int, ...]) -> None:
+    """Wait until counters about rows alone have these sums."""
+    give_up = time.monotonic() + READY_SECONDS
+    found: tuple[float, ...] = ()
+    while found != wanted:
+        assert time.monotonic() < give_up, (found, wanted)
+        lines = [line for line in server.client.get("/metrics").text.splitlines() if "/readyz" not in line]
+        found = tuple(
+            sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name}{{")) for name in names
+        )
+        time.sleep(0.1)
 
 
 def wait_for_more(answers: list[tuple[int, float]], count: int = 50) -> None:

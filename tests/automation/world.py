@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 from gitops_ml.core import record, signing
 from gitops_ml.core.git import Git
+from gitops_ml.core.project import Workers
 from gitops_ml.core.storage import Storage
 from gitops_ml.host.host import Host
 from gitops_ml.host.runner import Instance, free_port
@@ -54,6 +55,8 @@ class Servers:
     def __init__(self, folder: Path) -> None:
         self.releases = folder / "releases"
         self.running: dict[Instance, ThreadingHTTPServer] = {}
+        # How many workers each instance was started with.
+        self.workers: dict[Instance, Workers] = {}
         self.broken: set[str] = set()
 
     def install(self, found: record.Release, files: Mapping[str, bytes]) -> None:
@@ -66,13 +69,13 @@ class Servers:
         """What runs."""
         return list(self.running)
 
-    def start(self, short: str, port: int = 0) -> Instance:
+    def start(self, short: str, port: int = 0, *, workers: Workers = 1) -> Instance:
         """Serve on a port, or on a free one."""
         said = b"{}" if short in self.broken else (self.releases / short).read_bytes()
         server = ThreadingHTTPServer(("127.0.0.1", port), _answering(said))
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         instance = Instance(short, server.server_address[1], short)
-        self.running[instance] = server
+        self.running[instance], self.workers[instance] = server, workers
         return instance
 
     def alive(self, instance: Instance) -> bool:

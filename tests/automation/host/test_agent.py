@@ -115,6 +115,22 @@ def test_a_port_that_cannot_be_had_leaves_what_serves_and_keeps_it_alive(world: 
     assert [front.cmdline()[-1] for front in host.port.fronts()] == [str(after)]
 
 
+def test_another_number_of_workers_is_another_instance(world: World) -> None:
+    """A release that serves already is started with the workers that are wanted now, beside the one that has others."""
+    made = world.release("a")
+    world.roll_out("staging")
+    servers = world.hosts["staging"]
+    (before,) = servers.instances()
+    for workers in (3, "auto"):
+        change_staging(world, workers=workers)
+        assert world.deploy("staging").serving == made.release
+        (now,) = servers.instances()
+        assert (now != before, servers.workers[now]) == (True, workers)
+        assert world.deploy("staging").serving == made.release
+        assert servers.instances() == [now]
+        before = now
+
+
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
     """The system refuses whatever makes a file larger than that, as a full disk or a quota would."""

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Echo(BaseHTTPRequestHandler):
         """The body, and whether the caller's header came."""
         body = self.rfile.read(int(self.headers["content-length"]))
         if self.path == "/break":
-            self.connection.close()
+            self.close_connection = True
             return
         self.send_response(418)
         self.send_header("content-length", str(len(body)))
@@ -289,3 +289,155 @@ def test_an_answer_that_breaks_off_is_not_filled_up(front: str, echo: int, tmp_p
     point(tmp_path, echo)
     with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
         httpx.post(f"{front}/half", content=bytes(1000))
+
+
+def exchanged(front: str, sent: bytes, ending: bool = False) -> bytes:
+    """All that comes back over one connection on which `sent` is said; `ending`: and then no more."""
+    url = httpx.URL(front)
+    with socket.create_connection((url.host, url.port or 0), timeout=20) as caller:
+        caller.sendall(sent)
+        if ending:
+            caller.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: caller.recv(65536), b""))
+
+
+def posted(body: bytes, *headers: str) -> bytes:
+    """A request as bytes."""
+    lines = ["POST / HTTP/1.1", "host: here", f"content-length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def test_requests_of_one_connection_are_answered_in_their_order(front: str, echo: int, tmp_path: Path) -> None:
+    """Many that are sent without waiting are all answered, one after the other, and the last ends the connection."""
+    point(tmp_path, echo)
+    many = [posted(b"%d" % number) for number in range(10)] + [posted(b"last", "connection: close")]
+    answers = exchanged(front, b"".join(many)).split(b"HTTP/1.1 418 I'm a Teapot\r\n")[1:]
+    assert [each.rpartition(b"\r\n\r\n")[2] for each in answers] == [b"%d" % number for number in range(10)] + [b"last"]
+    assert [b"connection: close" in each for each in answers] == [False] * 10 + [True]
+
+
+def test_who_says_no_more_is_answered(front: str, echo: int, tmp_path: Path) -> None:
+    """A caller that closes its own direction after two requests gets both answers."""
+    point(tmp_path, echo)
+    answers = exchanged(front, posted(b"one") + posted(b"two"), ending=True)
+    assert answers.count(b"HTTP/1.1 418") == 2
+    assert answers.endswith(b"two")
+
+
+def test_a_request_without_its_end_is_sent_to_nobody_in_whole(front: str, echo: int, tmp_path: Path) -> None:
+    """A caller that leaves in the middle of a body gets no answer, and the front goes on."""
+    point(tmp_path, echo)
+    assert exchanged(front, posted(b"12345")[:-2], ending=True) == b""
+    assert httpx.post(front, content=b"1").content == b"1"
+
+
+BAD = {
+    "no HTTP": b"hello\r\n\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n12",
+    "length and chunks": b"POST / HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a space before the colon": b"POST / HTTP/1.1\r\ncontent-length : 1\r\n\r\n1",
+    "a control character": b"POST / HTTP/1.1\r\na: \x00\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", BAD.values(), ids=BAD)
+def test_what_could_be_read_in_two_ways_is_refused(front: str, echo: int, tmp_path: Path, sent: bytes) -> None:
+    """Where a request ends must be clear; what is not gets a 400, and what was before it its answer."""
+    point(tmp_path, echo)
+    assert exchanged(front, sent).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    answers = exchanged(front, posted(b"1") + sent)
+    assert answers.count(b"HTTP/1.1") == 1
+    assert answers.endswith(b"1")
+
+
+def test_a_head_without_end_is_refused(front: str, echo: int, tmp_path: Path) -> None:
+    """Nobody fills the front's memory with a head that goes on and on."""
+    point(tmp_path, echo)
+    answer = exchanged(front, b"GET / HTTP/1.1\r\na: " + b"b" * 70_000)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_body_in_pieces_goes_through(front: str, echo: int, tmp_path: Path) -> None:
+    """A body without a length reaches the instance in chunks of its own, whatever follows the last one."""
+    with http_server(Chunked) as number:
+        point(tmp_path, number)
+        head = b"POST / HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+        answer = exchanged(front, head + b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\na: b\r\n\r\n")
+    assert b"transfer-encoding: chunked" in answer
+    assert answer.endswith(b"5\r\nabcde\r\n0\r\n\r\n")
+
+
+class Chunked(BaseHTTPRequestHandler):
+    """Answers without a length, to a request without one."""
+
+    def do_POST(self) -> None:
+        """What came, until the connection ends."""
+        body = b""
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """The port of an instance that does as the handler does."""
+    server = Instance(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def test_who_expects_to_be_told_to_go_on_is_told(front: str, echo: int, tmp_path: Path) -> None:
+    """A caller that waits with its body until somebody wants it is told so, and answered."""
+    point(tmp_path, echo)
+    url = httpx.URL(front)
+    with socket.create_connection((url.host, url.port or 0), timeout=20) as caller:
+        head, _, body = posted(b"body", "expect: 100-continue", "connection: close").partition(b"\r\n\r\n")
+        caller.sendall(head + b"\r\n\r\n")
+        assert caller.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        caller.sendall(body)
+        assert b"".join(iter(lambda: caller.recv(65536), b"")).endswith(b"body")
+
+
+def test_a_connection_that_the_instance_closed_is_not_used(front: str, echo: int, tmp_path: Path) -> None:
+    """After an instance has closed kept connections, and after another one has come, each request is answered."""
+    with http_server(Echo) as number, httpx.Client() as client:
+        point(tmp_path, number)
+        assert client.post(front, content=b"1").content == b"1"
+    point(tmp_path, echo)
+    assert [httpx.post(front, content=b"2").content for _ in range(3)] == [b"2"] * 3
+
+
+def test_a_slow_reader_is_waited_for(front: str, echo: int, port: Port, tmp_path: Path) -> None:
+    """An answer of 60 MB does not gather in the front, and the next answer on the connection comes, too."""
+    point(tmp_path, echo)
+    (process,) = port.fronts()
+    url, large = httpx.URL(front), bytes(60_000_000)
+    with socket.create_connection((url.host, url.port or 0), timeout=20) as caller:
+        caller.sendall(posted(large))
+        first = caller.recv(1000)
+        time.sleep(0.5)
+        assert process.memory_info().rss < 60_000_000 + 20_000_000
+        caller.sendall(posted(b"next", "connection: close"))
+        rest = b"".join(iter(lambda: caller.recv(1_000_000), b""))
+    assert (first + rest).count(b"HTTP/1.1 418") == 2
+    assert len(first + rest) > 60_000_000
+    assert rest.endswith(b"next")
+
+
+def test_callers_that_say_nothing_disturb_nobody(front: str, echo: int, tmp_path: Path) -> None:
+    """A thousand idle connections stay open, and others are answered."""
+    point(tmp_path, echo)
+    url = httpx.URL(front)
+    with ExitStack() as stack:
+        idle = [stack.enter_context(socket.create_connection((url.host, url.port or 0))) for _ in range(1000)]
+        assert httpx.post(front, content=b"1").content == b"1"
+        idle[0].sendall(posted(b"2", "connection: close"))
+        assert idle[0].makefile("rb").read().endswith(b"2")

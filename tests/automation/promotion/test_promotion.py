@@ -760,6 +760,11 @@ def test_settings_of_environments_that_make_no_sense() -> None:
     facts = yaml.safe_load((PROJECT / "project.yaml").read_text())
     for wrong, why in (
         (environments("production", runner="cluster"), "needs a url, to be asked what serves there"),
+        (
+            environments("production", runner="cluster", url="https://a.example", workers=2),
+            "replicas instead of workers: set them in deploy/overlays/production",
+        ),
+        (environments("production", workers=0), "greater than or equal to 1"),
         (environments("a", "a"), "two environments have the same name"),
         (environments("Not a branch"), "should match pattern"),
         ([], "at least 1 item"),

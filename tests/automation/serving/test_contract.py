@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
-from gitops_serving.contract import answers, requests, row_model, to_answers, to_table
+from gitops_serving.contract import answers, plural, requests, row_model, to_answer, to_answers, to_table
 from pipeline import data
 from pipeline.decision import Policy
 from pipeline.schema import Column, Schema, problems, validate
@@ -107,10 +108,32 @@ def test_a_missing_column_is_refused_by_name(column: str) -> None:
 POLICY = Policy("USD", ["wait", "act"], np.array([[0.0, 0.0], [-1.0, 1.0]]))
 
 
+def require_same_alone(scores: npt.NDArray[np.float64], schema: Schema, policy: Policy | None) -> None:
+    """Each row's answer is what a batch says of it."""
+    batch = to_answers(scores, schema, policy)
+    for row, score in enumerate(scores.tolist()):
+        assert to_answer(score, schema, policy) == {
+            name: batch[plural(name)][row] for name in to_answer(score, schema, policy)
+        }
+
+
+def test_a_row_alone_is_decided_as_in_a_batch() -> None:
+    """Also where two actions pay the same but for the last bit, and where the first of equally good ones counts."""
+    chance = np.random.default_rng(1)
+    policy = Policy("USD", ["a", "b", "c"], chance.normal(size=(3, 2)) * 100)
+    edges = [edge for edge, _ in policy.thresholds()]
+    near = [np.nextafter(edge, edge + side) for edge in edges for side in (-1, 1)]
+    scores = np.clip(np.concatenate([chance.random(5000), edges, near, [0, 1, 0.5]]), 0, 1)
+    require_same_alone(scores, SMALL, policy)
+    even = Policy("USD", ["a", "b"], np.array([[0.0, 1.0], [1.0, 0.0]]))
+    require_same_alone(np.array([0.5]), SMALL, even)
+
+
 def test_an_answer_says_what_to_do() -> None:
     """Where something is decided, each answer has the action beside the score, and its form names the actions."""
     single, batch = answers(SMALL, POLICY)
     found = to_answers(np.array([0.2, 0.9]), SMALL, POLICY)
+    require_same_alone(np.array([0.2, 0.9]), SMALL, POLICY)
     assert found == {"scores": [0.2, 0.9], "decisions": ["wait", "act"]}
     assert batch.model_validate(found | {"release": "x:1"}).model_dump()["decisions"] == ["wait", "act"]
     assert single.model_json_schema()["properties"]["decision"]["enum"] == ["wait", "act"]
@@ -133,6 +156,7 @@ def test_of_many_classes_an_answer_has_the_label_and_every_probability() -> None
     schema = of_task("multiclass")
     policy = Policy("USD", ["wait", "act"], np.array([[0.0, 0.0, 0.0], [-1.0, -1.0, 5.0]]))
     found = to_answers(np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1]]), schema, policy)
+    require_same_alone(np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.4, 0.4, 0.2]]), schema, policy)
     assert found == {
         "labels": ["red", "green"],
         "scores": [{"red": 0.5, "green": 0.3, "blue": 0.2}, {"red": 0.1, "green": 0.8, "blue": 0.1}],
@@ -160,6 +184,7 @@ def test_of_a_regression_an_answer_has_the_number() -> None:
     """A prediction is any number, with nothing that only classes have."""
     schema = of_task("regression")
     found = to_answers(np.array([-3.5, 1e6]), schema, None)
+    require_same_alone(np.array([-3.5, 1e6]), schema, None)
     assert found == {"predictions": [-3.5, 1e6]}
     single, batch = answers(schema, None)
     assert batch.model_validate(found | {"release": "x:1"}).model_dump() == found | {"release": "x:1"}

@@ -11,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from gitops_ml.predictions import stored
-from gitops_serving.log import PredictionLog, Sink, logged
+from gitops_serving.log import Ids
+from gitops_serving.records import Answered, PredictionLog, logged
+from gitops_serving.sink import Sink
 from pipeline.schema import Column, Schema
 
 from tests.automation.tables import PROJECT
@@ -25,13 +26,13 @@ LIMITS: dict[str, Any] = {"file_bytes": 10**6, "file_seconds": 3600, "files": 10
 KILLS = """
 import os, random, signal, sys, time
 from pathlib import Path
-from gitops_serving.log import Sink
+from gitops_serving.sink import Sink
 chance = random.Random(4)
 def work(folder, pipe):
     total = 0
-    def count(result):
+    def count(result, lines):
         nonlocal total
-        total += 1
+        total += lines
         os.write(pipe, f"{result} {total}\\n".encode())
     sink = Sink(folder, 20_000, 3600, 1000, count)
     for number in range(10**6):
@@ -45,7 +46,7 @@ for attempt in range(12):
         work(Path(sys.argv[1], str(attempt)), writer)
     os.close(writer)
     said = os.read(reader, 100)
-    time.sleep(chance.uniform(0, 0.1))
+    time.sleep(chance.uniform(0, 0.4))
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
     while more := os.read(reader, 10**6):
@@ -58,9 +59,9 @@ FULL = """
 import resource, sys, time
 from collections import Counter
 from pathlib import Path
-from gitops_serving.log import Sink
+from gitops_serving.sink import Sink
 found = Counter()
-sink = Sink(Path(sys.argv[1]), 10**6, 3600, 10, lambda result: found.update([result]))
+sink = Sink(Path(sys.argv[1]), 10**6, 3600, 10, lambda result, lines: found.update({result: lines}))
 def write(numbers):
     for number in numbers:
         sink.put({"row": number, "text": "x" * 90})
@@ -123,7 +124,7 @@ def test_a_folder_that_cannot_be_had_stops_nobody(tmp_path: Path) -> None:
     found = Counter[str]()
     place = tmp_path / "log"
     place.write_text("a file where the folder should be")
-    sink = Sink(place, **LIMITS, count=lambda result: found.update([result]))
+    sink = Sink(place, **LIMITS, count=lambda result, lines: found.update({result: lines}))
     for number in range(3):
         sink.put({"row": number})
     wait_until_idle(sink)
@@ -163,7 +164,7 @@ def test_a_file_ends_by_its_age_too(tmp_path: Path) -> None:
 def test_more_than_can_wait_is_lost_at_once(tmp_path: Path) -> None:
     """A caller never waits for the disk: beyond a bound, lines are counted as lost instead."""
     found = Counter[str]()
-    sink = Sink(tmp_path, **LIMITS, count=lambda result: found.update([result]))
+    sink = Sink(tmp_path, **LIMITS, count=lambda result, lines: found.update({result: lines}))
     sink.put({"row": 0}, rows=10**6)
     sink.close()
     assert found == {"lost": 1}
@@ -179,23 +180,19 @@ COLUMNS = {
     "y": Column(type="integer", role="target", minimum=0, maximum=1),
 }
 SCHEMA = Schema(columns=COLUMNS)
-TABLE = pd.DataFrame(
-    {
-        "age": [31.5, np.nan],
-        "name": ["Ada of London", None],
-        "since": pd.to_datetime(["2026-01-01", "2026-01-02"]),
-        "kind": ["a", "b"],
-        "phone": ["1234", "5678"],
-        "secret": [1, 2],
-    }
-)
+# What requests bring: values in the order of the features, and what is said of them.
+ROWS: list[list[Any]] = [
+    [31.5, "Ada of London", datetime(2026, 1, 1), "a", "1234", 1],
+    [None, None, datetime(2026, 1, 2, 3), "b", "5678", 2],
+]
+SCORES, DECISIONS = [0.25, 0.75], ["wait", "act"]
 
 
 def test_personal_columns_and_texts_are_not_written_down(tmp_path: Path) -> None:
     """A line has the inputs that may be known, of texts the number of words, score, decision, and what answered."""
     sink = Sink(tmp_path, **LIMITS)
     log = PredictionLog(sink, SCHEMA, {"sample": 1.0, "redact": ["secret"]}, "flights:1a2b", "a model")
-    log.write(TABLE, np.array([0.25, 0.75]), ["wait", "act"])
+    log.write(ROWS, SCORES, DECISIONS)
     sink.close()
     [line] = lines_of(tmp_path)
     first, second = stored.rows(line)
@@ -207,6 +204,42 @@ def test_personal_columns_and_texts_are_not_written_down(tmp_path: Path) -> None
     assert (first["release"], first["model"]) == ("flights:1a2b", "a model")
 
 
+def answer_all(log: PredictionLog) -> None:
+    """Have each row written down as that of a request of its own."""
+    for number, (values, score, decision) in enumerate(zip(ROWS, SCORES, DECISIONS, strict=True)):
+        log.answered(Answered(number, Ids(f"a{number}", "mine"), "/predict", 0.001, values, score, decision))
+
+
+def test_requests_that_come_together_share_their_lines(tmp_path: Path) -> None:
+    """Single requests are two lines together, which are read as if each had lines of its own, with its row as ever."""
+    sink, found = Sink(tmp_path, **LIMITS, count=lambda result, lines: found.update({result: lines})), Counter[str]()
+    log = PredictionLog(sink, SCHEMA, {"sample": 1.0, "redact": ["secret"]}, "flights:1a2b", "a model")
+    answer_all(log)
+    sink.close()
+    [file] = tmp_path.glob("*.jsonl")
+    assert (file.read_text().count("\n"), found) == (2, {"written": 4})
+    together = lines_of(tmp_path)
+    apart = Sink(tmp_path / "apart", **LIMITS)
+    log = PredictionLog(apart, SCHEMA, {"sample": 1.0, "redact": ["secret"]}, "flights:1a2b", "a model")
+    for values, score, decision in zip(ROWS, SCORES, DECISIONS, strict=True):
+        log.write([values], [score], [decision])
+    apart.close()
+    ids = ("time", "answer", "request")
+    columns, outcomes = together[:2], together[2:]
+    assert [line["columns"] for line in columns] == [line["columns"] for line in lines_of(tmp_path / "apart")]
+    assert [[line[name] for name in ids] for line in columns] == [[line[name] for name in ids] for line in outcomes]
+    assert [line["answer"] for line in outcomes] == ["a0", "a1"]
+    assert [(line["route"], line["status"], line["ms"]) for line in outcomes] == [("/predict", 200, 1.0)] * 2
+
+
+def test_of_requests_that_come_together_a_share_can_be_enough(tmp_path: Path) -> None:
+    """With a sample of nothing, what became of requests is written down, and no row."""
+    sink = Sink(tmp_path, **LIMITS)
+    answer_all(PredictionLog(sink, SCHEMA, {"sample": 0.0, "redact": []}, "r", "m"))
+    sink.close()
+    assert [sorted(line) for line in lines_of(tmp_path)] == [["answer", "ms", "request", "route", "status", "time"]] * 2
+
+
 def test_a_column_to_redact_must_exist() -> None:
     """A name that is misspelt is an error: the column that was meant would be written down."""
     with pytest.raises(ValueError, match=r"log\.redact of project\.yaml names 'secrte'"):
@@ -216,7 +249,7 @@ def test_a_column_to_redact_must_exist() -> None:
 def test_a_share_of_the_requests_can_be_enough(tmp_path: Path) -> None:
     """With a sample of nothing, no row is written down."""
     sink = Sink(tmp_path, **LIMITS)
-    PredictionLog(sink, SCHEMA, {"sample": 0.0, "redact": []}, "r", "m").write(TABLE, np.array([0.1, 0.2]))
+    PredictionLog(sink, SCHEMA, {"sample": 0.0, "redact": []}, "r", "m").write(ROWS, SCORES)
     sink.close()
     assert lines_of(tmp_path) == []
 
@@ -246,8 +279,16 @@ def test_collecting_takes_finished_files_once(tmp_path: Path) -> None:
     sink.close()
 
 
+MANY = {"time": [1772359200000] * 2, "answer": ["a", "b"], "status": 200, "ms": [1.0, 2.0]}
 DAMAGED: list[Any] = [
     {},
+    MANY | {"ms": [1.0]},
+    MANY | {"columns": {"score": [0.5]}},
+    MANY | {"columns": {"score": 0.5}},
+    MANY | {"columns": 5},
+    MANY | {"answer": []},
+    MANY | {"time": ["2026-03-01T10:00:00+00:00"] * 2},
+    MANY | {"time": [10**18] * 2},
     {"time": "yesterday", "request": "a", "status": 200, "ms": 1},
     {"time": "2026-03-01T10:00:00", "request": "a", "status": 200, "ms": 1},
     {"time": 5, "request": "a", "status": 200, "ms": 1},

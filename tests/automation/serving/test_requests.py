@@ -13,13 +13,15 @@ import httpx
 import pytest
 from gitops_ml.predictions import stored
 from gitops_serving.limits import RequestLimits
-from gitops_serving.log import PredictionLog, RequestLog, Sink, current_ids
+from gitops_serving.log import RequestLog, current_ids
+from gitops_serving.records import PredictionLog
+from gitops_serving.sink import Sink
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tests.automation.serving.test_log import LIMITS, SCHEMA, TABLE, lines_of
+from tests.automation.serving.test_log import LIMITS, ROWS, SCHEMA, SCORES, lines_of
 
 BODY_BYTES = 10_000
 
@@ -88,7 +90,7 @@ def test_rows_are_written_down_under_the_ids_of_their_request(tmp_path: Path) ->
     log = PredictionLog(sink, SCHEMA, {"sample": 1.0, "redact": []}, "r", "m")
 
     async def scoring(request: Request) -> JSONResponse:
-        log.write(TABLE, TABLE["age"].fillna(0).to_numpy())
+        log.write(ROWS, SCORES)
         return JSONResponse({})
 
     app = RequestLog(Starlette(routes=[Route("/predict", scoring)]), sink=lambda: sink, routes=("/predict",))

@@ -83,6 +83,19 @@ def answers(schema: Schema, policy: Policy | None) -> tuple[type[bentoml.IODescr
     )
 
 
+def to_answer(score: float | list[float], schema: Schema, policy: Policy | None) -> dict[str, Any]:
+    """What the model says of one row, by the fields of its answer, without the release."""
+    found: dict[str, Any]
+    if isinstance(score, list):
+        names = [str(name) for name in schema.classes]
+        found = {"label": schema.classes[score.index(max(score))], "scores": dict(zip(names, score, strict=True))}
+    else:
+        found = {"score" if schema.task == "binary" else "prediction": score}
+    if policy:
+        found["decision"] = policy.actions[policy.choose_one(score)]
+    return found
+
+
 def to_answers(scores: npt.NDArray[np.float64], schema: Schema, policy: Policy | None) -> dict[str, list[Any]]:
     """What the model says of rows, by the fields of a batch's answer, without the release."""
     found: dict[str, list[Any]]
@@ -111,6 +124,11 @@ def to_table(rows: list[BaseModel], schema: Schema) -> pd.DataFrame:
     """The rows as the table on which the pipeline was trained: same columns, order and types."""
     columns = schema.features
     return cast(pd.DataFrame([row.model_dump(by_alias=True) for row in rows], columns=list(columns)), columns)
+
+
+def values(row: BaseModel) -> list[Any]:
+    """What a valid row holds, in the order of the schema's features."""
+    return list(row.__dict__.values())
 
 
 def _annotation(column: Column) -> Any:

@@ -54,7 +54,7 @@ class RequestLimits:
         body = b"".join(message.get("body", b"") for message in messages)
         if body.startswith(GZIP):
             await _refuse(415, _compressed("gzip"), scope, receive, send)
-        elif (key := _repeated(body)) is not None:
+        elif (key := repeated(body)) is not None:
             reason = f"the key {key[:200]!r} stands twice in one object of the body; send each key once"
             await _refuse(400, reason, scope, receive, send)
         else:
@@ -89,7 +89,7 @@ def _compressed(encoding: str) -> str:
     return f"the body is compressed ({encoding}), which is not supported; send it as it is, without content-encoding"
 
 
-def _repeated(body: bytes) -> str | None:
+def repeated(body: bytes) -> str | None:
     """A key that stands twice in one object; None also of what is no JSON, which the request's form refuses."""
     try:
         json.loads(body, object_pairs_hook=_require_unique)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import yaml
 from pipeline.decision import Decision, Policy
@@ -90,6 +90,10 @@ class PullRequests(_Block):
     approvals: int = Field(default=1, ge=0)
 
 
+# How many processes of a release answer on a host; `auto`: one for each core.
+Workers = Annotated[int, Field(ge=1)] | Literal["auto"]
+
+
 class Environment(_Block):
     """Where releases serve, and what a release needs to get there."""
 
@@ -101,6 +105,7 @@ class Environment(_Block):
     approvals: int = Field(ge=0)
     runner: Literal["process", "compose", "cluster"]
     port: int = Field(ge=1, le=65535)
+    workers: Workers = 1
     url: str | None = None
     image: ImageName | None = None
 
@@ -151,6 +156,11 @@ class Project(_Block):
         for environment in environments:
             if environment.runner == "cluster" and environment.url is None:
                 raise ValueError(f"{environment.name} runs in a cluster and needs a url, to be asked what serves there")
+            if environment.runner == "cluster" and environment.workers != 1:
+                raise ValueError(
+                    f"{environment.name} runs in a cluster, which has replicas instead of workers: set them in "
+                    f"deploy/overlays/{environment.name}"
+                )
         return environments
 
 

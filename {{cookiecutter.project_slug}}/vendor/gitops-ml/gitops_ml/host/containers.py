@@ -9,8 +9,17 @@ from pathlib import Path
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import run
+from gitops_ml.core.project import Workers
 from gitops_ml.core.record import Release
-from gitops_ml.host.runner import INSTALL_SECONDS, PREDICTIONS, STOP_SECONDS, Instance, complete, free_port
+from gitops_ml.host.runner import (
+    INSTALL_SECONDS,
+    PREDICTIONS,
+    STOP_SECONDS,
+    Instance,
+    complete,
+    free_port,
+    worker_option,
+)
 from gitops_ml.image.engine import Engine
 
 COMPOSE = "compose.yaml"
@@ -51,11 +60,11 @@ class Containers:
                 found.append(Instance(name.rpartition("-")[2], int(port), name))
         return found
 
-    def start(self, short: str) -> Instance:
+    def start(self, short: str, *, workers: Workers) -> Instance:
         """See Runner."""
         port = free_port()
         self._make_writable()
-        self._compose(short, port, "up", "--detach")
+        self._compose(short, port, "up", "--detach", workers=workers)
         return Instance(short, port, self._project(short))
 
     def alive(self, instance: Instance) -> bool:
@@ -81,11 +90,12 @@ class Containers:
             if target.name not in keep:
                 shutil.rmtree(target)
 
-    def _compose(self, short: str, port: int, *command: str) -> str:
+    def _compose(self, short: str, port: int, *command: str, workers: Workers = 1) -> str:
         """Run docker compose on a release's file; what differs between hosts enters it as variables."""
         file = self.releases / short / COMPOSE
         variables = {
             "MODEL_PORT": str(port),
+            "MODEL_OPTIONS": worker_option(workers),
             "MODEL_FOLDER": str(self.releases),
             "MODEL_PREDICTIONS": str(self.predictions / "container"),
         }

@@ -1,108 +1,138 @@
 """The front of a host: owns the public port and hands each request to the instance that active.json names.
 
 It is a process of its own that the agent starts once and never restarts, so replacing a release closes no connection.
-Each request gets a new connection to the instance: none can be in a pool that the instance is just closing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import os
 import resource
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
-from aiohttp import (
-    ClientConnectorError,
-    ClientError,
-    ClientSession,
-    ClientTimeout,
-    ConnectionTimeoutError,
-    TCPConnector,
-    web,
-)
+import uvloop
 
 from gitops_ml.host import handover
+from gitops_ml.host.caller import Caller
+from gitops_ml.host.upstream import Upstream
 
 ACTIVE = "active.json"
 # How long a request waits for an instance that is just being started again.
 PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = 0.05
-# Of one hop only (RFC 9110, section 7.6.1).
-HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-connection"}
-CHUNK = 65536
+# An instance closes connections that have been idle for five seconds; of these none is used any more.
+IDLE_SECONDS = 2.5
+# How long callers that are being answered have, once the front is to end.
+CLOSING_SECONDS = 60.0
 
 
 class Front:
-    """Forwards requests."""
+    """Callers, and connections to the instance that serves."""
 
     def __init__(self, folder: Path) -> None:
-        self.active = folder / ACTIVE
-        self.session: ClientSession
+        self.path = folder / ACTIVE
+        self.seen: tuple[int, int, int] | None = None
+        self.named: int | None = None
+        self.idle: list[Upstream] = []
+        self.callers: set[Caller] = set()
+        self.ending = False
 
-    async def run(self, app: web.Application) -> AsyncIterator[None]:
-        """Keep a client for as long as the application runs."""
-        connector = TCPConnector(force_close=True, limit=0)
-        timeout = ClientTimeout(total=None, sock_connect=PATIENCE_SECONDS)
-        async with ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as self.session:
-            yield
+    def kept(self) -> Upstream | None:
+        """A connection to the instance that serves, of which both sides know that nothing is on its way."""
+        port, now = self.port(), asyncio.get_running_loop().time()
+        while self.idle:
+            upstream = self.idle.pop()
+            if upstream.port == port and now - upstream.since < IDLE_SECONDS and upstream.is_open():
+                return upstream
+            upstream.close()
+        return None
 
-    async def forward(self, request: web.Request) -> web.StreamResponse:
-        """Hand one request on, and its answer back as it comes."""
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
-        give_up = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-        while True:
-            # Read for each request: the agent replaces the file in one step, and that is the switch.
-            port = self._port()
-            try:
-                if port is None:
-                    raise ConnectionRefusedError
-                return await self._exchange(request, port, headers)
-            except (ClientConnectorError, ConnectionTimeoutError, ConnectionRefusedError):
-                # Nothing of the request was sent, so it can be tried again without doing anything twice.
-                if asyncio.get_running_loop().time() > give_up:
-                    return web.json_response({"error": "no release serves here now"}, status=503)
-                await asyncio.sleep(PAUSE_SECONDS)
-            except ClientError as error:
-                return web.json_response({"error": f"the release did not answer: {type(error).__name__}"}, status=502)
+    def keep(self, upstream: Upstream) -> None:
+        """Keep a connection for the next request."""
+        upstream.since = asyncio.get_running_loop().time()
+        self.idle.append(upstream)
 
-    async def _exchange(self, request: web.Request, port: int, headers: dict[str, str]) -> web.StreamResponse:
-        url = f"http://127.0.0.1:{port}{request.raw_path}"
-        body = request.content if request.body_exists else None
-        async with self.session.request(
-            request.method, url, headers=headers, data=body, allow_redirects=False
-        ) as answer:
-            response = web.StreamResponse(status=answer.status, reason=answer.reason)
-            for name, value in answer.headers.items():
-                if name.lower() not in HOP_BY_HOP:
-                    response.headers.add(name, value)
-            await response.prepare(request)
-            try:
-                async for chunk in answer.content.iter_chunked(CHUNK):
-                    await response.write(chunk)
-                await response.write_eof()
-            except ClientError:
-                # An error is no part of an answer that has begun: the end of the connection tells that it is not whole.
-                if request.transport:
-                    request.transport.abort()
-            return response
+    def forget(self, upstream: Upstream) -> None:
+        """A kept connection has ended."""
+        with suppress(ValueError):
+            self.idle.remove(upstream)
 
-    def _port(self) -> int | None:
+    async def connected(self) -> Upstream:
+        """A new connection to the instance that serves, however often that is another one meanwhile.
+
+        Raises:
+            TimeoutError: none can be had for as long as a caller waits.
+        """
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + PATIENCE_SECONDS
+        while (left := give_up - loop.time()) > 0:
+            if (port := self.port()) is not None:
+                with suppress(OSError):
+                    async with asyncio.timeout(left):
+                        _, upstream = await loop.create_connection(lambda: Upstream(self, port), "127.0.0.1", port)
+                    if self.port() == port:
+                        return upstream
+                    upstream.close()
+                    continue
+            await asyncio.sleep(PAUSE_SECONDS)
+        raise TimeoutError
+
+    def port(self) -> int | None:
+        """Where the instance listens that serves; None if there is none.
+
+        Asked for each request: the agent replaces the file in one step, and that is the switch.
+        """
         try:
-            return int(json.loads(self.active.read_text())["port"])
-        except (OSError, ValueError, KeyError):
-            return None
+            found = os.stat(self.path)
+            seen = (found.st_mtime_ns, found.st_ino, found.st_size)
+            if seen != self.seen:
+                self.named, self.seen = int(json.loads(self.path.read_text())["port"]), seen
+        except (OSError, ValueError, KeyError, TypeError):
+            self.named = self.seen = None
+        return self.named
+
+    async def accept(self, listening: socket.socket) -> None:
+        """Take in callers; goes on until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                caller, _ = await loop.sock_accept(listening)
+                await loop.connect_accepted_socket(lambda: Caller(self), caller)
+            except OSError:
+                # No more files may be open, or this caller has left: whoever waits is to be taken in.
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def end(self) -> None:
+        """Have those answered who have asked, and close all connections."""
+        self.ending = True
+        for caller in list(self.callers):
+            caller.end()
+        give_up = asyncio.get_running_loop().time() + CLOSING_SECONDS
+        while self.callers and asyncio.get_running_loop().time() < give_up:
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _offered(listening: socket.socket, folder: Path, app: web.Application) -> AsyncIterator[None]:
-    """Give the socket to who asks, for as long as the application runs."""
-    offering = asyncio.create_task(handover.offer(listening, folder))
-    yield
-    offering.cancel()
+async def serve(folder: Path, listening: socket.socket) -> None:
+    """Serve until SIGTERM."""
+    listening.setblocking(False)
+    front, over = Front(folder), asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, over.set)
+    tasks = [
+        asyncio.create_task(front.accept(listening)),
+        asyncio.create_task(handover.offer(listening, folder)),
+    ]
+    await over.wait()
+    for task in tasks:
+        task.cancel()
+    listening.close()
+    await front.end()
 
 
 def main(folder: Path, listening: socket.socket) -> None:
@@ -112,12 +142,8 @@ def main(folder: Path, listening: socket.socket) -> None:
     # Systems whose own limit is lower refuse what they allow, as macOS does.
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
-    front = Front(folder)
-    app = web.Application()
-    app.cleanup_ctx.append(front.run)
-    app.cleanup_ctx.append(partial(_offered, listening, folder))
-    app.router.add_route("*", "/{path:.*}", front.forward)
-    web.run_app(app, sock=listening, print=None, access_log=None)
+    gc.freeze()
+    uvloop.run(serve(folder, listening))
 
 
 if __name__ == "__main__":

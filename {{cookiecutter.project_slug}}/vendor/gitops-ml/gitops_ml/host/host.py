@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.project import Environment
+from gitops_ml.core.project import Environment, Workers
 from gitops_ml.core.record import Release
 from gitops_ml.host.containers import Containers
 from gitops_ml.host.front import ACTIVE
@@ -46,6 +46,7 @@ class Active(BaseModel):
     ready_seconds: float
     runner: Literal["process", "compose"]
     public: int
+    workers: Workers = 1
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Host:
             found = _of(active, runner)
             instance = self._well(found, active.release)
             if instance is None:
-                instance = self._started(runner, active.release, active.ready_seconds, unwell=found)
+                instance = self._started(runner, active, unwell=found)
                 front = self._switch(instance, active)
         # And no other: an instance that active.json does not name may be one that a step is just starting.
         if found and found != instance:
@@ -126,19 +127,20 @@ class Host:
             ready_seconds=settings.ready_seconds,
             runner=settings.runner,
             public=settings.port,
+            workers=settings.workers,
         )
         with self._changing():
             before = self.active
             same = before is not None and before.release == release and before.runner == settings.runner
             found = _of(before, runner) if before and same else None
-            instance = self._well(found, release)
+            instance = self._well(found, release) if before and before.workers == settings.workers else None
             if instance:
                 self._switch(instance, wanted)
         try:
             if instance is None:
                 # What takes long, while the one that serves is kept alive.
                 runner.install(release, files)
-                instance = self._started(runner, release, settings.ready_seconds, unwell=found)
+                instance = self._started(runner, wanted, unwell=found)
                 with self._changing():
                     self._switch(instance, wanted)
         finally:
@@ -171,10 +173,11 @@ class Host:
                 return None
         return instance
 
-    def _started(self, runner: Runner, release: Release, seconds: float, unwell: Instance | None = None) -> Instance:
+    def _started(self, runner: Runner, wanted: Active, unwell: Instance | None = None) -> Instance:
         """An instance of a release that is ready and says that it is this release; one that was left over will do."""
+        release, seconds = wanted.release, wanted.ready_seconds
         left = [each for each in runner.instances() if each.short == release.short and each != unwell]
-        instance = left[0] if left else runner.start(release.short)
+        instance = left[0] if left else runner.start(release.short, workers=wanted.workers)
 
         def require_alive() -> None:
             if not runner.alive(instance):

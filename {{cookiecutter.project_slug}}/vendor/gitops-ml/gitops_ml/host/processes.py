@@ -19,9 +19,10 @@ from uv import find_uv_bin
 from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import run
+from gitops_ml.core.project import Workers
 from gitops_ml.core.record import Release
 from gitops_ml.core.storage import Storage
-from gitops_ml.host.runner import INSTALL_SECONDS, PREDICTIONS, Instance, complete, free_port
+from gitops_ml.host.runner import INSTALL_SECONDS, PREDICTIONS, Instance, complete, free_port, worker_option
 from gitops_ml.host.system import end
 
 LINES = 8
@@ -63,7 +64,7 @@ class Processes:
                 found.append(Instance(target.name, int(words[PORT]), str(process.pid)))
         return found
 
-    def start(self, short: str) -> Instance:
+    def start(self, short: str, *, workers: Workers) -> Instance:
         """See Runner."""
         target, port = self.releases / short, free_port()
         # Nothing of the agent's own environment, in which there may be keys.
@@ -72,8 +73,7 @@ class Processes:
             "HOME": str(target / "home"),
             "BENTOML_HOME": str(target / "home"),
             "BENTOML_DO_NOT_TRACK": "True",
-            # A line for each request would fill the disk some day; /metrics counts them.
-            "BENTOML_CONFIG_OPTIONS": "api_server.logging.access.enabled=False",
+            "BENTOML_CONFIG_OPTIONS": worker_option(workers),
             "LANG": "C.UTF-8",
             "PREDICTIONS": str(self.predictions),
         }

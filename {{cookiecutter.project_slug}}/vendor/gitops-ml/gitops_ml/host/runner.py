@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gitops_ml.core.errors import UserError, said
+from gitops_ml.core.project import Workers
 from gitops_ml.core.record import Release
 
 STOP_SECONDS = 60
@@ -44,7 +45,7 @@ class Runner(Protocol):
     def instances(self) -> list[Instance]:
         """What runs now, whoever started it."""
 
-    def start(self, short: str) -> Instance:
+    def start(self, short: str, *, workers: Workers) -> Instance:
         """Start an installed release on a free port. The instance outlives the agent."""
 
     def alive(self, instance: Instance) -> bool:
@@ -61,6 +62,11 @@ class Runner(Protocol):
 
     def forget(self, keep: set[str]) -> None:
         """Remove what was installed of all other releases."""
+
+
+def worker_option(workers: Workers) -> str:
+    """How BentoML is told how many workers there are; it counts the cores that it may use."""
+    return f"services.Model.workers={'cpu_count' if workers == 'auto' else workers}"
 
 
 def free_port() -> int:

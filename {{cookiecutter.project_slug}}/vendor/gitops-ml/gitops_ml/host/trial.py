@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,8 @@ TEST = "data/prepared/test.parquet"
 READ = [TEST, "models/model.skops", "models/model.json", "schema.yaml"]
 GOLDEN_ROWS = 1000
 TIMED_ROWS = 50
+# See gitops_serving.short.
+WAYS = re.compile(r"(?m)^prediction_way_total\{way=\"(\w+)\"\} (\S+)$")
 CALLERS = 4
 
 
@@ -175,6 +178,7 @@ def _answers(
     yield _golden(client, rows, truth)
     yield _refusals(client, rows[0], settings.service.body_bytes)
     yield _latency(client, rows, settings.gate.latency_ms)
+    yield from _way(client)
 
 
 def _rows(table: pd.DataFrame, schema: Schema) -> list[dict[str, Any]]:
@@ -251,6 +255,20 @@ def _latency(client: httpx.Client, rows: list[dict[str, Any]], budget: float) ->
     if p95 > budget:
         raise TrialError(f"a row takes {p95:.0f} ms at the 95th percentile, and gate.latency_ms allows {budget:g}")
     return f"a row takes {p95:.1f} ms at the 95th percentile, of {budget:g} that gate.latency_ms allows"
+
+
+def _way(client: httpx.Client) -> Iterator[str]:
+    """That rows alone took the short way: nobody would notice that they take a hundred times as long."""
+    ways = dict(WAYS.findall(client.get("/metrics").raise_for_status().text))
+    if not ways:
+        yield "service/service.py has no short way"
+    elif not float(ways["short"]):
+        raise TrialError(
+            "no row alone took the short way; what the service says at its start names the reason, and service.py "
+            "without ShortWay says that you want it so"
+        )
+    else:
+        yield f"{float(ways['short']):g} rows alone took the short way"
 
 
 def _stop(container: Container, rows: list[dict[str, Any]], limits: project.Service) -> str:

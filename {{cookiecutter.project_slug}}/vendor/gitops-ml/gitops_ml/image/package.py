@@ -22,7 +22,7 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.core.programs import run
 from gitops_ml.core.revision import Revision
-from gitops_serving.log import logged
+from gitops_serving.records import logged
 from gitops_serving.version import Version
 
 MODEL = "models/model.skops"
@@ -54,12 +54,18 @@ SERVED = {
         "__init__.py",
         "contract.py",
         "forms.py",
+        "fast/__init__.py",
         "limits.py",
         "log.py",
         "page.css",
         "page.html",
         "page.js",
         "page.py",
+        "records.py",
+        "series.py",
+        "short.py",
+        "sink.py",
+        "together.py",
         "version.py",
     )
 }

@@ -6,7 +6,7 @@ import fcntl
 import io
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ ANSWERS, REQUESTS = "answers", "requests"
 INPUT = "input."
 # A file is begun at most so long before its newest line; see `log.file_seconds`.
 LONGEST = timedelta(days=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Collected(BaseModel):
@@ -71,18 +72,49 @@ def collect(folder: Path, store: str) -> Collected:
 
 
 def parsed(content: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The lines of a file, and how many are none: a process that was killed may leave the last one without its end."""
-    lines, torn = [], 0
+    """The lines of a file, and how many are none: a process that was killed may leave the last one without its end.
+
+    A line of many requests becomes one for each.
+    """
+    lines, torn = list[dict[str, Any]](), 0
     for text in content.splitlines(keepends=True):
         try:
-            line = json.loads(text) if text.endswith(b"\n") else None
-        except (ValueError, RecursionError):
-            line = None
-        if isinstance(line, dict):
-            lines.append(line)
-        else:
+            if not text.endswith(b"\n"):
+                raise ValueError("it has no end")
+            lines += _unfolded(json.loads(text))
+        except (ArithmeticError, TypeError, ValueError, RecursionError):
             torn += 1
     return lines, torn
+
+
+def _unfolded(line: Any) -> list[dict[str, Any]]:
+    """The lines of single requests that one of many requests stands for; that of one request as it is.
+
+    Raises:
+        ArithmeticError, TypeError or ValueError: it is no line, or has not as much of everything.
+    """
+    if not isinstance(line, dict):
+        raise TypeError("a line is an object")
+    if not isinstance(line.get("time"), list):
+        return [line]
+    differing = {name: value for name, value in line.items() if isinstance(value, list)}
+    differing["time"] = [_moment(each) for each in differing["time"]]
+    columns = dict(line.get("columns", {}))
+    if not all(isinstance(values, list) for values in columns.values()):
+        raise TypeError("a column is a list")
+    found = [line | dict(zip(differing, values, strict=True)) for values in zip(*differing.values(), strict=True)]
+    if not columns:
+        return found
+    rows = zip(*columns.values(), strict=True)
+    return [
+        each | {"columns": {name: [value] for name, value in zip(columns, row, strict=True)}}
+        for each, row in zip(found, rows, strict=True)
+    ]
+
+
+def _moment(milliseconds: int) -> str:
+    """A moment since 1970 as the lines of single requests have it."""
+    return (EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds")
 
 
 def _is_sound(line: dict[str, Any]) -> bool:

@@ -1,0 +1,60 @@
+"""Metrics of answers that BentoML's middleware did not see: its own series, and how many there were."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import bentoml
+
+FLUSH_SECONDS = 1.0
+# So many are told at once; more would keep the loop from its work.
+MOST = 200
+
+
+class Series:
+    """The series of one route, of answers with 200. They are told once a second, and before they are shown."""
+
+    def __init__(self, counter: Any, middleware: Any, route: str) -> None:
+        """Count answers, and tell what BentoML's middleware tells, if there is one; it is set up by now."""
+        self.counter = counter
+        self.seconds: list[float] = []
+        self.timer: asyncio.TimerHandle | None = None
+        self.is_told = middleware is not None
+        if not self.is_told:
+            return
+        who = {
+            "service_name": bentoml.server_context.bento_name,
+            "service_version": bentoml.server_context.bento_version,
+            "runner_name": bentoml.server_context.service_name,
+        }
+        self.total = middleware.metrics_request_total.labels(endpoint=route, http_response_code=200, **who)
+        self.duration = middleware.metrics_request_duration.labels(endpoint=route, http_response_code=200, **who)
+        self.busy = middleware.metrics_request_in_progress.labels(endpoint=route, **who)
+        self.last = middleware.metrics_last_request_timestamp.labels(**who)
+
+    def in_progress(self) -> AbstractContextManager[None]:
+        """Count a request among those that are being answered."""
+        return self.busy.track_inprogress() if self.is_told else nullcontext()
+
+    def add(self, seconds: float) -> None:
+        """Count an answer that took so long."""
+        self.seconds.append(seconds)
+        if len(self.seconds) >= MOST:
+            self.flush()
+        elif self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Tell what was counted."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        seconds, self.seconds = self.seconds, []
+        self.counter.inc(len(seconds))
+        if seconds and self.is_told:
+            self.total.inc(len(seconds))
+            for each in seconds:
+                self.duration.observe(each)
+            self.last.set_to_current_time()
