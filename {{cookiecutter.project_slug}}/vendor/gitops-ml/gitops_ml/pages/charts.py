@@ -17,7 +17,7 @@ Style = TypeVar("Style")
 SOFT, ACCENT = "var(--soft)", "var(--accent)"
 LINES = ((ACCENT, [1, 0]), (SOFT, [5, 3]))
 # The line that the others are held against, and how it is drawn.
-PERFECT = "perfect calibration"
+PERFECT = "perfect"
 IDEAL = ("var(--wait)", [2, 2])
 # Mermaid knows no names.
 MERMAID = ("#3b82f6", "#8a8f98")
