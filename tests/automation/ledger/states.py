@@ -104,6 +104,7 @@ def held() -> Ledger:
         environment(
             "production",
             release=name(997),
+            serving=name(996),
             health="failed",
             state=f"failed: port 3000 is taken, so {name(996)} goes on",
             answers=name(996),

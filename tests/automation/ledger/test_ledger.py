@@ -12,9 +12,11 @@ from gitops_ml.core import record, signing
 from gitops_ml.core.git import Git
 from gitops_ml.host import host
 from gitops_ml.ledger import entries as ledger
+from gitops_ml.ledger import page
 from gitops_ml.promotion import holds, promote
 
 from tests.automation.cli.test_commands import gitops
+from tests.automation.ledger import states
 from tests.automation.world import World, environments, git
 
 # As if the reason could say what else the commit does.
@@ -218,3 +220,12 @@ def test_the_command_prints_a_table_json_and_a_page(story: World, entries: list[
     page = story.folder / "ledger.html"
     assert gitops("env", "ledger", "--html", str(page), cwd=story.root).returncode == 0
     assert page.read_text().count('<tr id="staging-') == len(entries)
+
+
+def test_a_card_is_headed_by_what_serves() -> None:
+    """Where a release failed, what goes on serving is the large one, and what the branch names stands below it."""
+    shown = page.html(states.STATES["on hold"]())
+    assert f'<p class="big">{states.name(996)}</p>\n<p class="soft">Its branch names {states.name(997)}.</p>' in shown
+    assert f"{states.name(997)} is on hold" in shown
+    unheard = states.environment("production", serving=None, health="not applied yet", state="not applied yet")
+    assert '<p class="big">Not known what serves</p>' in page.html(states.ledger([], states.now(unheard)))

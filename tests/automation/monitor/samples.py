@@ -86,7 +86,7 @@ def monitoring(
         Signal(
             kind="silence", name="requests", state="within", sentence="nobody has asked for 3 hours", value=3, limit=48
         ),
-        Signal(kind="age", name="model", state="within", sentence="the release is 7 days old", value=7, limit=365),
+        Signal(kind="age", name="model", state="within", sentence="the release is 35 days old", value=35, limit=365),
     ]
     return watch.told(windows, moved, reference, (settings, "production", NOW))
 
@@ -128,7 +128,7 @@ def _reference(columns: dict[str, Any]) -> Reference:
     answers = Sample(rows=3000, together=90, by_time=True, columns={"score": _distribution()})
     promised = {"value": 0.7137, "low": 0.69, "high": 0.735}
     return Reference(
-        release="late-flights:8032987c1a2b3d4e", created=NOW - timedelta(days=7), model="m",
+        release="late-flights:8032987c1a2b3d4e", created=NOW - timedelta(days=35), model="m",
         schema=Schema(columns=features | {"late": TARGET}), policy=POLICY, evaluate=None,  # type: ignore[arg-type]
         profile=Profile(inputs=sample, answers=answers),
         metrics={SETTINGS.gate.metric: promised, "calibration_error": 0.03},
@@ -149,7 +149,7 @@ def _judged(week: int, moved: bool) -> list[Signal]:
     return [
         Signal(
             kind="performance", name=SETTINGS.gate.metric, state="beyond" if value < 0.6937 else "within", value=value,
-            limit=0.6937, bound="at least", low=value - 0.12, high=value + 0.08,
+            limit=0.6937, bound="at least", low=value - (0.024 + 0.004 * week), high=value + (0.022 + 0.004 * week),
             sentence=f"ROC AUC is {value:.4f}, and 0.7137 was promised",
         ),
         signals.limited("calibration", "calibration error", [0.13, 0.066, 0.17, 0.074][week] if moved else 0.04, 0.1,
@@ -158,6 +158,8 @@ def _judged(week: int, moved: bool) -> list[Signal]:
 
 
 def _worth(week: int) -> Worth:
-    gain = Measured(value=[2321, 1279, 1422, 2512][week], low=-411, high=7139)
-    worth = Measured(value=gain.value + 2588, low=1200, high=9000)
+    gain = Measured(
+        value=[2321, 1279, 1422, 2512][week], low=[-411, -930, -702, 190][week], high=[5140, 3460, 3610, 4870][week]
+    )
+    worth = Measured(value=gain.value + 2588, low=gain.low + 2588, high=gain.high + 2588)
     return Worth(unit="USD", worth=worth, always="wait", always_worth=2588, gain=gain)

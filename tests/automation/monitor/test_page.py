@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from gitops_ml.monitor import figures, page, tiles
 from gitops_ml.monitor.content import Monitoring
+from gitops_ml.monitor.signals import Signal
 from gitops_ml.pages import markup
 
 from tests.automation.monitor.samples import HOSTILE, WELL, monitoring, states
@@ -167,3 +168,24 @@ def test_labels_that_come_late_show_the_window_that_has_them() -> None:
     ]
     [tile] = [tile for tile in tiles.tiles(found) if tile.name == "ROC AUC"]
     assert tile.notes[-1] == "of 18 to 24 July 2026"
+
+
+@pytest.mark.parametrize("kind", ["performance", "worth"])
+def test_a_tile_is_green_only_if_all_of_its_interval_is_within_the_limit(kind: str) -> None:
+    """Performance and worth have one rule: within the limit with the whole interval is green, with a part of it not."""
+    found = monitoring(WELL)
+    for window in found.windows:
+        for signal in window.signals:
+            if signal.kind == kind:
+                assert signal.limit is not None
+                signal.value, signal.low, signal.high = signal.limit + 2, signal.limit + 1, signal.limit + 3
+    place = ["performance", "worth"].index(kind)
+    assert tiles.tiles(found)[place].tone == "good"
+    signal_of(found, kind).low = -5.0
+    assert tiles.tiles(found)[place].tone == "plain"
+    assert "within its limit, not proven" in " ".join(tiles.tiles(found)[place].notes)
+
+
+def signal_of(found: Monitoring, kind: str) -> Signal:
+    """The newest of a kind."""
+    return next(signal for signal in found.windows[-1].signals if signal.kind == kind)

@@ -10,7 +10,9 @@ import numpy as np
 from gitops_ml.core.requirements import PackageChange
 from gitops_ml.gate import verdict
 from gitops_ml.gate.candidates import Candidate, Evaluation
+from gitops_ml.gate.result import Measured
 from gitops_ml.report import figures
+from gitops_ml.report.compared import Choice, Compared
 from gitops_ml.report.content import Change, Decisive, Report, Shift, Stage, Table
 
 from tests.automation.gate.test_verdict import BAD, EVALUATION, GOOD, MEDIUM, ROWS, SETTINGS, candidate
@@ -100,6 +102,33 @@ def other_rows() -> Report:
     return report
 
 
+def compared() -> Report:
+    """A change that compared models before it trained, one of which failed, with predictions beside true values."""
+    report = judged(GOOD, MEDIUM)
+    report.choice = Choice(
+        metric="rmse",
+        lower_is_better=True,
+        margin=0.01,
+        taken="Ridge",
+        reason="the simplest that is equal to the best, HistGradientBoostingRegressor, within the margin of 0.01",
+        cost="25 fits to two thirds or less of 112,776 rows",
+        compared=[
+            Compared(name="mean", value=41.2, says="trivial"),
+            Compared(name="the same season before", value=38.07, says="trivial"),
+            Compared(
+                name="Ridge", value=31.197, difference=Measured(value=-0.004, low=-0.0081, high=0.0012), says="taken"
+            ),
+            Compared(name="KNeighborsRegressor", value=None, says="stopped, since it took longer than 600 seconds"),
+            Compared(name="HistGradientBoostingRegressor", value=31.193),
+        ],
+    )
+    random = np.random.default_rng(7)
+    true = random.gamma(2, 20, 400)
+    found = zip((true * 0.6 + random.normal(14, 9, 400)).tolist(), true.tolist(), strict=True)
+    report.predicted = list(found)
+    return report
+
+
 STATES: dict[str, Callable[[], Report]] = {
     "promote": lambda: judged(GOOD, MEDIUM),
     "keep": lambda: judged(BAD, MEDIUM),
@@ -114,6 +143,7 @@ STATES: dict[str, Callable[[], Report]] = {
     ),
     "not judged": lambda: unjudged(changed=True),
     "other rows": other_rows,
+    "models compared": compared,
     "60 slices": many_slices,
     "200 columns": many_columns,
     "hostile names": lambda: named(HOSTILE),

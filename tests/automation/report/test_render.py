@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from gitops_ml.gate import verdict
 from gitops_ml.gate.result import Measured
-from gitops_ml.pages import words
+from gitops_ml.pages import charts, words
 from gitops_ml.report import render, summary
 from gitops_ml.report.compared import Choice, Compared
 from gitops_ml.report.content import Change, Curve, Decisive, Metric, Report, Shift, Stage, Table
@@ -253,3 +253,47 @@ def test_what_was_compared_is_shown_with_its_difference() -> None:
         assert "-0.0300 to -0.0100" in shown
         assert "9 fits" in shown
     assert "Predicted and true" in render.html(report)
+
+
+def test_base_and_champion_are_explained() -> None:
+    """Whoever reads of a base and a champion reads on the same page what they are."""
+    report = states.STATES["promote"]()
+    for text in (render.html(report), render.markdown(report)):
+        assert "the commit at which" in text
+        assert "what production serves now" in text
+    assert "hampion" not in render.html(states.STATES["rules changed only"]())
+
+
+def test_a_calibration_is_held_against_the_perfect_one() -> None:
+    """A calibration curve has the line on which it would be perfect, as far as there are predictions, and only it."""
+    curves = {curve.name: curve for curve in states.STATES["promote"]().curves}
+    assert [name for name, curve in curves.items() if charts.PERFECT in curve.series] == ["Calibration"]
+    models = [points for label, points in curves["Calibration"].series.items() if label != charts.PERFECT]
+    scores = [x for points in models for x, _ in points]
+    ends = (min(scores), max(scores))
+    assert curves["Calibration"].series[charts.PERFECT] == [(end, end) for end in ends]
+    assert charts.PERFECT in charts.curve_svg(curves["Calibration"])
+    assert list(states.STATES["first model"]().curves[2].series) == ["this change", charts.PERFECT]
+
+
+@pytest.mark.parametrize(
+    ("champion", "low", "lower", "remarked"),
+    [
+        (0.7, 0.16, False, True),
+        (0.7, 0.14, False, False),
+        (0.98, 0.005, False, False),
+        (30.0, 16.0, True, True),
+        (30.0, 14.0, True, False),
+    ],
+    ids=["a leap", "large, perhaps by chance", "little room left", "half of the error is gone", "less of it"],
+)
+def test_a_gain_that_is_almost_too_good_is_to_be_looked_at(
+    champion: float, low: float, lower: bool, remarked: bool
+) -> None:
+    """A gain beyond doubt of more than half of what the champion lacks to perfect is remarked on, as a leak may be."""
+    report = states.STATES["promote"]()
+    assert report.gate
+    assert report.gate.difference
+    facts = {"champion": champion, "low": low, "difference": low * 1.1, "high": low * 1.2, "lower_is_better": lower}
+    report.gate = report.gate.model_copy(update={"difference": report.gate.difference.model_copy(update=facts)})
+    assert ("Almost too good" in [note.what for note in summary.notes(report)]) == remarked

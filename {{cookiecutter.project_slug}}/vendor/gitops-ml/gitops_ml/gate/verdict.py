@@ -102,7 +102,8 @@ def _verdict(
         return "keep", "this is the very model that serves"
     numbers = difference.sentence
     if difference.low > -gate.margin:
-        words = "better than the champion" if difference.low > 0 else f"equal within the margin of {gate.margin:g}"
+        equal = f"equal to the champion, since worse by less than the margin of {gate.margin:g}, if at all"
+        words = "better than the champion" if difference.low > 0 else equal
         return "promote", f"{words}: {numbers}"
     if difference.high < 0:
         return "keep", f"worse than the champion: {numbers}"

@@ -14,9 +14,9 @@ from gitops_ml.pages.words import Tone
 TONES: dict[Verdict, Tone] = {"alarm": "bad", "watch": "wait", "all is well": "good", "not known": "plain"}
 # Its tone, the shape that says the same, and the words.
 STATES: dict[State, tuple[Tone, str, str]] = {
-    "proven": ("bad", "■", "beyond its limit, proven"),
-    "beyond": ("wait", "◪", "beyond its limit, not proven"),
-    "within": ("good", "□", "within its limit"),
+    "proven": ("bad", words.SHAPES["bad"], "beyond its limit, proven"),
+    "beyond": ("wait", words.SHAPES["wait"], "beyond its limit, not proven"),
+    "within": ("good", words.SHAPES["good"], "within its limit"),
     "not tested": ("plain", "·", "not tested"),
 }
 BOUNDS: dict[Bound, str] = {"at most": "≤", "at least": "≥", "below": "<"}

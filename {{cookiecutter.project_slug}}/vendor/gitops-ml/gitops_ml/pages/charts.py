@@ -5,18 +5,23 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import vl_convert
 
 from gitops_ml.pages.words import Tone
 
+Style = TypeVar("Style")
 # Names of the style; the second line is the softer one, and dashed.
 SOFT, ACCENT = "var(--soft)", "var(--accent)"
-LINES = ([ACCENT, SOFT], [[1, 0], [5, 3]])
+LINES = ((ACCENT, [1, 0]), (SOFT, [5, 3]))
+# The line that the others are held against, and how it is drawn.
+PERFECT = "perfect"
+IDEAL = ("var(--wait)", [2, 2])
 # Mermaid knows no names.
 MERMAID = ("#3b82f6", "#8a8f98")
+MERMAID_IDEAL = "#b7791f"
 # In pixels, without the axes: four beside each other fill a page.
 WIDTH, HEIGHT = 210, 170
 BARS = 12
@@ -42,7 +47,7 @@ CONFIG = {
 
 
 class Curve(Protocol):
-    """A curve with one or two series, the first of which is what the page is about."""
+    """A curve of one or two models, the first of which is what the page is about, and perhaps that of `PERFECT`."""
 
     name: str
     x: str
@@ -71,6 +76,7 @@ def curve_svg(curve: Curve) -> str:
     xs, ys = _values(curve)
     points = [{"x": x, "y": y, "of": label} for label, series in curve.series.items() for x, y in series]
     labels = list(curve.series)
+    colours, dashes = zip(*_styles(curve, LINES, IDEAL), strict=True)
     return _svg(
         {
             "width": WIDTH,
@@ -81,8 +87,8 @@ def curve_svg(curve: Curve) -> str:
                 "x": {"field": "x", "type": "quantitative", "title": curve.x, "scale": {"domain": _domain(xs)}},
                 "y": {"field": "y", "type": "quantitative", "title": curve.y, "scale": {"domain": _domain(ys)}},
                 "order": {"field": "x"},
-                "color": {"field": "of", "scale": {"domain": labels, "range": LINES[0]}},
-                "strokeDash": {"field": "of", "scale": {"domain": labels, "range": LINES[1]}},
+                "color": {"field": "of", "scale": {"domain": labels, "range": colours}},
+                "strokeDash": {"field": "of", "scale": {"domain": labels, "range": dashes}},
             },
         }
     )
@@ -163,7 +169,7 @@ def curve_mermaid(curve: Curve) -> str:
     bottom, top = _domain(values)
     grid = np.linspace(low, high, GRID)
     lines = []
-    colours = ", ".join(MERMAID[: len(curve.series)])
+    colours = ", ".join(_styles(curve, MERMAID, MERMAID_IDEAL))
     for series in curve.series.values():
         xs, ys = np.array(sorted(series)).T
         lines.append(f"  line [{', '.join(_short(y) for y in np.interp(grid, xs, ys))}]")
@@ -185,6 +191,11 @@ def importance_mermaid(importance: list[tuple[str, float]], measure: str) -> str
     scale = f'  y-axis "{measure} when shuffled" {min(0, *found):.4f} --> {max(*found, 0.001):.4f}'
     head = [_palette(MERMAID[0]), "xychart-beta horizontal", '  title "Importance"']
     return "\n".join([*head, f"  x-axis [{names}]", scale, f"  bar [{values}]"])
+
+
+def _styles(curve: Curve, of_models: tuple[Style, ...], ideal: Style) -> list[Style]:
+    models = iter(of_models)
+    return [ideal if label == PERFECT else next(models) for label in curve.series]
 
 
 def _values(curve: Curve) -> tuple[list[float], list[float]]:

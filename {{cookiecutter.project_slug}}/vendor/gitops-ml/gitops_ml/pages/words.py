@@ -12,7 +12,7 @@ Tone = Literal["good", "bad", "wait", "plain"]
 # The sign that says without colour what the colour says.
 SIGNS: dict[Tone, str] = {"good": "✅", "bad": "❌", "wait": "⏳", "plain": "⚪"}
 # The same as shapes, in a page that has the colours, too.
-SHAPES: dict[Tone, str] = {"good": "▲", "bad": "■", "wait": "◪", "plain": "□"}
+SHAPES: dict[Tone, str] = {"good": "✓", "bad": "■", "wait": "◪", "plain": "□"}
 METRICS = {
     "accuracy": "accuracy",
     "average_precision": "average precision",

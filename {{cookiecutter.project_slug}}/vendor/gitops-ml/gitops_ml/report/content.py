@@ -71,7 +71,7 @@ class Stage(BaseModel):
 
 
 class Curve(BaseModel):
-    """A curve, by series: `this change` and `champion`, each a list of points."""
+    """A curve, by series: `this change`, `champion` and the line of what would be perfect, each a list of points."""
 
     name: str
     x: str

@@ -11,6 +11,7 @@ from pipeline.schema import Task
 from gitops_ml.core.revision import Revision
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Measured, Result
+from gitops_ml.pages import charts
 from gitops_ml.report.content import Curve, Metric
 
 PLOTS = "reports/plots"
@@ -60,10 +61,18 @@ def curves(evaluation: Evaluation, candidates: dict[str, Candidate | None]) -> l
             name=name,
             x=x.replace("_", " "),
             y=y.replace("_", " "),
-            series={label: _points(tables[plot], x, y) for label, tables in drawn.items()},
+            series=_series({label: _points(tables[plot], x, y) for label, tables in drawn.items()}, plot),
         )
         for name, plot, x, y in CURVES[evaluation.task]
     ]
+
+
+def _series(series: dict[str, list[tuple[float, float]]], plot: str) -> dict[str, list[tuple[float, float]]]:
+    """With the line on which a calibration would be perfect, as far as there are predictions."""
+    places = [x for points in series.values() for x, _ in points]
+    if plot != "calibration" or not places:
+        return series
+    return series | {charts.PERFECT: [(place, place) for place in (min(places), max(places))]}
 
 
 def outcomes(revision: Revision, task: Task) -> tuple[list[tuple[str, str, int]], list[tuple[float, float]]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from gitops_ml.gate import rules
-from gitops_ml.gate.result import Result, Rule, SliceDifference
+from gitops_ml.gate.result import Difference, Result, Rule, SliceDifference
 from gitops_ml.pages import words
 from gitops_ml.pages.words import Tone
 from gitops_ml.report.content import Report, Table
@@ -16,6 +16,8 @@ from gitops_ml.report.content import Report, Table
 NEAR = 0.1
 # How much of it a note names, and how much of each name.
 NAMED, LENGTH = 3, 100
+# A gain of more than this share of what the champion lacks to perfect is rarely a better model, and often a leak.
+OUTSIZED = 0.5
 
 
 class Note(BaseModel):
@@ -61,6 +63,10 @@ def notes(report: Report) -> Iterator[Note]:
         causes += [f"{table.file} {'is new' if table.rows_before is None else 'changed'}" for table in report.tables]
         text = f"{_few(causes)}; {said}" if causes else said
         yield Note(what="Other evaluation rows than at the base", text=text, place="settings")
+    if report.gate.difference and is_outsized(report.gate.difference):
+        said = f"{report.gate.difference.sentence} is over half of what the champion lacks to perfect"
+        advice = "does a column know the label, or do rows that judge train?"
+        yield Note(what="Almost too good", text=f"{said}; {advice}", place="metrics")
     yield from _of_rules(report.gate)
     if new := [each for table in report.tables for each in _new_values(table)]:
         yield Note(what="New values", text=_few(new, "; "), place="data")
@@ -96,6 +102,12 @@ def _of_rules(gate: Result) -> Iterator[Note]:
 def is_near(rule: Rule) -> bool:
     """Whether a rule's value is within a tenth of its limit."""
     return rule.value is not None and rule.limit != 0 and abs(rule.value - rule.limit) <= NEAR * abs(rule.limit)
+
+
+def is_outsized(found: Difference) -> bool:
+    """Whether the gain is, beyond doubt, more than half of what the champion lacks to a perfect model."""
+    perfect = 0 if found.lower_is_better else 1
+    return found.low > OUTSIZED * abs(perfect - found.champion)
 
 
 def general(gate: Result) -> list[Rule]:
