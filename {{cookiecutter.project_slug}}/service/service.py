@@ -32,7 +32,7 @@ from pipeline.decision import Decision, policy
 from pipeline.schema import Schema
 
 # How many random rows of the schema are tried at the start, and by which seed.
-TRIED_ROWS, SEED = 200, 0
+TRIED_ROWS, SEED = 50, 0
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = yaml.safe_load((ROOT / "project.yaml").read_text())
 SCHEMA = Schema.model_validate(yaml.safe_load((ROOT / "schema.yaml").read_text()))

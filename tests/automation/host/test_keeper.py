@@ -15,6 +15,7 @@ from filelock import FileLock
 from gitops_ml.cli import host as commands
 from gitops_ml.cli.main import tree
 from gitops_ml.core.errors import UserError
+from gitops_ml.core.project import Workers
 from gitops_ml.host import keeper
 from gitops_ml.host.runner import Instance
 from gitops_ml.promotion import deploy
@@ -122,8 +123,8 @@ def test_a_release_that_takes_long_to_start_is_let_start(
     servers = serving.hosts["staging"]
     start = servers.start
 
-    def slowly(short: str, port: int = 0) -> Instance:
-        instance = start(short, port)
+    def slowly(short: str, port: int = 0, *, workers: Workers) -> Instance:
+        instance = start(short, port, workers=workers)
         time.sleep(1)
         return instance
 
@@ -150,10 +151,10 @@ def test_a_single_step_is_waited_for(serving: World, monkeypatch: pytest.MonkeyP
     servers, host, agent = serving.hosts["staging"], serving.host("staging"), serving.host("staging")
     begun, go_on, start = threading.Event(), threading.Event(), servers.start
 
-    def held(short: str, port: int = 0) -> Instance:
+    def held(short: str, port: int = 0, *, workers: Workers) -> Instance:
         begun.set()
         assert go_on.wait(20)
-        return start(short, port)
+        return start(short, port, workers=workers)
 
     def step() -> deploy.Deployment:
         with keeper.kept(agent, print):
