@@ -162,6 +162,17 @@ def test_rows_beyond_the_fast_form_are_answered_all_the_same() -> None:
         found.one([1e300, 1])
 
 
+def test_rows_that_the_pipeline_refuses_keep_nothing_from_starting() -> None:
+    """A random row that the Pipeline itself cannot answer is no difference, and the service starts with it."""
+    large = problem("regression", {"x": Column(type="number", minimum=-10, maximum=1e300), "n": PLAIN["n"]})
+    forest = fitted(problem("regression", ONLY_NUMBERS), "sklearn.ensemble.RandomForestRegressor", {"n_estimators": 3})
+    assert checked(compiled(forest, large), large, seed=0, rows=20).tier == "fast"
+    schema = problem("binary", PLAIN)
+    strict = fitted(schema, "sklearn.linear_model.LogisticRegression", {}, one_hot_limit=500)
+    strict[0].named_transformers_["few"].handle_unknown = "error"
+    assert checked(compiled(strict, schema), schema, seed=0, rows=20).tier == "pipeline"
+
+
 def test_random_rows_are_those_of_the_schema() -> None:
     """The rows keep to limits, lists and gaps, hit what they are told of, and are the same for a seed."""
     schema = problem("binary", PLAIN | MOMENTS | WORDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -113,7 +114,11 @@ def compiled(pipeline: Pipeline, schema: Schema) -> Scorer:
             raise UnknownError("steps between columns and estimator")
         sample = drawn(schema, {}, {}, seed=0, count=SHAPED_ROWS)
         features = schema.features
-        shaped = transformer[0].transform(cast(pd.DataFrame(sample, columns=list(features)), features))
+        shaped = _answered(
+            lambda: transformer[0].transform(cast(pd.DataFrame(sample, columns=list(features)), features))
+        )
+        if isinstance(shaped, type):
+            raise UnknownError(f"what raises {shaped.__name__} at rows that the schema allows")
         encoder = Encoder(transformer[0], features, "C" if shaped.flags.c_contiguous else "F")
     except UnknownError as error:
         _log.info("rows go through the Pipeline itself: %s is not known", error)
@@ -129,10 +134,31 @@ def compiled(pipeline: Pipeline, schema: Schema) -> Scorer:
 
 
 def unequal(scorer: Scorer, rows: Sequence[Values]) -> int:
-    """How many of some rows a scorer answers otherwise than the Pipeline: alone, or all of them in one batch."""
-    alone = sum(bool(scorer.one(row) != by_pipeline(scorer.pipeline, scorer.schema, [row])[0].tolist()) for row in rows)
-    together = scorer.many(rows) != by_pipeline(scorer.pipeline, scorer.schema, rows)
-    return max(alone, int(np.count_nonzero(together.reshape(len(rows), -1).any(axis=1))))
+    """How many of some rows a scorer answers otherwise than the Pipeline: alone, or all of them in one batch.
+
+    What the Pipeline cannot answer, the scorer is to refuse as well; such rows are left out of the batch.
+    """
+
+    def truth(row: Values) -> Answer:
+        found: Answer = by_pipeline(scorer.pipeline, scorer.schema, [row])[0].tolist()
+        return found
+
+    own = [_answered(partial(truth, row)) for row in rows]
+    ours = [_answered(partial(scorer.one, row)) for row in rows]
+    alone = sum(bool(one != other) for one, other in zip(own, ours, strict=True))
+    answered = [row for row, answer in zip(rows, own, strict=True) if not isinstance(answer, type)]
+    if not answered:
+        return alone
+    together = scorer.many(answered) != by_pipeline(scorer.pipeline, scorer.schema, answered)
+    return max(alone, int(np.count_nonzero(together.reshape(len(answered), -1).any(axis=1))))
+
+
+def _answered(ask: Callable[[], Any]) -> Any:
+    """An answer, or the type of the error in its place."""
+    try:
+        return ask()
+    except Exception as error:  # whatever a Pipeline raises is its answer here
+        return type(error)
 
 
 def checked(scorer: Scorer, schema: Schema, seed: int, rows: int) -> Scorer:
