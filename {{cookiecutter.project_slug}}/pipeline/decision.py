@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
@@ -69,18 +68,6 @@ class Policy:
         # Not as a product of matrices, which may be summed in another order in a batch than for a single row.
         expected = (chances[:, None, :] * self.payoffs).sum(axis=2)
         return np.asarray(expected.argmax(axis=1), dtype=np.int64)
-
-    def choose_one(self, score: float | list[float]) -> int:
-        """The same for one row, by its probability of the positive class or those of all classes."""
-        if isinstance(score, list):
-            return int(self.choose(np.array([score]))[0])
-        expected = [(1 - score) * negative + score * positive for negative, positive in self._pairs]
-        return expected.index(max(expected))
-
-    @functools.cached_property
-    def _pairs(self) -> list[list[float]]:
-        pairs: list[list[float]] = self.payoffs.tolist()
-        return pairs
 
     def earned(self, labels: npt.NDArray[np.int64] | Floats, chosen: Integers) -> Floats:
         """What the chosen actions paid, shape (rows,), where `labels` are the numbers of the classes."""

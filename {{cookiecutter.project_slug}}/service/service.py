@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import functools
-import gc
-import logging
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import bentoml
 import yaml
-from bentoml.exceptions import BentoMLException
 from gitops_serving.contract import answers, requests, to_answer, to_answers, values
 from gitops_serving.fast import checked, compiled
-from gitops_serving.limits import RequestLimits, end_with_parent
+from gitops_serving.limits import RequestLimits, end_with_parent, log_no_refusals
 from gitops_serving.log import RequestLog
 from gitops_serving.page import Page
 from gitops_serving.records import PredictionLog
 from gitops_serving.short import ShortWay
 from gitops_serving.sink import Sink, opened
 from gitops_serving.version import Version
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
@@ -31,8 +27,7 @@ from pipeline import persistence
 from pipeline.decision import Decision, policy
 from pipeline.schema import Schema
 
-# How many random rows of the schema are tried at the start, and by which seed.
-TRIED_ROWS, SEED = 50, 0
+TRIED_ROWS, SEED = 50, 0  # random rows of the schema, before the first request
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = yaml.safe_load((ROOT / "project.yaml").read_text())
 SCHEMA = Schema.model_validate(yaml.safe_load((ROOT / "schema.yaml").read_text()))
@@ -75,18 +70,15 @@ async def version(_: Request) -> JSONResponse:
 
 
 # A line in a log for each request would take longer than the answer, and fill the disk some day; /metrics counts them.
-SETTINGS: dict[str, Any] = {"workers": 1, "logging": {"access": {"enabled": False}}}
-
-
 # bentoml has both a function and a module `service`, and mypy sees the module.
-@bentoml.service(**SETTINGS)  # type: ignore[operator]
+@bentoml.service(workers=1, logging={"access": {"enabled": False}})  # type: ignore[operator]
 @bentoml.asgi_app(Starlette(routes=[Route("/", index), Route("/version", version)]), path="/")
 class Model:
     """Scores rows with the model of one release."""
 
     def __init__(self) -> None:
         end_with_parent()
-        logging.getLogger("bentoml._internal.server.http_app").addFilter(_is_no_bad_request)
+        log_no_refusals()
         facts = persistence.ModelFacts.model_validate_json((ROOT / "models/model.json").read_bytes())
         content = (ROOT / "models/model.skops").read_bytes()
         if facts.features != list(SCHEMA.features):
@@ -98,9 +90,6 @@ class Model:
             if (found := sink())
             else None
         )
-        # All of this stays, so the collector of garbage need not look at it again and again.
-        gc.collect()
-        gc.freeze()
 
     @bentoml.api(input_spec=SingleRequest, output_spec=Prediction)
     def predict(self, row: BaseModel) -> BaseModel:
@@ -126,19 +115,7 @@ class Model:
 # The first is the outermost: what the limits refuse is written down too. The short way passes them all by; a middleware
 # of your own closes it, and a row then takes a hundred times as long. Take it out if that is what you want.
 Model.add_asgi_middleware(  # type: ignore[attr-defined]
-    ShortWay,
-    route="/predict",
-    request=SingleRequest,
-    answer=Prediction,
-    told=told,
-    body_bytes=PROJECT["service"]["body_bytes"],
+    ShortWay, request=SingleRequest, answer=Prediction, told=told, body_bytes=PROJECT["service"]["body_bytes"]
 )
 Model.add_asgi_middleware(RequestLog, sink=sink, routes=("/predict", "/predict_batch"))  # type: ignore[attr-defined]
 Model.add_asgi_middleware(RequestLimits, body_bytes=PROJECT["service"]["body_bytes"])  # type: ignore[attr-defined]
-
-
-def _is_no_bad_request(record: logging.LogRecord) -> bool:
-    """A request that is refused is counted by its status; its traceback would put the caller's values into the log."""
-    error = record.exc_info[1] if record.exc_info else None
-    refused = isinstance(error, BentoMLException) and error.error_code < HTTPStatus.INTERNAL_SERVER_ERROR
-    return not (refused or isinstance(error, ValidationError | ClientDisconnect))

@@ -20,7 +20,6 @@ from tests.automation.serving.test_log import SCHEMA
 def started(*others: Middleware) -> Starlette:
     """A server with the short way and other middleware, after its start."""
     options: dict[str, Any] = {
-        "route": "/predict",
         "request": requests(SCHEMA, 10)[0],
         "answer": answers(SCHEMA, None)[0],
         "told": lambda score: to_answer(score, SCHEMA, None),

@@ -92,8 +92,16 @@ def to_answer(score: float | list[float], schema: Schema, policy: Policy | None)
     else:
         found = {"score" if schema.task == "binary" else "prediction": score}
     if policy:
-        found["decision"] = policy.actions[policy.choose_one(score)]
+        found["decision"] = policy.actions[_chosen(score, policy)]
     return found
+
+
+def _chosen(score: float | list[float], policy: Policy) -> int:
+    """What `Policy.choose` says of one row; of two classes without an array, which would take as long as the rest."""
+    if isinstance(score, list):
+        return int(policy.choose(np.array([score]))[0])
+    expected = [(1 - score) * negative + score * positive for negative, positive in policy.payoffs.tolist()]
+    return expected.index(max(expected))
 
 
 def to_answers(scores: npt.NDArray[np.float64], schema: Schema, policy: Policy | None) -> dict[str, list[Any]]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import json
+import logging
 import signal
 import sys
+from http import HTTPStatus
 from typing import Any
 
+from bentoml.exceptions import BentoMLException
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,6 +29,17 @@ def end_with_parent() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def log_no_refusals() -> None:
+    """A request that is refused is counted by its status; its traceback would put the caller's values into the log."""
+    logging.getLogger("bentoml._internal.server.http_app").addFilter(_is_no_refusal)
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    refused = isinstance(error, BentoMLException) and error.error_code < HTTPStatus.INTERNAL_SERVER_ERROR
+    return not (refused or isinstance(error, ValidationError | ClientDisconnect))
 
 
 class RepeatedKeyError(Exception):

@@ -7,6 +7,7 @@ as it came. BentoML's middleware has its reasons, so the short way is closed whe
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import random
 import time
@@ -50,21 +51,21 @@ class ShortWay:
         self,
         app: ASGIApp,
         *,
-        route: str,
         request: type[BaseModel],
         answer: type[BaseModel],
         told: Callable[[Score], dict[str, Any]],
         body_bytes: int,
+        route: str = "/predict",
     ) -> None:
         """Open a way to a route that takes `{"row": {...}}`.
 
         Args:
             app: what stands behind.
-            route: the path.
             request: what a body must be.
             answer: what the answer is.
             told: the fields of the answer about a row, by its score.
             body_bytes: a larger body goes the long way.
+            route: the path.
         """
         self.app = app
         self.options: dict[str, Any] = {
@@ -205,6 +206,9 @@ class Shortened:
         self.scorer, self.log = service.scorer, service.log
         self.together = None if self.scorer.tier == "fast" else Together(self.scorer)
         self.is_met = True
+        # What there is now stays, so the collector of garbage need not look at it again and again.
+        gc.collect()
+        gc.freeze()
 
 
 @functools.cache

@@ -110,20 +110,29 @@ class Sink:
         while not (self.closing.is_set() and self.queue.empty()):
             came = self._came()
             for together in _together(came):
-                lines = sum(each.lines for each in together)
-                try:
-                    self._write(_text(together))
-                except OSError as error:
-                    self.lose(error.strerror or type(error).__name__, lines)
-                except Exception as error:  # the thread must live on, whatever a line holds
-                    self.lose(type(error).__name__, lines)
-                else:
-                    self.well = True
-                    self.count("written", lines)
+                self._put_down(together)
             with self.lock:
                 self.waiting -= sum(each.rows for each in came)
             self._end_old()
         self._end()
+
+    def _put_down(self, together: list[Waiting]) -> None:
+        """Write what can be written by one call; if that does not fit, as much of it as does."""
+        lines = sum(each.lines for each in together)
+        try:
+            self._write(_text(together))
+        except OSError as error:
+            if len(together) == 1:
+                self.lose(error.strerror or type(error).__name__, lines)
+                return
+            half = len(together) // 2
+            self._put_down(together[:half])
+            self._put_down(together[half:])
+        except Exception as error:  # the thread must live on, whatever a line holds
+            self.lose(type(error).__name__, lines)
+        else:
+            self.well = True
+            self.count("written", lines)
 
     def _came(self) -> list[Waiting]:
         """What there is to write, a moment after the first of it has come."""
