@@ -142,13 +142,21 @@ def project() -> Iterator[Path]:
             yield folder
 
 
+def said(table: Table) -> bring.Said:
+    """What is said of a table at the command line."""
+    options = dict(word.split("=") for word in table.said)
+    several = {name: options[name].split(",") if name in options else [] for name in ("DROP", "MISSING")}
+    return bring.Said(
+        table.target, "auto", options.get("TIME"), options.get("KEY"), several["DROP"], None, None, None, None,
+        several["MISSING"],
+    )  # fmt: skip
+
+
 def measured(file: Path, table: Table) -> Measured:
     """Bring a table, run the stages, and fit scikit-learn's defaults to the same rows."""
-    options = dict(word.split("=") for word in table.said)
-    wishes = (options.get("TIME"), options.get("KEY"), [options["DROP"]] if "DROP" in options else [])
     start = time.monotonic()
     with contextlib.redirect_stdout(io.StringIO()):
-        bring.bring(file, bring.Said(table.target, "auto", *wishes, None, None, None, None, []), False)
+        bring.bring(file, said(table), dry_run=False)
         for stage in (validate, prepare, train, evaluate):
             stage.main()
     return _beside_defaults(file.name, table, time.monotonic() - start)

@@ -14,7 +14,7 @@ import pytest
 from gitops_ml.intake import bring
 from nbclient import NotebookClient
 
-from ci.bench_tables import PROJECT, project
+from ci.bench_tables import PROJECT, project, said
 from ci.shell import run
 from ci.tables import TESTED
 
@@ -51,9 +51,7 @@ def test_any_table_is_drawn(name: str, features: int, monkeypatch: pytest.Monkey
     table = TESTED[name]
     with project() as folder:
         (folder.parent / name).write_bytes(table.content())
-        nothing = (None, None, [each[5:] for each in table.said if each.startswith("DROP=")])
-        said = bring.Said(table.target, "auto", *nothing, None, None, None, None, [])
-        bring.bring(folder.parent / name, said, dry_run=False)
+        bring.bring(folder.parent / name, said(table), dry_run=False)
         importance = folder / "reports" / "plots" / "importance.csv"
         importance.parent.mkdir(parents=True)
         importance.write_text("feature,importance,deviation\none,0.5,0.1\n")

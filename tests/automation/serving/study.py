@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,7 +21,7 @@ from pipeline.params import Estimator
 from pipeline.schema import Schema
 from pipeline.stages import files, prepare, rows
 
-from ci.bench_tables import PROJECT, project
+from ci.bench_tables import PROJECT, project, said
 from ci.tables import TESTED
 
 CLASSIFIERS = (
@@ -60,18 +59,11 @@ def _prepared(name: str) -> Iterator[Schema]:
         if name == "flights":
             shutil.copytree(PROJECT / "data", folder / "data", dirs_exist_ok=True)
         else:
-            _bring(folder.parent / name, name)
+            (folder.parent / name).write_bytes(TESTED[name].content())
+            bring.bring(folder.parent / name, said(TESTED[name]), dry_run=False)
         prepare.main()
         with contextlib.redirect_stdout(sys.__stdout__):
             yield files.schema()
-
-
-def _bring(path: Path, name: str) -> None:
-    wanted = TESTED[name]
-    path.write_bytes(wanted.content())
-    options = dict(word.split("=") for word in wanted.said)
-    wishes = (options.get("TIME"), options.get("KEY"), [options["DROP"]] if "DROP" in options else [])
-    bring.bring(path, bring.Said(wanted.target, "auto", *wishes, None, None, None, None, []), dry_run=False)
 
 
 def _tried(path: str, schema: Schema, most: int) -> str:
