@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -10,6 +11,16 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
 DAY = pd.Timedelta(days=1)
+# The points of each cycle at its steps (day, weekday, minute), from a rounded table, so that one row and many, and one
+# processor and another, have the same bits. The last one stands for what is missing.
+CIRCLES = {
+    name: np.array([*(np.round([math.sin(at), math.cos(at)], 12) for at in angles), [math.nan, math.nan]])
+    for name, angles in (
+        ("year", [math.tau * day / 365.25 for day in range(367)]),
+        ("week", [math.tau * day / 7 for day in range(7)]),
+        ("day", [math.tau * minute / 1440 for minute in range(1440)]),
+    )
+}
 PARTS = ("days since 1970", "month", "day", "weekday", "hour")
 
 
@@ -36,6 +47,31 @@ class Calendar(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         time = moment.dt
         hour = time.hour + time.minute / 60
         return [(moment - epoch) / DAY, time.month, time.day, time.day_of_week, hour]
+
+
+class Cycles(Calendar):
+    """A calendar with points on a circle, too: the end of a year, a week or a day lies beside its beginning.
+
+    Trees find that out by themselves; what adds columns up cannot.
+    """
+
+    def transform(self, moments: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """The parts of each column, then the points, shape (rows, 11 * columns)."""
+        points = [point for name in moments for point in self._points(moments[name])]
+        return np.column_stack([super().transform(moments), *points])
+
+    def get_feature_names_out(self, names: Any = None) -> npt.NDArray[np.object_]:
+        """The name of each part, then those of the points."""
+        columns = [f"x{number}" for number in range(self.n_features_in_)] if names is None else names
+        points = [
+            f"{name}: {axis} of the {cycle}" for name in columns for cycle in CIRCLES for axis in ("sine", "cosine")
+        ]
+        return np.append(super().get_feature_names_out(names), np.array(points, dtype=object))
+
+    def _points(self, moment: pd.Series) -> list[npt.NDArray[np.float64]]:
+        time, missing = moment.dt, moment.isna().to_numpy()
+        at = {"year": time.day_of_year, "week": time.day_of_week, "day": time.hour * 60 + time.minute}
+        return [CIRCLES[cycle][np.where(missing, -1, place.fillna(-1)).astype("int64")] for cycle, place in at.items()]
 
 
 def plain(text: object) -> str:

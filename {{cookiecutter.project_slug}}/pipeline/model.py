@@ -21,7 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from sklearn.utils import get_tags
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from pipeline.encode import Calendar, plain
+from pipeline.encode import Calendar, Cycles, plain
 from pipeline.params import Estimator, Train
 from pipeline.schema import Schema, Task
 
@@ -70,7 +70,7 @@ def build(schema: Schema, params: Train, categories: dict[str, int]) -> Pipeline
     ]
     if names["datetime"]:
         numbers = _numbers(estimator)
-        moments = Calendar() if numbers == "passthrough" else make_pipeline(Calendar(), numbers)
+        moments = Calendar() if numbers == "passthrough" else make_pipeline(Cycles(), numbers)
         columns.append(("moments", moments, names["datetime"]))
     for position, name in enumerate(names["text"]):
         columns.append((f"text {position}", _words(params), name))

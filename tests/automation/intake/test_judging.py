@@ -39,6 +39,24 @@ def split() -> tuple[str, list[str]]:
     return found.by, found.columns
 
 
+def test_a_line_follows_the_year() -> None:
+    """What comes and goes with the seasons is predicted for the year after by a plain line."""
+    days = pd.date_range("2020-01-01", periods=4 * 365, freq="D")
+    warm = 10 + 8 * np.sin(np.arange(len(days)) / 365.25 * 2 * np.pi) + np.random.default_rng(0).normal(0, 1, len(days))
+    take(pd.DataFrame({"day": days.astype(str), "x": np.arange(len(days)) % 7, "y": warm.round(2)}))
+    fitting()
+    Path("params.yaml").write_text(
+        re.sub(
+            r"  candidates:.*?(?=\n\S|\n\n)",
+            "  estimator: {path: sklearn.linear_model.Ridge}",
+            Path("params.yaml").read_text(),
+            flags=re.DOTALL,
+        )
+    )
+    run_quickly()
+    assert json.loads((files.REPORTS / "metrics.json").read_text())["r2"]["value"] > 0.9
+
+
 def test_the_one_column_that_tells_when_a_row_was_made_is_taken() -> None:
     """A single date orders the rows without being asked, and what that changes is said in figures."""
     outcome = take(walk(day=DAYS))

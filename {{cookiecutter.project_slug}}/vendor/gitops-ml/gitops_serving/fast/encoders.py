@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pipeline.encode import Calendar
+from pipeline.encode import CIRCLES, Calendar, Cycles
 from pipeline.schema import Column
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import MissingIndicator, SimpleImputer
@@ -108,8 +108,9 @@ def _steps(
 ) -> tuple[Part, list[Origin]]:
     """What several steps make of some columns, whose names `numbers` holds if all of them are numbers."""
     first, *rest = (each for _, each in step.steps)
-    if type(first) is Calendar and len(rest) == 1 and type(rest[0]) is Pipeline:
-        return _filled(_calendar(places, columns), rest[0], names=[])
+    if type(first) in (Calendar, Cycles) and len(rest) == 1 and type(rest[0]) is Pipeline:
+        moments = _calendar(places, columns)
+        return _filled(moments if type(first) is Calendar else _circles(moments, places, columns), rest[0], names=[])
     if type(first) is SimpleImputer and numbers is not None:
         return _filled(_numbers(places), step, numbers)
     require(len(places) == 1, f"{type(first).__name__} of several columns")
@@ -195,14 +196,36 @@ def _calendar(places: list[int], columns: list[Column]) -> Part:
     return part
 
 
+def _circles(calendar: Part, places: list[int], columns: list[Column]) -> Part:
+    """The calendar's parts of all moments, then the points of each."""
+    chosen = list(zip(places, (column.zoned for column in columns), strict=True))
+    year, week, day = (points.tolist() for points in CIRCLES.values())
+
+    def part(values: Values) -> list[float]:
+        found = list(calendar(values))
+        for place, zoned in chosen:
+            if (moment := values[place]) is None:
+                found += (*year[-1], *week[-1], *day[-1])
+                continue
+            moment = _in_utc(moment) if zoned else moment
+            steps = moment.timetuple().tm_yday, moment.weekday(), moment.hour * 60 + moment.minute
+            found += (*year[steps[0]], *week[steps[1]], *day[steps[2]])
+        return found
+
+    return part
+
+
 def _parts(moment: datetime.datetime | None, zoned: bool) -> tuple[float, ...]:
     if moment is None:
         return (NAN,) * 5
-    if zoned:
-        try:
-            moment = moment.astimezone(datetime.UTC)
-        except OverflowError as error:
-            raise BeyondError("before the first year or after the last") from error
+    moment = _in_utc(moment) if zoned else moment
     since = (moment - (ZONED_EPOCH if zoned else EPOCH)) // MICROSECOND
     # As numpy divides: what is no double yet is made one first.
     return (float(since) / DAY, moment.month, moment.day, moment.weekday(), moment.hour + moment.minute / 60)
+
+
+def _in_utc(moment: datetime.datetime) -> datetime.datetime:
+    try:
+        return moment.astimezone(datetime.UTC)
+    except OverflowError as error:
+        raise BeyondError("before the first year or after the last") from error
