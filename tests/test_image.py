@@ -124,7 +124,8 @@ def lines(said: str) -> list[str]:
 def image(host: Host) -> str:
     """The id of the project's image, built and tried out."""
     said = lines(host.gitops("model", "image", "--test"))
-    assert len([line for line in said if line.startswith("  ok ")]) == 6, said
+    assert len([line for line in said if line.startswith("  ok ")]) == 7, said
+    assert [line for line in said if line.endswith(" rows alone took the short way")]
     return said[0].split()[-1]
 
 
