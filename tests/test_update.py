@@ -123,7 +123,7 @@ def test_a_host_is_updated_while_it_serves(served: Served, tmp_path: Path) -> No
         same = {path for path, digest in outputs(before).items() if outputs(after)[path] == digest}
         # What is said of them has fewer digits by now, and more beside it.
         assert {"data/prepared/train.parquet", "data/prepared/test.parquet", "models/model.skops"} <= same
-        assert json.loads((project / REPORTED).read_text()) == approximately(figures)
+        assert of_before(json.loads((project / REPORTED).read_text()), figures) == approximately(figures)
 
         # A release of this version, by the commands of this version, behind the front of the old one.
         run("git", "commit", "--quiet", "--no-verify", "--all", "--message", "Train again", cwd=project)
@@ -147,6 +147,13 @@ def test_a_host_is_updated_while_it_serves(served: Served, tmp_path: Path) -> No
     assert len(load.scores) == 1
     listed = json.loads(tool(project, "gitops-ml", "release", "list", "--json").stdout)
     assert [each["release"] for each in listed] == [second, first]
+
+
+def of_before(value: Any, before: Any) -> Any:
+    """What is reported now, without the figures that an older version did not have."""
+    if not isinstance(before, dict):
+        return value
+    return {name: of_before(value[name], each) for name, each in before.items()}
 
 
 def approximately(value: Any) -> Any:
