@@ -141,7 +141,7 @@ def score(model: Pipeline, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
         if len(rows) <= PIECE_ROWS:
             return _score(model, rows)
         starts = range(0, len(rows), PIECE_ROWS)
-        return np.concatenate([_score(model, rows.iloc[start : start + PIECE_ROWS]) for start in starts])
+        return np.concatenate([_score(model, rows[start : start + PIECE_ROWS]) for start in starts])
 
 
 def _score(model: Pipeline, rows: pd.DataFrame) -> npt.NDArray[np.float64]:

@@ -186,3 +186,13 @@ def test_random_rows_are_those_of_the_schema() -> None:
     assert table["few"].isna().any()
     assert table["many"].str.startswith("new ").any()
     assert all(moment.tzinfo for moment in table["there"])
+
+
+@pytest.mark.parametrize("path", ["sklearn.ensemble.HistGradientBoostingClassifier", "sklearn.naive_bayes.GaussianNB"])
+def test_more_rows_than_are_scored_at_once_get_the_same_answers(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that is scored in pieces is answered as the Pipeline answers it, by every tier."""
+    schema = problem("binary", PLAIN)
+    found = compiled(fitted(schema, path, dict(CLASSIFIERS[path][1])), schema)
+    monkeypatch.setattr(model, "PIECE_ROWS", 7)
+    rows = tried(found, schema)
+    assert (found.many(rows) == scorer.by_pipeline(found.pipeline, schema, rows)).all()

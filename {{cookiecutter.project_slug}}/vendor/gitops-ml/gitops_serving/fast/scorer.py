@@ -32,7 +32,6 @@ from gitops_serving.fast.links import Answer, Floats
 from gitops_serving.fast.rows import drawn
 
 Tier = Literal["fast", "encoder", "pipeline"]
-SLOWER: dict[Tier, Tier] = {"fast": "encoder", "encoder": "pipeline"}
 # As many rows show how an array lies in memory.
 SHAPED_ROWS = 2
 
