@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import sources
 from gitops_ml.intake import take as take_in
 from gitops_ml.intake.bring import bring
-from gitops_ml.intake.decide import Spelling, forms_of
-from gitops_ml.intake.recognise import recognise
+from gitops_ml.reading import sources
+from gitops_ml.reading.decide import Spelling, forms_of
+from gitops_ml.reading.recognise import recognise
 from pipeline.stages import files, rows
 
 from tests.automation.intake.bringing import (

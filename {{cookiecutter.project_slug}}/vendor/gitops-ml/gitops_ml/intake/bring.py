@@ -13,23 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import (
-    changes,
-    decide,
-    guesses,
-    later,
-    raw,
-    recognise,
-    settings,
-    sources,
-    take,
-    timing,
-    unlabelled,
-)
-from gitops_ml.intake.decide import Kind, Spelling
+from gitops_ml.intake import changes, raw, settings, take, timing, unlabelled
 from gitops_ml.intake.infer import Inferred, Wishes
-from gitops_ml.intake.sources import Source
 from gitops_ml.intake.take import RAW
+from gitops_ml.reading import decide, guesses, later, recognise, sources
+from gitops_ml.reading.decide import Kind, Spelling
+from gitops_ml.reading.sources import Source
 
 SETTINGS = ["schema.yaml", "params.yaml", "project.yaml", "dvc.yaml", "README.md"]
 

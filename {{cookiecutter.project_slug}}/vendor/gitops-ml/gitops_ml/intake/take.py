@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from pipeline.schema import DataError, Schema, validate
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import sources
-from gitops_ml.intake.columns import Column
 from gitops_ml.intake.facts import Facts
-from gitops_ml.intake.forms import Form, present, read
-from gitops_ml.intake.sources import Source
+from gitops_ml.reading import sources
+from gitops_ml.reading.columns import Column
+from gitops_ml.reading.forms import Form, present, read
+from gitops_ml.reading.sources import Source
 
 RAW = Path("data/raw")
 WORK = Path("build/data")

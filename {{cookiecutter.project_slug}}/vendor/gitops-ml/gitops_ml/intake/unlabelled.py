@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import missing
-from gitops_ml.intake.columns import Column
-from gitops_ml.intake.decide import Spelling
 from gitops_ml.intake.facts import Facts
-from gitops_ml.intake.forms import Form
 from gitops_ml.intake.label import FEWEST_ROWS
+from gitops_ml.reading import missing
+from gitops_ml.reading.columns import Column
+from gitops_ml.reading.decide import Spelling
+from gitops_ml.reading.forms import Form
 
 # If more rows have no label, the person has to say that this is meant.
 MOST = 0.05

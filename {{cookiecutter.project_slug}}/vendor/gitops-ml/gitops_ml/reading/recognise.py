@@ -13,8 +13,8 @@ from pathlib import Path
 import charset_normalizer
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import sources, workbook
-from gitops_ml.intake.sources import BLOCK_BYTES, DELIMITERS, UTF8, Source, opened
+from gitops_ml.reading import sources, workbook
+from gitops_ml.reading.sources import BLOCK_BYTES, DELIMITERS, UTF8, Source, opened
 
 # What is looked at to recognise delimiter and encoding.
 SAMPLE_BYTES = 1 << 18

@@ -6,10 +6,10 @@ from pipeline import schema
 from pipeline.schema import Schema, Written
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import missing
-from gitops_ml.intake.columns import Column
-from gitops_ml.intake.decide import Decimal, Spelling, clear_decimal, told
-from gitops_ml.intake.forms import Form
+from gitops_ml.reading import missing
+from gitops_ml.reading.columns import Column
+from gitops_ml.reading.decide import Decimal, Spelling, clear_decimal, told
+from gitops_ml.reading.forms import Form
 
 
 def forms_by_schema(columns: dict[str, Column], expected: Schema, spelling: Spelling) -> dict[str, Form]:

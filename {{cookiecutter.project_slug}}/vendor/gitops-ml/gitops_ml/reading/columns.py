@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import forms, missing
-from gitops_ml.intake.amounts import Numbers
-from gitops_ml.intake.dates import Moments, parse_whole
-from gitops_ml.intake.pieces import Failures, Piece
+from gitops_ml.reading import forms, missing
+from gitops_ml.reading.amounts import Numbers
+from gitops_ml.reading.dates import Moments, parse_whole
+from gitops_ml.reading.pieces import Failures, Piece
 
 MOST_COUNTED = 1000
 # A few words that begin like a number, or any with a year or a time of day.

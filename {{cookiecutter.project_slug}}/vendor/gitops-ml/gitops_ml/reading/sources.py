@@ -6,15 +6,13 @@ import csv
 import gzip
 import hashlib
 import io
-import json
-import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TextIO
 
 import pandas as pd
 import pyarrow as pa
@@ -22,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import workbook
+from gitops_ml.reading import objects, workbook
 
 Kind = Literal["CSV", "Parquet", "JSON Lines", "JSON", "Excel"]
 # A piece of a CSV file, and the longest row that can be read.
@@ -33,8 +31,6 @@ DELIMITERS = (",", ";", "\t", "|")
 # A value longer than this with so many lines is looked at: it may be rows.
 SWALLOWED = 200
 MANY_LINES = 5
-# What stands between the objects of a JSON file.
-BETWEEN = re.compile(r"[\s,\[\]]*")
 
 
 @dataclass(frozen=True)
@@ -77,9 +73,9 @@ def names(source: Source) -> list[str]:
         case "Parquet":
             found = [str(name) for name in _parquet_file(source.path).schema_arrow.names]
         case "JSON Lines":
-            found = list(next(_json_lines(source), pd.DataFrame()).columns)
+            found = list(next(_json(source, objects.lines), pd.DataFrame()).columns)
         case "JSON":
-            found = list(next(_json(source), pd.DataFrame()).columns)
+            found = list(next(_json(source, objects.array), pd.DataFrame()).columns)
         case "Excel":
             found = workbook.names(source.path, source.sheet)
     _require_distinct(source.path, found)
@@ -100,9 +96,9 @@ def pieces(source: Source, drop: tuple[str, ...] = ()) -> Iterator[pd.DataFrame]
         case "Parquet":
             found = _parquet(source.path, drop)
         case "JSON Lines":
-            found = _json_lines(source)
+            found = _json(source, objects.lines)
         case "JSON":
-            found = _json(source)
+            found = _json(source, objects.array)
         case "Excel":
             found = workbook.pieces(source.path, source.sheet)
     for piece in found:
@@ -249,84 +245,12 @@ def _require_plain(path: Path, field: pa.Field) -> None:
         raise UserError(f"{path}: column {field.name!r} holds values of type {kind}, which no model reads; DROP= it")
 
 
-def _json_lines(source: Source) -> Iterator[pd.DataFrame]:
+def _json(source: Source, read: Callable[[Path, TextIO], Iterator[pd.DataFrame]]) -> Iterator[pd.DataFrame]:
     try:
         with opened(source.path) as file:
-            rows, lines = 0, enumerate(io.TextIOWrapper(file, source.encoding), start=1)
-            while batch := list(islice(lines, PIECE_ROWS)):
-                records = [_record(source.path, number, line) for number, line in batch if line.strip()]
-                rows += len(records)
-                _require_rows(source.path, records, rows)
-                yield pd.DataFrame(records, dtype=object)
+            yield from read(source.path, io.TextIOWrapper(file, source.encoding))
     except (UnicodeError, OSError, EOFError) as error:
         raise UserError(f"{source.path}: {_short(error)}") from error
-
-
-def _json(source: Source) -> Iterator[pd.DataFrame]:
-    """The objects of an array, or one after another, over however many lines each goes."""
-    try:
-        with opened(source.path) as file:
-            records = _objects(source.path, io.TextIOWrapper(file, source.encoding))
-            rows = 0
-            while batch := list(islice(records, PIECE_ROWS)):
-                rows += len(batch)
-                _require_rows(source.path, batch, rows)
-                yield pd.DataFrame(batch, dtype=object)
-    except (UnicodeError, OSError, EOFError) as error:
-        raise UserError(f"{source.path}: {_short(error)}") from error
-
-
-def _objects(path: Path, file: IO[str]) -> Iterator[dict[str, Any]]:
-    decoder = json.JSONDecoder(object_pairs_hook=_distinct)
-    text, line = "", 1
-    while True:
-        more = file.read(BLOCK_BYTES)
-        text += more
-        place = 0
-        while start := BETWEEN.match(text, place):
-            place = start.end()
-            try:
-                record, place = decoder.raw_decode(text, place)
-            except (ValueError, RecursionError) as error:
-                # It may go on in what was not read yet, unless that would be too long.
-                if more and len(text) - place < BLOCK_BYTES:
-                    break
-                found = line + text.count("\n", 0, getattr(error, "pos", place))
-                if text[place:].strip():
-                    raise UserError(f"{path}: line {found} is no JSON ({_short(error)})") from error
-                return
-            if not isinstance(record, dict):
-                raise UserError(f"{path}: an array of JSON objects is read, one for each row, and this holds others")
-            yield record
-        line += text.count("\n", 0, place)
-        text = text[place:]
-
-
-def _require_rows(path: Path, batch: list[dict[str, Any]], rows: int) -> None:
-    if rows == 1 and any(isinstance(value, dict | list) for value in batch[0].values()):
-        raise UserError(
-            f"{path}: this is one JSON object, and one for each row is read, as pandas writes them with "
-            "to_json(orient='records', lines=True)"
-        )
-
-
-def _record(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line, object_pairs_hook=_distinct)
-        # Half a surrogate pair can be written in JSON, and nowhere else.
-        json.dumps(record, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: line {number} is no JSON object ({_short(error)})") from error
-    if not isinstance(record, dict):
-        raise UserError(f"{path}: line {number} is no JSON object")
-    return record
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        raise ValueError("a name stands in it twice")
-    return record
 
 
 def _require_distinct(path: Path, names: list[str]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from gitops_ml.intake import missing
-from gitops_ml.intake.columns import Column
-from gitops_ml.intake.decide import Spelling, told
-from gitops_ml.intake.forms import Form
+from gitops_ml.reading import missing
+from gitops_ml.reading.columns import Column
+from gitops_ml.reading.decide import Spelling, told
+from gitops_ml.reading.forms import Form
 
 # From here on it is told that a column might have been numbers or dates.
 TOLD = 0.5

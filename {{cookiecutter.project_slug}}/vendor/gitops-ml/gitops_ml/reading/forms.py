@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from pipeline.schema import Written
 
-from gitops_ml.intake import amounts, dates, missing
+from gitops_ml.reading import amounts, dates, missing
 
 BOOLEANS = {"true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False}
 NO_TIME = np.iinfo("int64").min

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from gitops_ml.intake.pieces import Failures, Piece
+from gitops_ml.reading.pieces import Failures, Piece
 
 Order = Literal["day-first", "month-first"]
 MONTHS = (

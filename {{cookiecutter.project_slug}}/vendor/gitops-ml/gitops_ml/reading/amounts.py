@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from gitops_ml.intake.pieces import Failures, Piece
+from gitops_ml.reading.pieces import Failures, Piece
 
 # Whole numbers with more digits are no quantities, and float64 cannot hold them.
 DIGITS = 15

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.intake import missing
-from gitops_ml.intake.columns import Column
-from gitops_ml.intake.dates import Order
-from gitops_ml.intake.forms import Form
+from gitops_ml.reading import missing
+from gitops_ml.reading.columns import Column
+from gitops_ml.reading.dates import Order
+from gitops_ml.reading.forms import Form
 
 Kind = Literal["text", "number", "date", "category"]
 Decimal = Literal[".", ","]
