@@ -154,6 +154,17 @@ def test_a_form_that_differs_here_is_not_used(caplog: pytest.LogCaptureFixture) 
     assert "'encoder' is taken" in caplog.text
 
 
+def test_the_sign_of_zero_is_a_bit_too() -> None:
+    """A form that says -0.0 where the Pipeline says 0.0 counts as unequal."""
+    schema = problem("regression", ONLY_NUMBERS)
+    pipeline = fitted(schema, "sklearn.linear_model.Ridge", {})
+    pipeline[-1].coef_[:], pipeline[-1].intercept_ = 0.0, 0.0
+    found = compiled(pipeline, schema)
+    assert unequal(found, tried(found, schema, 5)) == 0
+    found.estimator.says = lambda _: -0.0  # type: ignore[union-attr]
+    assert unequal(found, tried(found, schema, 5)) == 5
+
+
 def test_rows_beyond_the_fast_form_are_answered_all_the_same() -> None:
     """A number that single precision does not hold ends as in the Pipeline: in its error, not in another answer."""
     schema = problem("regression", {"x": Column(type="number"), "n": PLAIN["n"]})

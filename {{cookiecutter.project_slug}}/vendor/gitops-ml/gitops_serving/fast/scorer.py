@@ -144,12 +144,17 @@ def unequal(scorer: Scorer, rows: Sequence[Values]) -> int:
 
     own = [_answered(partial(truth, row)) for row in rows]
     ours = [_answered(partial(scorer.one, row)) for row in rows]
-    alone = sum(bool(one != other) for one, other in zip(own, ours, strict=True))
+    alone = sum(_bits(one) != _bits(other) for one, other in zip(own, ours, strict=True))
     answered = [row for row, answer in zip(rows, own, strict=True) if not isinstance(answer, type)]
     if not answered:
         return alone
-    together = scorer.many(answered) != by_pipeline(scorer.pipeline, scorer.schema, answered)
-    return max(alone, int(np.count_nonzero(together.reshape(len(answered), -1).any(axis=1))))
+    batches = scorer.many(answered), by_pipeline(scorer.pipeline, scorer.schema, answered)
+    return max(alone, sum(_bits(one) != _bits(other) for one, other in zip(*batches, strict=True)))
+
+
+def _bits(answer: Any) -> bytes | type:
+    """What two answers have in common if they are the same to the last bit, the sign of zero included."""
+    return answer if isinstance(answer, type) else np.asarray(answer, dtype=np.float64).tobytes()
 
 
 def _answered(ask: Callable[[], Any]) -> Any:
