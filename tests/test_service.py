@@ -146,7 +146,7 @@ def test_both_ways_give_the_same_answers(server: Server, rows: list[dict[str, An
 
 
 def test_the_version_traces_the_model_to_its_sources(server: Server, trained: Path) -> None:
-    """/version names the release, the commit, and the hashes of the model and of the data."""
+    """/version names the release, the commit, the hashes of the model and of the data, and how rows are scored."""
     version = server.client.get("/version").json()
     lock = yaml.safe_load((trained / "dvc.lock").read_text())["stages"]
     assert version["release"].startswith("late-flights:")
@@ -154,6 +154,7 @@ def test_the_version_traces_the_model_to_its_sources(server: Server, trained: Pa
     assert version["model"] == json.loads((trained / "models/model.json").read_text())["sha256"]
     assert version["data"] == lock["prepare"]["deps"][0]["md5"]
     assert version["modified"] is False
+    assert version["tier"] == "fast"
 
 
 @pytest.mark.parametrize("route", ["/livez", "/readyz", "/healthz", "/metrics"])
@@ -435,7 +436,7 @@ def test_packaging_twice_gives_the_same_release(server: Server, trained: Path) -
     release = server.client.get("/version").json()["release"]
     assert gitops("model", "package", cwd=trained).splitlines()[-1].startswith(f"{release}: ")
     told = json.loads(tool(trained, "gitops-ml", "model", "package", "--json").stdout)
-    assert told == server.client.get("/version").json()
+    assert told | {"tier": "fast"} == server.client.get("/version").json()
 
 
 def test_a_port_in_use_is_told(server: Server, trained: Path) -> None:

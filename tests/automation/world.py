@@ -30,6 +30,7 @@ from gitops_ml.release import make
 
 from tests.automation.tables import PROJECT
 
+PROOF = record.Proof(tier="fast", rows=5000, alone=2000, random=2000, seed=0, unequal=0, processor="x86_64")
 CARD = b"# A model card\n"
 LIMITS = {
     "soak_minutes": 0,
@@ -165,6 +166,7 @@ class World:
             "metrics": {"roc_auc": 0.75},
             "verdict": "promote",
             "champion": None,
+            "proof": PROOF,
         }
         made, _ = make.publish(repository, Storage(self.root), facts | more, b"bento of " + content, CARD)
         self.released[made.release] = made

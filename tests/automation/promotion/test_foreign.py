@@ -43,11 +43,11 @@ def test_a_release_of_a_newer_form_stops_no_other(world: World) -> None:
     commit = git_.commit(git_.write(files), made.commit, "Release")
     git_.push(commit, "refs/tags/release/fedcba9876543210")
     (foreign,) = status.read(world.opened()).foreign
-    assert "has form 2" in foreign
+    assert "has form 3" in foreign
     assert "git pull" in foreign
     assert [each.release for each in tags.listed(world.opened().git)] == [made.release]
     assert world.promote("staging").release == made.release
-    with pytest.raises(UserError, match="has form 2"):
+    with pytest.raises(UserError, match="has form 3"):
         world.promote("staging", "fedc")
 
 

@@ -154,6 +154,18 @@ def test_a_form_that_differs_here_is_not_used(caplog: pytest.LogCaptureFixture) 
     assert "'encoder' is taken" in caplog.text
 
 
+def test_a_release_is_served_by_no_faster_way_than_was_proven() -> None:
+    """What a release was proven by is used, or something slower; where nothing was proven, the fastest."""
+    schema = problem("binary", ONLY_NUMBERS)
+    found = compiled(fitted(schema, "sklearn.linear_model.LogisticRegression", {}), schema)
+    assert [found.at_most(tier).tier for tier in ("", "fast", "encoder", "pipeline")] == [
+        "fast", "fast", "encoder", "pipeline",
+    ]  # fmt: skip
+    assert found.slower().at_most("fast").tier == "encoder"
+    with pytest.raises(ValueError, match="there is no tier 'quick'; there are fast, encoder, pipeline"):
+        found.at_most("quick")
+
+
 def test_the_sign_of_zero_is_a_bit_too() -> None:
     """A form that says -0.0 where the Pipeline says 0.0 counts as unequal."""
     schema = problem("regression", ONLY_NUMBERS)

@@ -175,6 +175,7 @@ def _facts(release: record.Release, name: str, image: record.Image | None) -> di
         "model": release.model,
         "data": release.data,
         "verdict": release.verdict,
+        "tier": release.tier,
         "created": release.created.isoformat(),
         "metrics": "\n".join(f"| {metric} | {value:.4f} |" for metric, value in sorted(release.metrics.items())),
         "image": image.name if image else "",

@@ -48,4 +48,6 @@ class Candidate:
     # The share of the evaluation's rows that stand in the data that trained the model.
     overlap: float = 0.0
     latency_ms: float = 0.0
+    # By which way the service scores rows; see gitops_serving.fast.
+    tier: str = ""
     size: int = 0

@@ -138,6 +138,8 @@ class Result(BaseModel):
     challenger_metrics: dict[str, Measured]
     champion_metrics: dict[str, Measured] | None
     latency_ms: float
+    # By which way the service scores rows; empty where nobody asked.
+    tier: str = ""
     model_bytes: int
     # By `decision` of project.yaml, if there is one.
     thresholds: list[tuple[float, str]] = []

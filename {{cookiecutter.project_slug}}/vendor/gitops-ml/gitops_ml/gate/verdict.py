@@ -85,6 +85,7 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
         challenger_metrics=_measured(evaluation, challenger, ours, gate),
         champion_metrics=serving,
         latency_ms=challenger.latency_ms,
+        tier=challenger.tier,
         model_bytes=challenger.size,
         thresholds=evaluation.policy.thresholds() if evaluation.policy else [],
         worth=decided,

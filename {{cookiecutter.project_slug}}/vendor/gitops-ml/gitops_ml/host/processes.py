@@ -26,6 +26,8 @@ from gitops_ml.host.runner import INSTALL_SECONDS, PREDICTIONS, Instance, comple
 from gitops_ml.host.system import end
 
 LINES = 8
+# The way by which the answers of a release were proven, beside its Bento.
+TIER = "tier"
 # The words of `python -m bentoml serve BENTO --host 127.0.0.1 --port PORT`.
 SERVE, BENTO, PORT = slice(1, 4), 4, 8
 
@@ -49,6 +51,7 @@ class Processes:
                 tar.extraction_filter = getattr(tarfile, "data_filter", None)
                 tar.extractall(part / "bento")  # noqa: S202
                 (part / "home").mkdir()
+                (part / TIER).write_text(release.tier)
         if not self._environment(target).exists():
             self._create_environment(target)
 
@@ -76,6 +79,7 @@ class Processes:
             "BENTOML_CONFIG_OPTIONS": worker_option(workers),
             "LANG": "C.UTF-8",
             "PREDICTIONS": str(self.predictions),
+            "SERVING_TIER": (target / TIER).read_text() if (target / TIER).exists() else "",
         }
         python = str(self._environment(target) / "bin" / "python")
         with (target / "serve.log").open("wb") as log:

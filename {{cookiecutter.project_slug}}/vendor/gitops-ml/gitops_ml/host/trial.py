@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,21 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
-import pandas as pd
-import yaml
-from pipeline import data, model, persistence
-from pipeline.schema import Column, Schema, cast
 
-from gitops_ml.core import lock, project
+from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import run
+from gitops_ml.host.answers import TrialError, Truth, required
 from gitops_ml.host.host import await_ready
 from gitops_ml.host.runner import STOP_SECONDS, free_port
 from gitops_ml.image import build
 from gitops_ml.image.build import Built
 from gitops_ml.image.engine import HERE, Engine
-from gitops_serving.contract import plural, to_answers
 from gitops_serving.version import Version
 
 # As deploy/compose.yaml and deploy/base/deployment.yaml say it.
@@ -44,17 +38,7 @@ HARDENED = (
     "--memory=1g",
     "--pids-limit=256",
 )
-TEST = "data/prepared/test.parquet"
-READ = [TEST, "models/model.skops", "models/model.json", "schema.yaml"]
-GOLDEN_ROWS = 1000
-TIMED_ROWS = 50
-# See gitops_serving.short.
-WAYS = re.compile(r"(?m)^prediction_way_total\{way=\"(\w+)\"\} (\S+)$")
 CALLERS = 4
-
-
-class TrialError(UserError):
-    """What was packaged does not do what it must."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +76,12 @@ def tried(root: Path, built: Built) -> Iterator[str]:
     """
     if not built.engine.runs:
         raise UserError("buildah builds images and runs none; install docker or podman to try them out")
-    settings, rows, truth = _known(root)
-    started = time.monotonic()
+    truth, started = Truth.read(root), time.monotonic()
     with running(built) as container, httpx.Client(base_url=container.url, timeout=30) as client:
-        allowed = max(each.ready_seconds for each in settings.environments)
-        await_ready(container.url, built.version, container.require_alive, allowed)
+        await_ready(container.url, built.version, container.require_alive, truth.ready_seconds)
         yield f"ready {time.monotonic() - started:.1f} s after its start, and says that it is {built.version.release}"
-        yield from _answers(client, built.version, settings, rows, truth)
-        yield _stop(container, rows, settings.service)
+        yield from required(client, built.version, truth)
+        yield _stop(container, truth.rows, truth.settings.service)
 
 
 def as_served(root: Path, version: Version) -> Iterator[str]:
@@ -111,10 +93,9 @@ def as_served(root: Path, version: Version) -> Iterator[str]:
     if project.read(root).needs_image:
         yield from tried(root, build.build(root, version))
         return
-    settings, rows, truth = _known(root)
-    allowed = max(each.ready_seconds for each in settings.environments)
-    with _serving(version, allowed) as url, httpx.Client(base_url=url, timeout=30) as client:
-        yield from _answers(client, version, settings, rows, truth)
+    truth = Truth.read(root)
+    with _serving(version, truth.ready_seconds) as url, httpx.Client(base_url=url, timeout=30) as client:
+        yield from required(client, version, truth)
 
 
 @contextmanager
@@ -156,119 +137,6 @@ def _serving(version: Version, seconds: float) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-
-
-def _known(root: Path) -> tuple[project.Project, list[dict[str, Any]], dict[str, list[Any]]]:
-    """The settings, rows of the evaluation set as a caller sends them, and what the model itself says of them."""
-    lock.require(root, READ)
-    schema = Schema.model_validate(yaml.safe_load((root / "schema.yaml").read_text()))
-    settings = project.read(root)
-    table = pd.read_parquet(root / TEST).head(min(GOLDEN_ROWS, settings.service.batch_rows))
-    return settings, _rows(table, schema), _truth(root, table, schema)
-
-
-def _answers(
-    client: httpx.Client,
-    version: Version,
-    settings: project.Project,
-    rows: list[dict[str, Any]],
-    truth: dict[str, list[Any]],
-) -> Iterator[str]:
-    yield _version(client, version)
-    yield _golden(client, rows, truth)
-    yield _refusals(client, rows[0], settings.service.body_bytes)
-    yield _latency(client, rows, settings.gate.latency_ms)
-    yield from _way(client)
-
-
-def _rows(table: pd.DataFrame, schema: Schema) -> list[dict[str, Any]]:
-    """The table's features as a caller sends them."""
-    columns = {
-        name: [None if pd.isna(value) else _sent(value, column) for value in table[name]]
-        for name, column in schema.features.items()
-    }
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def _sent(value: Any, column: Column) -> Any:
-    """A value as JSON carries it."""
-    if column.type == "datetime":
-        return pd.Timestamp(value).isoformat()
-    kinds: dict[str, Any] = {"integer": int, "number": float, "boolean": bool}
-    return kinds.get(column.type, str)(value)
-
-
-def _truth(root: Path, table: pd.DataFrame, schema: Schema) -> dict[str, list[Any]]:
-    """What the fitted Pipeline itself says, by the fields of a batch's answer."""
-    facts = persistence.ModelFacts.model_validate_json((root / "models/model.json").read_bytes())
-    content = (root / "models/model.skops").read_bytes()
-    fitted = persistence.load(content, facts, project.read(root).trusted_types)
-    scores = model.score(fitted, data.features(cast(table, schema.features), schema))
-    return to_answers(scores, schema, project.policy(project.read(root).decision, schema))
-
-
-def _version(client: httpx.Client, version: Version) -> str:
-    said = client.get("/version").json()
-    if said != version.model_dump():
-        raise TrialError(f"/version says {json.dumps(said)}, which is not what was packaged")
-    return "/version names the release, the commit and the hashes of model and data"
-
-
-def _golden(client: httpx.Client, rows: list[dict[str, Any]], truth: dict[str, list[Any]]) -> str:
-    batch = client.post("/predict_batch", json={"rows": rows}).raise_for_status().json()
-    single = client.post("/predict", json={"row": rows[0]}).raise_for_status().json()
-    pairs = [pair for name, values in truth.items() for pair in zip(batch[name], values, strict=True)]
-    pairs += [(value, truth[plural(name)][0]) for name, value in single.items() if name != "release"]
-    if differing := sum(one != other for one, other in pairs):
-        raise TrialError(f"{differing} of {len(pairs)} answers differ from the model's outside of the image")
-    return f"{len(rows)} rows of the evaluation set get the model's own answers, to the last bit"
-
-
-def _refusals(client: httpx.Client, row: dict[str, Any], body_bytes: int) -> str:
-    json_type = {"content-type": "application/json"}
-    plain = {"content-type": "text/plain"}
-    wanted = {
-        "an unknown column": (400, client.post("/predict", json={"row": row | {"no such column": 1}})),
-        "a cut body": (400, client.post("/predict", content=b'{"row": ', headers=json_type)),
-        "an empty batch": (400, client.post("/predict_batch", json={"rows": []})),
-        "a body that is no JSON": (415, client.post("/predict", content=b"a=1", headers=plain)),
-        "a body that is too large": (
-            413,
-            client.post("/predict_batch", content=b" " * (body_bytes + 1), headers=json_type),
-        ),
-    }
-    for what, (status, answer) in wanted.items():
-        if answer.status_code != status:
-            raise TrialError(f"{what} gets {answer.status_code}, not {status}")
-    if not client.get("/readyz").is_success:
-        raise TrialError("it is not ready any more after bad requests")
-    return f"{len(wanted)} kinds of bad requests are refused, and it goes on"
-
-
-def _latency(client: httpx.Client, rows: list[dict[str, Any]], budget: float) -> str:
-    times = []
-    for row in rows[:TIMED_ROWS]:
-        start = time.perf_counter()
-        client.post("/predict", json={"row": row}).raise_for_status()
-        times.append((time.perf_counter() - start) * 1000)
-    p95 = float(np.quantile(times, 0.95))
-    if p95 > budget:
-        raise TrialError(f"a row takes {p95:.0f} ms at the 95th percentile, and gate.latency_ms allows {budget:g}")
-    return f"a row takes {p95:.1f} ms at the 95th percentile, of {budget:g} that gate.latency_ms allows"
-
-
-def _way(client: httpx.Client) -> Iterator[str]:
-    """That rows alone took the short way: nobody would notice that they take a hundred times as long."""
-    ways = dict(WAYS.findall(client.get("/metrics").raise_for_status().text))
-    if not ways:
-        yield "service/service.py has no short way"
-    elif not float(ways["short"]):
-        raise TrialError(
-            "no row alone took the short way; what the service says at its start names the reason, and service.py "
-            "without ShortWay says that you want it so"
-        )
-    else:
-        yield f"{float(ways['short']):g} rows alone took the short way"
 
 
 def _stop(container: Container, rows: list[dict[str, Any]], limits: project.Service) -> str:

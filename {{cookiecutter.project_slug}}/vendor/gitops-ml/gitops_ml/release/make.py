@@ -13,14 +13,15 @@ from gitops_ml.core.git import MAIN, Git, RejectedError
 from gitops_ml.core.storage import Storage, digest_of
 from gitops_ml.gate import judge
 from gitops_ml.host import trial
-from gitops_ml.image import attach, build, materials, package
+from gitops_ml.image import attach, build, materials, package, proof
 from gitops_ml.release import tags
 from gitops_ml.report import card, render
 from gitops_serving.version import Version
 
 
 def make(root: Path, dry_run: bool = False) -> tuple[record.Release, bool]:
-    """Release what the working tree has: the model of dvc.lock, packaged and judged. The second value: is it new.
+    """Release what the working tree has: the model of dvc.lock, packaged, judged and proven. The second value: is it
+    new.
 
     It has an image if the runner of any environment wants one. A dry run builds and pushes none.
 
@@ -45,7 +46,8 @@ def make(root: Path, dry_run: bool = False) -> tuple[record.Release, bool]:
     if missing := storage.missing(locked):
         raise UserError(f"the storage lacks what dvc.lock names: {', '.join(missing)}; run `make push`")
     result = judge.judge(root)
-    model_card = render.model_card(card.build(root)).encode()
+    proven = proof.prove(root)
+    model_card = render.model_card(card.build(root, proven)).encode()
     content = package.archive(root, version)
     facts: dict[str, Any] = {
         "release": version.release,
@@ -55,6 +57,7 @@ def make(root: Path, dry_run: bool = False) -> tuple[record.Release, bool]:
         "lock": hashlib.sha256(locked).hexdigest(),
         "evaluation": result.evaluation,
         "image": None,
+        "proof": proven,
         "metrics": {name: measured.value for name, measured in result.challenger_metrics.items()},
         "verdict": result.verdict if result.passes or result.verdict == "keep" else f"{result.verdict}, blocked",
         "champion": result.champion,

@@ -12,6 +12,7 @@ from pipeline.schema import Column, Schema
 from pydantic import BaseModel
 
 from gitops_ml.core import project
+from gitops_ml.core.record import Proof
 from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
 from gitops_ml.gate.result import Measured
@@ -68,8 +69,8 @@ class Card(BaseModel):
     params: dict[str, str]
 
 
-def build(root: Path) -> Card:
-    """The card of the model in the working tree.
+def build(root: Path, proof: Proof | None = None) -> Card:
+    """The card of the model in the working tree; what was proven of its answers is known when it is released.
 
     Raises:
         UserError: an output of the pipeline is missing; `make repro` makes it.
@@ -89,6 +90,7 @@ def build(root: Path) -> Card:
             "scikit-learn": facts.scikit_learn,
             "rows that trained it": str(facts.rows),
             "label": schema.target,
+            "how rows are scored": _served(proof),
         },
         tables=[
             TableFacts(file=name, rows=each["rows"], unlabelled=each["unlabelled"], labels=_labels(each))
@@ -107,6 +109,17 @@ def build(root: Path) -> Card:
         calibration=figures.calibration(here) if schema.task == "regression" else [],
         slices=json.loads(here.output("reports/slices.json")),
         params=forms.flat(params.model_dump()),
+    )
+
+
+def _served(proof: Proof | None) -> str:
+    """By which way the service scores rows, and how that was tried."""
+    if proof is None:
+        return "a release compares its answers with the Pipeline's"
+    return (
+        f"by way of {proof.tier}: 0 of {proof.rows:,} evaluation rows in batches, {proof.alone:,} of them alone and "
+        f"{proof.random:,} random rows (seed {proof.seed}) get another answer than the Pipeline's in any bit, "
+        f"on {proof.processor}"
     )
 
 

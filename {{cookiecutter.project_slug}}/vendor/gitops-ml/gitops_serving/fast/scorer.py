@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,10 @@ from gitops_serving.fast.links import Answer, Floats
 from gitops_serving.fast.rows import drawn
 
 Tier = Literal["fast", "encoder", "pipeline"]
+# The fastest first.
+TIERS: tuple[Tier, ...] = get_args(Tier)
+# As many are answered before the first request.
+TRIED_ROWS = 50
 # As many rows show how an array lies in memory.
 SHAPED_ROWS = 2
 
@@ -98,6 +102,16 @@ class Scorer:
         encoder = self.encoder if self.tier == "fast" else None
         return Scorer(self.pipeline, self.schema, encoder)
 
+    def at_most(self, tier: str) -> Scorer:
+        """This one, or a slower one of the tier that a release was proven by; empty if nobody proved it.
+
+        Raises:
+            ValueError: there is no such tier.
+        """
+        if tier and tier not in TIERS:
+            raise ValueError(f"there is no tier {tier!r}; there are {', '.join(TIERS)}")
+        return self.slower().at_most(tier) if tier in TIERS[TIERS.index(self.tier) + 1 :] else self
+
 
 def by_pipeline(pipeline: Pipeline, schema: Schema, rows: Sequence[Values]) -> Floats:
     """What the Pipeline itself says of rows of plain values."""
@@ -113,7 +127,7 @@ def compiled(pipeline: Pipeline, schema: Schema) -> Scorer:
             raise UnknownError("steps between columns and estimator")
         sample = drawn(schema, {}, {}, seed=0, count=SHAPED_ROWS)
         features = schema.features
-        shaped = _answered(
+        shaped = answered(
             lambda: transformer[0].transform(cast(pd.DataFrame(sample, columns=list(features)), features))
         )
         if isinstance(shaped, type):
@@ -142,22 +156,26 @@ def unequal(scorer: Scorer, rows: Sequence[Values]) -> int:
         found: Answer = by_pipeline(scorer.pipeline, scorer.schema, [row])[0].tolist()
         return found
 
-    own = [_answered(partial(truth, row)) for row in rows]
-    ours = [_answered(partial(scorer.one, row)) for row in rows]
-    alone = sum(_bits(one) != _bits(other) for one, other in zip(own, ours, strict=True))
-    answered = [row for row, answer in zip(rows, own, strict=True) if not isinstance(answer, type)]
-    if not answered:
+    own = [answered(partial(truth, row)) for row in rows]
+    ours = [answered(partial(scorer.one, row)) for row in rows]
+    alone = sum(not same(*pair) for pair in zip(own, ours, strict=True))
+    scored = [row for row, answer in zip(rows, own, strict=True) if not isinstance(answer, type)]
+    if not scored:
         return alone
-    batches = scorer.many(answered), by_pipeline(scorer.pipeline, scorer.schema, answered)
-    return max(alone, sum(_bits(one) != _bits(other) for one, other in zip(*batches, strict=True)))
+    batches = scorer.many(scored), by_pipeline(scorer.pipeline, scorer.schema, scored)
+    return max(alone, sum(not same(*pair) for pair in zip(*batches, strict=True)))
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two answers are the same to the last bit, the sign of zero included; for an error its type stands."""
+    return _bits(one) == _bits(other)
 
 
 def _bits(answer: Any) -> bytes | type:
-    """What two answers have in common if they are the same to the last bit, the sign of zero included."""
     return answer if isinstance(answer, type) else np.asarray(answer, dtype=np.float64).tobytes()
 
 
-def _answered(ask: Callable[[], Any]) -> Any:
+def answered(ask: Callable[[], Any]) -> Any:
     """An answer, or the type of the error in its place."""
     try:
         return ask()
@@ -165,7 +183,7 @@ def _answered(ask: Callable[[], Any]) -> Any:
         return type(error)
 
 
-def checked(scorer: Scorer, schema: Schema, seed: int, rows: int) -> Scorer:
+def checked(scorer: Scorer, schema: Schema, seed: int = 0, rows: int = TRIED_ROWS) -> Scorer:
     """A scorer that says of random rows of the schema what the Pipeline says, if need be a slower one.
 
     Another processor may add and multiply at once, so that what was equal where it was packaged need not be so here.
