@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/cache/python
 export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
 
-.PHONY: browser containers help setup demo demo-year bench bench-image bench-size tables test study check bake manifest example notes clean
+.PHONY: browser containers help setup demo demo-year bench bench-image bench-serving bench-size tables test study check bake manifest example notes clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: setup ## Time until a promoted release, and one that is rolled back to, s
 
 bench-image: setup ## Size, builds, pushes and start of the serving image, beside those of BentoML's own
 	@$(RUN) python -m ci.bench_image
+
+bench-serving: setup ## CPU and speed of a request, beside BentoML, FastAPI, MLflow and MLServer, into docs/serving.md
+	@$(RUN) python -m ci.bench_serving
 
 bench-size: setup ## From a CSV to a judged model at 10^5 to 10^7 rows: seconds and memory, beside pandas (ROWS= for some)
 	@$(RUN) python -m ci.bench_size $(ROWS)

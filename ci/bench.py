@@ -71,7 +71,8 @@ def prepare() -> tuple[Path, list[str]]:
         run("git", "push", "--quiet", "origin", "main", cwd=project)
         console.print("gitops-ml release make")
         said = gitops("release", "make", "--json", cwd=project)
-        releases.append(json.loads(said)["release"])
+        # What takes long is told before.
+        releases.append(json.loads(said[said.index("{") :])["release"])
     gitops("env", "bootstrap", cwd=project)
     return project, releases
 
