@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
+from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -55,6 +57,21 @@ class Series:
         self.counter.inc(len(seconds))
         if seconds and self.is_told:
             self.total.inc(len(seconds))
-            for each in seconds:
-                self.duration.observe(each)
+            observe(self.duration, seconds)
             self.last.set_to_current_time()
+
+
+def observe(histogram: Any, amounts: list[float]) -> None:
+    """What `histogram.observe` does with each amount, by one step for each bucket: every step writes to a mapped file.
+
+    It is told by what prometheus_client has no public name for, so if there is no such thing, one by one after all.
+    """
+    try:
+        bounds, buckets, total = histogram._upper_bounds, histogram._buckets, histogram._sum
+    except AttributeError:
+        for each in amounts:
+            histogram.observe(each)
+        return
+    total.inc(sum(amounts))
+    for place, count in Counter(bisect.bisect_left(bounds, each) for each in amounts).items():
+        buckets[place].inc(count)

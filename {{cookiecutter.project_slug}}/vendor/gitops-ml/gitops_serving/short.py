@@ -80,6 +80,8 @@ class ShortWay:
         if scope["type"] != "lifespan":
             await self.app(scope, receive, send)
             return
+        # Its level has switched uvicorn's own access log off; without a handler, no line is put together either.
+        logging.getLogger("uvicorn.access").propagate = False
         whole, layers = scope["app"], {_name(layer): layer for layer in _layers(scope["app"].middleware_stack)}
         way = Shortened(whole.middleware_stack, layers, **self.options)
         if reason := _unknown(set(layers)):
