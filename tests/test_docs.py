@@ -35,6 +35,7 @@ DOCUMENTS = [
     *COPIED,
     PROJECT / "deploy" / "branch" / "README.md",
     PROJECT / "vendor" / "gitops-ml" / "README.md",
+    *sorted((PROJECT / "vendor" / "gitops-ml" / "docs").glob("*.md")),
 ]
 # What tells people what to do beside the documents: messages, comments, workflows.
 PLACES = """

@@ -186,6 +186,18 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
     second = team.serving("staging")
     assert second != first
     assert team.serving("production") == first
+
+    # While production is frozen nobody merges it, whoever proposes it again; unfrozen, it goes on.
+    stop_the_line(team, "freeze")
+    assert github.merged(len(github.pulls)) == "promotion is pending"
+    github.dispatched("promote.yml", environment="production", release="")
+    waiting = actions.answer()
+    assert jobs(waiting) == [("promote", {"settle": "skipped", "propose": "success"})]
+    assert "wait freeze: production is frozen since" in waiting[0].said
+    assert github.merged(len(github.pulls)) == "promotion is pending"
+    stop_the_line(team, "unfreeze")
+    github.dispatched("promote.yml", environment="production", release="")
+    assert jobs(actions.answer()) == [("promote", {"settle": "skipped", "propose": "success"})]
     assert github.merged(len(github.pulls)) is None
     assert jobs(actions.answer()) == [STARTED, DEPLOYED]
     assert team.serving("production") == second
@@ -197,7 +209,8 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
     assert "Not to be merged" in github.comments[-1]["body"]
     assert github.merged(number) == "pull-request is failure"
 
-    # And the way back.
+    # And the way back, for which a freeze is no hindrance.
+    stop_the_line(team, "freeze")
     github.dispatched("rollback.yml", environment="production", to="", reason="answers $(touch wrong) are late")
     assert jobs(actions.answer()) == [("rollback", {"rollback": "success"})]
     assert github.merged(len(github.pulls)) is None
@@ -210,11 +223,15 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
 
     # The hold ends by its workflow, which also sets one.
     reason = '$(touch wrong) "again"'
-    for what, other in (("unhold", "hold"), ("hold", "unhold"), ("unhold", "hold")):
-        github.dispatched("hold.yml", what=what, release=second, reason=reason)
-        assert jobs(actions.answer()) == [("hold", {what: "success", other: "skipped"})]
-        held = json.loads(ask(team, "env", "status", "--json").stdout)["held"]
-        assert [each["reason"] for each in held] == [reason] * (what == "hold")
+    for what in ("unhold", "hold", "unhold"):
+        github.dispatched("hold.yml", what=what, release=second, environment="production", reason=reason)
+        assert jobs(actions.answer()) == [("hold", held(what))]
+        found = json.loads(ask(team, "env", "status", "--json").stdout)["held"]
+        assert [each["reason"] for each in found] == [reason] * (what == "hold")
+
+    stop_the_line(team, "unfreeze")
+    told = json.loads(ask(team, "env", "ledger", "--json").stdout)["entries"]
+    assert [each["why"] for each in told if each["action"] == "freeze"] == ["wrong $(touch wrong)"] * 2
 
     # What the monitor finds is one issue, however often; it starts the retraining, which finds no new data.
     url = f"http://127.0.0.1:{team.ports['production']}/predict"
@@ -243,6 +260,17 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
     # Packages came from main's cache, and no pull request needed one of its own.
     caches = actions.folder / "caches"
     assert [str(path.relative_to(caches).parent) for path in caches.rglob("packages-*")] == ["refs/heads/main"]
+
+
+def stop_the_line(team: Team, what: str) -> None:
+    """Freeze production, or unfreeze it, as from a phone."""
+    team.github.dispatched("hold.yml", what=what, release="", environment="production", reason="wrong $(touch wrong)")
+    assert jobs(team.actions.answer()) == [("hold", held(what))]
+
+
+def held(what: str) -> dict[str, str]:
+    """What becomes of the jobs of hold.yml, of which one does what is asked."""
+    return dict.fromkeys(("hold", "unhold", "freeze", "unfreeze"), "skipped") | {what: "success"}
 
 
 def test_a_change_of_documents_trains_nothing(team: Team) -> None:

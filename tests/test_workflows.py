@@ -52,6 +52,7 @@ PERMISSIONS = {
     },
     # It is started by any change, a fork's too, and compares its objects without ever having its files.
     ("project", "trust.yml", "trust"): READ | {"statuses": "write"},
+    ("project", "hold.yml", "unfreeze"): {"contents": "write"},
     ("project", "release.yml", "plan"): READ,
     ("project", "release.yml", "check"): READ,
     ("project", "release.yml", "release"): PROPOSE | STORAGE | {"packages": "write"},  # the image
@@ -75,6 +76,7 @@ PERMISSIONS = {
     # The branch with the holds.
     ("project", "hold.yml", "hold"): {"contents": "write"},
     ("project", "hold.yml", "unhold"): {"contents": "write"},
+    ("project", "hold.yml", "freeze"): {"contents": "write", "statuses": "write"},
     ("project", "deploy.yml", "start"): {"actions": "write"},  # to start main's workflow
 }
 TOOLS = {"PATH": f"{ROOT / '.venv' / 'bin'}:{environment()['PATH']}"}

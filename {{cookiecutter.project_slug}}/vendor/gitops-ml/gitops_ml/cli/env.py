@@ -22,8 +22,8 @@ from gitops_ml.cli.options import (
 from gitops_ml.ledger import entries, page
 from gitops_ml.ledger import status as standing
 from gitops_ml.promotion import bootstrap as branches
+from gitops_ml.promotion import freezes, repository
 from gitops_ml.promotion import promote as promotion
-from gitops_ml.promotion import repository
 
 LOOK, CHANGE = "Look", "Change"
 
@@ -85,6 +85,38 @@ def rollback(
     conclude(promotion.rollback(_opened(), name, to, reason, dry_run), as_json)
 
 
+@commands.command(
+    "freeze", rich_help_panel=CHANGE, epilog=examples('env freeze production --reason "answers are wrong"')
+)
+def freeze(
+    name: Name,
+    reason: Annotated[str, typer.Option(help="Why; everybody who promotes reads it.")],
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Stop the line: nothing is promoted to an environment until it is unfrozen. A rollback always may.
+
+    Exit codes: 0 it is frozen; 1 an error.
+    """
+    _freeze(name, reason, True, as_json, dry_run)
+
+
+@commands.command(
+    "unfreeze", rich_help_panel=CHANGE, epilog=examples('env unfreeze production --reason "the tables are right again"')
+)
+def unfreeze(
+    name: Name,
+    reason: Annotated[str, typer.Option(help="Why; stands in the ledger.")] = "",
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Let an environment be promoted to again; what was proposed meanwhile goes on.
+
+    Exit codes: 0 it is not frozen; 1 an error.
+    """
+    _freeze(name, reason, False, as_json, dry_run)
+
+
 @commands.command("merge", rich_help_panel=CHANGE, epilog=examples("env merge production"))
 def merge(name: Name, as_json: AsJson = False, dry_run: DryRun = False) -> None:
     """Merge what is proposed for an environment, if every check holds now.
@@ -141,6 +173,20 @@ def ledger(
         typer.echo(found.model_dump_json(indent=2))
     else:
         tables.show(tables.ledger(found))
+
+
+def _freeze(name: str, reason: str, wanted: bool, as_json: bool, dry_run: bool) -> None:
+    opened = _opened()
+    opened.settings(name)
+    changed = wanted != (name in freezes.read(opened.git))
+    if changed and not dry_run:
+        changed = (promotion.freeze if wanted else promotion.unfreeze)(opened, name, reason)
+    if as_json:
+        facts = {"version": 1, "environment": name, "frozen": wanted, "changed": changed, "dry_run": dry_run}
+        typer.echo(json.dumps(facts))
+        return
+    state = "frozen" if wanted else "not frozen"
+    typer.echo(f"{name} {'would be' if dry_run and changed else 'is'} {state}{'' if changed else ' already'}")
 
 
 def _opened() -> repository.Repository:

@@ -58,6 +58,12 @@ def status(found: Status) -> Lines:
     for each in found.environments:
         if each.state != each.health:
             yield f"{words.SIGNS[each.says.tone]} {each.name}: {each.state}"
+        if each.frozen:
+            since = words.clock(each.frozen.since)
+            yield f"{words.SIGNS['bad']} {each.name} is frozen since {since}: {each.frozen.reason}"
+        if each.opens:
+            opens = words.clock(each.opens)
+            yield f"{words.SIGNS['wait']} {each.name}: outside of its windows; the next one opens {opens}"
         if each.answers is not None:
             yield f"{each.name}: its url says {each.answers}"
         for awaited in each.awaited:
@@ -105,6 +111,6 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         f"{entry.when.astimezone():%H:%M}",
         entry.environment,
         f"{entry.sign} {entry.action:<12}{by_hand}",
-        f"{short(entry.release) or 'unreadable'}{replaced}",
+        f"{short(entry.release) or entry.nameless}{replaced}",
         f"{judged}{metric}{' '.join(f'{entry.who}: {entry.why}'.split())}",
     )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.record import ImageName
+from gitops_ml.core.windows import Window
 
 
 class _Block(BaseModel):
@@ -108,6 +109,8 @@ class Environment(_Block):
     workers: Workers = 1
     url: str | None = None
     image: ImageName | None = None
+    # When machines may promote here; without one, always.
+    windows: list[Window] = []
 
     @property
     def needs_image(self) -> bool:

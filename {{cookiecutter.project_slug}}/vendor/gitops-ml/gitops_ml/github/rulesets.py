@@ -77,13 +77,19 @@ def wanted(settings: Project) -> list[Ruleset]:
         ),
         _ruleset(
             "never forgotten",
-            ["refs/heads/holds", "refs/heads/served/*"],
+            ["refs/heads/holds", "refs/heads/freezes", "refs/heads/served/*"],
             [{"type": "deletion"}, {"type": "non_fast_forward"}],
             bypass=[],
         ),
         _ruleset(
             "written by machines",
-            ["refs/heads/holds", "refs/heads/served/*", "refs/heads/agents/**/*", "refs/heads/health/*"],
+            [
+                "refs/heads/holds",
+                "refs/heads/freezes",
+                "refs/heads/served/*",
+                "refs/heads/agents/**/*",
+                "refs/heads/health/*",
+            ],
             [{"type": "deletion"}, {"type": "creation"}, {"type": "update"}],
             # The workflows, and the agents of hosts by their deploy keys.
             bypass=[_app(), {"actor_id": None, "actor_type": "DeployKey", "bypass_mode": "always"}, _administrators()],

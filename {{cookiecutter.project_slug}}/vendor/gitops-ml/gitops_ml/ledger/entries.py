@@ -23,13 +23,16 @@ from gitops_ml.gate.result import Says, meaning
 from gitops_ml.ledger import status, steps
 from gitops_ml.pages import words
 from gitops_ml.pages.words import Tone
-from gitops_ml.promotion import holds
+from gitops_ml.promotion import freezes, holds
 from gitops_ml.promotion.repository import Repository
 
-SIGNS: dict[steps.Action, tuple[Tone, str]] = {
+Action = Literal[steps.Action, "freeze", "unfreeze"]
+SIGNS: dict[Action, tuple[Tone, str]] = {
     "promote": ("good", "↑"),
     "roll back": ("wait", "↩"),
     "edit by hand": ("bad", "✎"),
+    "freeze": ("wait", "‖"),
+    "unfreeze": ("plain", "▷"),
 }
 REASON = re.compile(r"^Reason: (.+)$", re.MULTILINE)
 LOWER_IS_BETTER = frozenset[str]().union(*(each.LOWER_IS_BETTER for each in MEASURES.values()))
@@ -56,12 +59,12 @@ class Metric(BaseModel):
 
 
 class Entry(BaseModel):
-    """One commit on an environment's branch."""
+    """One commit on an environment's branch, or of somebody who froze it or let it go again."""
 
     environment: str
     when: datetime
     who: str
-    action: steps.Action
+    action: Action
     by_hand: bool  # the commit does not say what it does, or is not as a machine wrote it
     release: str | None  # that the branch names since then; None if that cannot be read
     replaces: str | None
@@ -72,6 +75,11 @@ class Entry(BaseModel):
     metric: Metric | None
     why: str
     commit: str
+
+    @property
+    def nameless(self) -> str:
+        """What stands where no release is named."""
+        return "" if self.action in ("freeze", "unfreeze") else "unreadable"
 
     @property
     def tone(self) -> Tone:
@@ -149,6 +157,7 @@ def read(root: Path) -> list[Entry]:
     found = {name: steps.read(git, tip) for name, tip in _branches(git).items()}
     sources = _sources(git, {each.release.commit for many in found.values() for each in many if each.release})
     told = [_entry(name, each, sources, held) for name, many in found.items() for each in reversed(many)]
+    told += [_frozen(each) for each in freezes.history(git)]
     # A stable order: two commits of one second stay in the order of their branch.
     return sorted(told, key=lambda entry: entry.when, reverse=True)
 
@@ -176,6 +185,24 @@ def _entry(name: str, step: steps.Step, sources: dict[str, _Source], held: list[
         metric=_metric(source.metric, judged, step.before) if judged else None,
         why=_why(step, source, held),
         commit=step.commit.name,
+    )
+
+
+def _frozen(step: freezes.Step) -> Entry:
+    return Entry(
+        environment=step.environment,
+        when=step.when,
+        who=step.who,
+        action=step.action,
+        by_hand=False,
+        release=None,
+        replaces=None,
+        model=None,
+        verdict=None,
+        judged=None,
+        metric=None,
+        why=step.why,
+        commit=step.commit,
     )
 
 

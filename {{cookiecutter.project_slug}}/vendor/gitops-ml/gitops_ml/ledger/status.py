@@ -8,11 +8,12 @@ from typing import Literal
 import httpx
 from pydantic import BaseModel
 
-from gitops_ml.core import environment
+from gitops_ml.core import environment, windows
 from gitops_ml.core.git import MAIN, REMOTE
+from gitops_ml.core.project import Environment
 from gitops_ml.gate.result import Says
 from gitops_ml.pages.words import Tone
-from gitops_ml.promotion import health, holds, proposals
+from gitops_ml.promotion import freezes, health, holds, proposals
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
 
@@ -44,6 +45,8 @@ class EnvironmentStatus(BaseModel):
     answers: str | None  # the release that its url says, if it has a url
     proposed: list[str]
     behind: int | None  # commits of main since the source commit of what serves
+    frozen: freezes.Freeze | None = None
+    opens: datetime | None = None  # when machines may promote here again; None if they may now
 
     @property
     def says(self) -> Says:
@@ -76,24 +79,24 @@ def read(repository: Repository) -> Status:
     Raises:
         UserError: a branch holds something that cannot be read.
     """
-    releases = tags.listed(repository.git)
+    releases, frozen = tags.listed(repository.git), freezes.read(repository.git)
     foreign = [f"{tag}: {why}" for tag, why in tags.foreign(repository.git).items()]
     foreign += [f"{branch}: no machine names a proposal so" for branch in proposals.foreign(repository)]
     return Status(
         newest=releases[0].release if releases else None,
-        environments=[_environment(repository, each.name, each.url) for each in repository.policy.environments],
+        environments=[_environment(repository, each, frozen.get(each.name)) for each in repository.policy.environments],
         held=list(holds.read(repository.git).values()),
         foreign=foreign,
     )
 
 
-def _environment(repository: Repository, name: str, url: str | None) -> EnvironmentStatus:
-    git = repository.git
+def _environment(repository: Repository, settings: Environment, frozen: freezes.Freeze | None) -> EnvironmentStatus:
+    git, name = repository.git, settings.name
     tip = git.tip(environment.branch(name))
     serving = environment.serving(git, tip) if tip else None
     said = health.reports(git, name)
     served = {report.serving for report in said}
-    now, allowed = datetime.now(UTC), timedelta(minutes=repository.settings(name).silent_minutes)
+    now, allowed = datetime.now(UTC), timedelta(minutes=settings.silent_minutes)
     found = _state(tip, said, now, allowed) if serving else _without_release(tip)
     return EnvironmentStatus(
         name=name,
@@ -112,12 +115,20 @@ def _environment(repository: Repository, name: str, url: str | None) -> Environm
             )
             for report in said
         ],
-        answers=answered(url) if url else None,
+        answers=answered(settings.url) if settings.url else None,
         proposed=sorted(proposals.find(repository, name)),
         behind=int(git.said("rev-list", "--count", f"{serving.commit}..refs/remotes/{REMOTE}/{MAIN}"))
         if serving
         else None,
+        frozen=frozen,
+        opens=_opens(settings, now),
     )
+
+
+def _opens(settings: Environment, now: datetime) -> datetime | None:
+    if not settings.windows or windows.is_open(settings.windows, now):
+        return None
+    return windows.next_opening(settings.windows, now)
 
 
 def _without_release(tip: str | None) -> tuple[Health, str]:

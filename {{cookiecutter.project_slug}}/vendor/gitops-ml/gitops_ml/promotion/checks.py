@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from gitops_ml.core import environment, record, signing
+from gitops_ml.core import environment, record, signing, windows
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import MAIN
 from gitops_ml.image import attach, registry
-from gitops_ml.promotion import health, holds, served, verdicts
+from gitops_ml.promotion import freezes, health, holds, served, verdicts
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
 
@@ -88,6 +88,28 @@ def hold(repository: Repository, found: record.Release) -> str:
     if hold:
         raise FailedCheckError(f"{found.release} is on hold since {hold.since:%Y-%m-%d %H:%M}: {hold.reason}")
     return "not on hold"
+
+
+def freeze(repository: Repository, name: str) -> str:
+    """Nobody has stopped promotions to this environment."""
+    found = freezes.read(repository.git).get(name)
+    if found:
+        raise WaitingCheckError(
+            f"{name} is frozen since {found.since:%Y-%m-%d %H:%M} UTC: {' '.join(found.reason.split())}; "
+            f"`gitops-ml env unfreeze {name}` lets what waits go on"
+        )
+    return "nobody has frozen it"
+
+
+def window(repository: Repository, name: str, now: datetime) -> str:
+    """It is a time at which machines may promote to this environment."""
+    allowed = repository.settings(name).windows
+    if not windows.is_open(allowed, now):
+        opens = windows.next_opening(allowed, now)
+        raise WaitingCheckError(
+            f"outside of the windows of {name}; the next one opens on {opens:%A, %Y-%m-%d %H:%M %Z}"
+        )
+    return "within a window"
 
 
 def served_before(repository: Repository, name: str, found: record.Release) -> str:

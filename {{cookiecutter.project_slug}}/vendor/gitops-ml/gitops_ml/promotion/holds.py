@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import datetime
 
-from pydantic import BaseModel, ValidationError
-
-from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git, RejectedError
+from gitops_ml.core.git import Git
 from gitops_ml.core.record import Release
+from gitops_ml.promotion.marks import Mark, Marks
 
 BRANCH = "holds"
-ATTEMPTS = 5
 PUT = re.compile(r"Hold (\S+): (.*)", re.DOTALL)
-README = b"# Holds\n\nEach file names a release that is not promoted. Machines write this branch.\n"
 
 
-class Hold(BaseModel):
+class Hold(Mark):
     """One file of the branch."""
 
     release: str
-    reason: str
-    since: datetime
+
+
+MARKS = Marks(BRANCH, Hold, b"# Holds\n\nEach file names a release that is not promoted. Machines write this branch.\n")
 
 
 def read(git: Git) -> dict[str, Hold]:
@@ -32,18 +28,7 @@ def read(git: Git) -> dict[str, Hold]:
     Raises:
         UserError: the branch holds a file that cannot be read; it would be wrong to take it for no hold.
     """
-    tip = git.tip(BRANCH)
-    if tip is None:
-        return {}
-    paths = [path for path in git.paths(tip) if path.endswith(".json")]
-    held: dict[str, Hold] = {}
-    for path, content in zip(paths, git.read_all(f"{tip}:{path}" for path in paths), strict=True):
-        try:
-            hold = Hold.model_validate_json(content or b"")
-        except ValidationError as error:
-            raise UserError(f"{path} on {BRANCH} cannot be read, so nothing is promoted: {error}") from error
-        held[hold.release] = hold
-    return held
+    return {hold.release: hold for hold in MARKS.read(git)}
 
 
 def history(git: Git) -> list[Hold]:
@@ -60,52 +45,18 @@ def history(git: Git) -> list[Hold]:
 
 def add(git: Git, release: Release, reason: str, now: datetime) -> bool:
     """Put a release on hold; False if it was already."""
-    return _pushed(git, lambda: added(git, release, reason, now))
+    return MARKS.pushed(git, lambda: added(git, release, reason, now))
 
 
 def remove(git: Git, release: Release) -> bool:
     """Let a release be promoted again; False if it was not on hold."""
-
-    def change(files: dict[str, bytes]) -> bool:
-        return files.pop(_path(release), None) is not None
-
-    return _pushed(git, lambda: _changed(git, change, f"Release the hold on {release.release}"))
+    return MARKS.pushed(git, lambda: MARKS.removed(git, _path(release), f"Release the hold on {release.release}"))
 
 
 def added(git: Git, release: Release, reason: str, now: datetime) -> str | None:
     """A commit for the branch's tip that puts a release on hold; None if it is already. Nothing is pushed."""
     hold = Hold(release=release.release, reason=reason, since=now)
-    content = hold.model_dump_json(indent=2).encode() + b"\n"
-
-    def change(files: dict[str, bytes]) -> bool:
-        return files.setdefault(_path(release), content) is content
-
-    return _changed(git, change, f"Hold {release.release}: {reason}")
-
-
-def _changed(git: Git, change: Callable[[dict[str, bytes]], bool], message: str) -> str | None:
-    tip = git.tip(BRANCH)
-    paths = git.paths(tip) if tip else []
-    contents = git.read_all(f"{tip}:{path}" for path in paths)
-    files = {path: content for path, content in zip(paths, contents, strict=True) if content is not None}
-    if not change(files):
-        return None
-    return git.commit(git.write(files | {"README.md": README}), tip, message)
-
-
-def _pushed(git: Git, make: Callable[[], str | None]) -> bool:
-    """Push a change, made anew each time that somebody else's came first; False if nothing is to be changed."""
-    for _ in range(ATTEMPTS):
-        commit = make()
-        if commit is None:
-            return False
-        try:
-            git.push(commit, f"refs/heads/{BRANCH}")
-        except RejectedError:
-            git.fetch()
-            continue
-        return True
-    raise UserError(f"the branch {BRANCH} does not take a change; is it protected against whoever runs this?")
+    return MARKS.added(git, _path(release), hold, f"Hold {release.release}: {reason}")
 
 
 def _path(release: Release) -> str:

@@ -6,11 +6,13 @@ changes, and it is merged only if every check holds. What differs is how the rel
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from gitops_ml.core import environment, record
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import DamagedError
 from gitops_ml.image import attach
-from gitops_ml.promotion import holds, proposals, served, verify
+from gitops_ml.promotion import checks, freezes, holds, proposals, served, verify
 from gitops_ml.promotion.outcome import Outcome
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
@@ -80,6 +82,32 @@ def merge(repository: Repository, name: str, dry_run: bool = False, settling: bo
         if outcome.state == "merged":
             proposals.merge(repository, name, branch, commit)
     return outcome
+
+
+def freeze(repository: Repository, name: str, reason: str) -> bool:
+    """Have nothing promoted to an environment, and say so at once of what is proposed; False if it was frozen already.
+
+    Raises:
+        UserError: there is no such environment, or something cannot be read.
+    """
+    repository.settings(name)
+    changed = freezes.add(repository.git, name, reason, datetime.now(UTC))
+    for branch, commit in proposals.find(repository, name).items() if changed else ():
+        if proposals.kind_of(branch) == "promote":
+            stopped = verify.Verification(environment=name, kind="promote", commit=commit)
+            stopped.ask("freeze", lambda: checks.freeze(repository, name))
+            proposals.tell(repository, stopped)
+    return changed
+
+
+def unfreeze(repository: Repository, name: str, reason: str) -> bool:
+    """Have what is proposed for an environment go on when it is looked at next; False if it was not frozen.
+
+    Raises:
+        UserError: there is no such environment, or something cannot be read.
+    """
+    repository.settings(name)
+    return freezes.remove(repository.git, name, reason)
 
 
 def verify_proposal(repository: Repository, name: str, wanted: str | None = None) -> verify.Verification:

@@ -72,6 +72,9 @@ def verify(repository: Repository, name: str, commit: str, kind: Kind, now: date
     if kind == "rollback":
         done.ask("served before", lambda: checks.served_before(repository, name, found))
         return done
+    done.ask("freeze", lambda: checks.freeze(repository, name))
+    if repository.settings(name).windows:
+        done.ask("window", lambda: checks.window(repository, name, moment))
     done.ask("environment before", lambda: checks.environment_before(repository, name, found, moment))
     done.ask("soak", lambda: checks.soak(repository, name, found, moment))
     if repository.settings(name).gate == "champion":

@@ -42,6 +42,7 @@ WORDS = (
     (r"pull_requests\.approvals", "how many people must approve a change"),
     (r"environments\.[^.]+\.gate", "whether a release must pass the gate"),
     (r"environments\.[^.]+\.approvals", "how many people must approve a release"),
+    (r"environments\.[^.]+\.windows(\..*)?", "when machines may promote"),
     (r"environments(\..*)?", "what a release needs to get where it serves"),
     (r"monitor\..*", "when production raises an alarm"),
 )
