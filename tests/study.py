@@ -18,6 +18,7 @@ from pathlib import Path
 from ci.bake import bake
 from ci.shell import ROOT, make
 from tests import mutants
+from tests.automation.gate import rollouts
 from tests.automation.gate import study as gate
 from tests.automation.monitor import study as monitor
 from tests.automation.serving import study as serving
@@ -25,6 +26,7 @@ from tests.automation.serving import study as serving
 REPORT = ROOT / "docs" / "studies.md"
 FOLDER = ROOT / "build" / "study"
 GATE_TIMES, GATE_ROWS = 1000, 2000
+ROLLOUT_TIMES = 1000
 MONITOR_TIMES = 200
 POWER_TIMES = 100
 EXAMPLES, STEPS = 110, 95
@@ -38,6 +40,8 @@ def main() -> int:
     parts = [
         part("The gate", f"{GATE_TIMES:,} comparisons of each kind, {GATE_ROWS:,} rows each, margin {gate.MARGIN:g}",
              lambda: gate.table(GATE_TIMES, GATE_ROWS)),
+        part("Rollouts", f"{ROLLOUT_TIMES:,} of each kind, looked at every {rollouts.LOOK} requests of each release, "
+             f"{rollouts.ROWS:,} at most", lambda: rollouts.table(ROLLOUT_TIMES)),
         part("The monitor", f"{MONITOR_TIMES} stretches of {monitor.WINDOWS} windows of {monitor.DAYS_A_WINDOW} days",
              lambda: monitor.table(MONITOR_TIMES, trained())),
         part("What the monitor finds how fast", f"{POWER_TIMES} windows of each kind, a reference of "
