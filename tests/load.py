@@ -37,6 +37,7 @@ class Load:
     answered: int = 0
     lost: list[str] = field(default_factory=list)
     scores: set[float] = field(default_factory=set)
+    answered_by: set[str] = field(default_factory=set)
     over: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -45,7 +46,9 @@ class Load:
             while not self.over.is_set():
                 try:
                     answer = client.post(f"{self.url}/predict", json={"row": self.row})
-                    self.scores.add(answer.raise_for_status().json()["score"])
+                    said = answer.raise_for_status().json()
+                    self.scores.add(said["score"])
+                    self.answered_by.add(said["release"])
                     self.answered += 1
                 except httpx.HTTPError as error:
                     self.lost.append(f"{type(error).__name__}: {error}")

@@ -26,7 +26,7 @@ from tests.automation.serving import study as serving
 REPORT = ROOT / "docs" / "studies.md"
 FOLDER = ROOT / "build" / "study"
 GATE_TIMES, GATE_ROWS = 1000, 2000
-ROLLOUT_TIMES = 1000
+ROLLOUT_TIMES, ROLLOUT_KILLS = 1000, 100
 MONITOR_TIMES = 200
 POWER_TIMES = 100
 EXAMPLES, STEPS = 110, 95
@@ -48,6 +48,8 @@ def main() -> int:
              f"{monitor.DAYS} days with {monitor.ROWS_A_DAY} rows each",
              lambda: monitor.power_table(POWER_TIMES)),
         part("The agent", f"killed {KILLS} times at random moments of replacing a release under load", kills),
+        part("Rollouts under load", f"An agent killed {ROLLOUT_KILLS} times at random moments of a shadow or a canary",
+             rollout_kills),
         part("Promotion", f"{EXAMPLES} random sequences of up to {STEPS} promotions, rollbacks, reverts, edits by "
              "hand, crashes and pushes at once", promotions),
         part("Answers without pandas", f"Up to {ANSWERS:,} evaluation rows of each table, one by one and in one batch",
@@ -97,11 +99,18 @@ def promotions() -> str:
     return f"{steps} steps, {served} times an environment was seen serving: always one release, tested as a whole."
 
 
-def kills() -> str:
+def rollout_kills() -> str:
+    """The same of an agent that rolls a release out."""
+    return kills("test_an_agent_that_is_killed_in_a_rollout_loses_no_request", "ROLLOUT_KILLS", ROLLOUT_KILLS)
+
+
+def kills(
+    name: str = "test_an_agent_that_is_killed_loses_no_request", count: str = "AGENT_KILLS", times: int = KILLS
+) -> str:
     """How often an agent was killed, and what became of the requests meanwhile."""
-    test = "tests/test_deploy.py::test_an_agent_that_is_killed_loses_no_request"
+    test = f"tests/test_deploy.py::{name}"
     said = r"(\d+) kills; (\d+) requests; (\d+) lost; (\d+) wrong"
-    killed, requests, lost, wrong = tried(test, {"AGENT_KILLS": str(KILLS)}, said)
+    killed, requests, lost, wrong = tried(test, {count: str(times)}, said)
     return f"{killed} times in the middle of a step; {requests} requests, {lost} lost, {wrong} answered wrongly."
 
 

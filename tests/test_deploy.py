@@ -26,6 +26,7 @@ from tests.load import CALLERS, Load, row_of_april
 pytestmark = pytest.mark.xdist_group("deploy")
 # `make study` kills it more often.
 KILLS = int(os.environ.get("AGENT_KILLS", "3"))
+ROLLOUT_KILLS = int(os.environ.get("ROLLOUT_KILLS", "2"))
 # A step with a new release takes about so long on two cores that also carry the load.
 STEP_SECONDS = 7.0
 FRONT, BENTO = "gitops_ml.host.front", "bentoml"
@@ -76,6 +77,15 @@ class Host:
         settings["environments"][0].update(production)
         path.write_text(yaml.safe_dump(settings))
         run("git", "commit", "--quiet", "--no-verify", "--all", "--message", f"{production}", cwd=self.project)
+        run("git", "push", "--quiet", "origin", "main", cwd=self.project)
+
+    def change_service(self, **limits: Any) -> None:
+        """Merge other limits of the service, which make another release."""
+        path = self.project / "project.yaml"
+        settings = yaml.safe_load(path.read_text())
+        settings["service"].update(limits)
+        path.write_text(yaml.safe_dump(settings))
+        run("git", "commit", "--quiet", "--no-verify", "--all", "--message", f"{limits}", cwd=self.project)
         run("git", "push", "--quiet", "origin", "main", cwd=self.project)
 
     def agent(self, *options: str) -> subprocess.Popen[bytes]:
@@ -134,6 +144,44 @@ def test_an_agent_that_is_killed_loses_no_request(host: Host, capsys: pytest.Cap
     assert killed >= KILLS // 2
     assert load.lost == []
     assert load.answered > 20 * KILLS
+    assert len(load.scores) == 1
+
+
+def test_an_agent_that_is_killed_in_a_rollout_loses_no_request(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """Killed at random moments of a rollout under load, it goes on; rolled back, the old release has all at once."""
+    random.seed(1)
+    old = host.asked("env", "status")["environments"][0]["release"] or host.releases[0]
+    host.asked("env", "promote", "production", "--release", old)
+    assert host.asked("host", "deploy", "production")["serving"] == old
+    host.change_service(batch_rows=9998)
+    new = host.asked("release", "make")["release"]
+    # Until there is more evidence than there will ever be here.
+    endless = {"minutes": 600, "rows": 10**6}
+    kinds = [{"shadow": endless}, {"canary": {**endless, "steps": [50], "by": "chance"}}]
+    load = Load(host.url, row_of_april(host.project))
+    killed = 0
+    with load.asking():
+        for turn in range(ROLLOUT_KILLS):
+            host.change_main(rollout=kinds[turn % 2])
+            host.asked("env", "promote", "production", "--release", new)
+            agent = host.agent()
+            time.sleep(random.uniform(0.5, STEP_SECONDS))  # noqa: S311 - not for secrets
+            killed += agent.poll() is None
+            agent.send_signal(signal.SIGKILL)
+            agent.wait()
+            done = host.asked("host", "deploy", "production")
+            assert (done["state"], done["serving"]) == ("in rollout", old)
+            load.answered_by.clear()
+            load.await_more()
+            assert load.answered_by == ({old, new} if turn % 2 else {old})
+            host.asked("env", "rollback", "production", "--reason", "enough of it")
+            assert host.asked("host", "deploy", "production")["serving"] == old
+            assert host.instances() == [old.partition(":")[2]]
+            host.asked("release", "unhold", new)
+    host.change_main(rollout=None)
+    with capsys.disabled():
+        print(f"\n{killed} kills; {load.answered} requests; {len(load.lost)} lost; {len(load.scores) - 1} wrong")
+    assert load.lost == []
     assert len(load.scores) == 1
 
 

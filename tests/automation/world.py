@@ -256,6 +256,19 @@ def _write_project(root: Path, storage: Path, environments: list[dict[str, Any]]
 
 def _answering(version: bytes) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        # Head and body together, or each answer takes 40 ms.
+        wbufsize = 65_536
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            said = json.dumps({"score": 0.5, "release": json.loads(version).get("release")}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(said)))
+            self.send_header("x-answer-id", "an-answer")
+            self.end_headers()
+            self.wfile.write(said)
+
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("content-type", "application/json")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -95,6 +97,65 @@ class PullRequests(_Block):
 Workers = Annotated[int, Field(ge=1)] | Literal["auto"]
 
 
+class Shadow(_Block):
+    """A new release is asked what the one that serves is asked, and answers nobody."""
+
+    minutes: float = Field(gt=0)
+    rows: int = Field(ge=1)
+
+
+class Canary(_Block):
+    """A new release answers a share of the callers, in per cent, then a larger one."""
+
+    steps: list[Annotated[float, Field(gt=0, lt=100)]] = Field(min_length=1)
+    minutes: float = Field(gt=0)
+    rows: int = Field(ge=1)
+    by: str = Field(default="x-caller-id", pattern=r"^[a-z0-9-]+$")
+
+    @field_validator("steps")
+    @classmethod
+    def _grow(cls, steps: list[float]) -> list[float]:
+        if any(one >= other for one, other in pairwise(steps)):
+            raise ValueError("each step must be larger than the one before")
+        return steps
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a rollout; a share of 0: it is shadowed."""
+
+    share: float
+    minutes: float
+    rows: int
+    by: str = ""
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        return f"canary of {self.share:g} %" if self.share else "shadow"
+
+
+class Rollout(_Block):
+    """What a release must go through here before it answers everybody."""
+
+    shadow: Shadow | None = None
+    canary: Canary | None = None
+
+    @property
+    def stages(self) -> list[Stage]:
+        """One after the other."""
+        first = [Stage(0, self.shadow.minutes, self.shadow.rows)] if self.shadow else []
+        canary = self.canary
+        steps = canary.steps if canary else []
+        return first + [Stage(each, canary.minutes, canary.rows, canary.by) for each in steps if canary]
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.stages:
+            raise ValueError("a rollout is a shadow, a canary, or both")
+        return self
+
+
 class Environment(_Block):
     """Where releases serve, and what a release needs to get there."""
 
@@ -111,6 +172,7 @@ class Environment(_Block):
     image: ImageName | None = None
     # When machines may promote here; without one, always.
     windows: list[Window] = []
+    rollout: Rollout | None = None
 
     @property
     def needs_image(self) -> bool:
@@ -159,6 +221,11 @@ class Project(_Block):
         for environment in environments:
             if environment.runner == "cluster" and environment.url is None:
                 raise ValueError(f"{environment.name} runs in a cluster and needs a url, to be asked what serves there")
+            if environment.runner == "cluster" and environment.rollout:
+                raise ValueError(
+                    f"{environment.name} runs in a cluster, where no agent of ours hands requests to releases: take "
+                    "out its rollout"
+                )
             if environment.runner == "cluster" and environment.workers != 1:
                 raise ValueError(
                     f"{environment.name} runs in a cluster, which has replicas instead of workers: set them in "

@@ -23,6 +23,7 @@ from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import verdict
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Result
+from gitops_ml.gate.rollout import Answers, Promise
 from gitops_serving.fast import Scorer, compiled
 
 TEST = "data/prepared/test.parquet"
@@ -62,6 +63,22 @@ def compare(revision: Revision, champion: Revision | None, settings: project.Pro
         UserError: something that the judgement needs cannot be read or trusted; nothing was judged.
     """
     return verdict.judge(*_scored(revision, champion, settings), settings.gate)
+
+
+@progress.doing("comparing what the two releases say of the evaluation's rows")
+def promised(new: Revision, old: Revision, settings: project.Project) -> tuple[Promise, list[str]]:
+    """How far the models of two revisions answer apart on the new one's evaluation set, and the actions that it takes.
+
+    Raises:
+        UserError: something that this needs cannot be read or trusted.
+    """
+    evaluation, challenger, serving = _scored(new, old, settings)
+    assert serving is not None  # noqa: S101 - for the type checker
+    policy, answers = evaluation.policy, []
+    for each in (serving, challenger):
+        chosen = policy.choose(each.scores) if policy else np.full(len(each.scores), -1)
+        answers.append(Answers.of_rows(each.scores, chosen))
+    return Promise.of(*answers), policy.actions if policy else []
 
 
 def champion(root: Path, branch: str) -> Revision | None:

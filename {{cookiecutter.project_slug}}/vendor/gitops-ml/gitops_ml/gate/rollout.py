@@ -67,9 +67,14 @@ class Answers:
     decisions: Integers
     loss: Floats
 
+    @classmethod
+    def of_rows(cls, scores: Floats, decisions: Integers) -> Answers:
+        """What a release says of rows, of which nobody asked for them."""
+        rows = len(scores)
+        return cls(np.full(rows, 200), np.full(rows, np.nan), scores, decisions, np.full(rows, np.nan))
 
-@dataclass(frozen=True)
-class Promise:
+
+class Promise(BaseModel):
     """How the two releases answered evaluation's rows.
 
     `far`: from which difference on two scores of a row are far apart, and `is_far`, of how many rows they were.
@@ -80,9 +85,9 @@ class Promise:
     far: float
     is_far: float
     decided: float
-    cuts: Floats
-    below: Floats
-    chosen: Floats
+    cuts: list[float]
+    below: list[float]
+    chosen: list[float]
 
     @classmethod
     def of(cls, old: Answers, new: Answers) -> Promise:
@@ -94,9 +99,9 @@ class Promise:
             far=far,
             is_far=float((apart > far).mean()),
             decided=float((old.decisions != new.decisions).mean()),
-            cuts=cuts,
-            below=np.array([(_single(new.scores) < cut).mean() - (_single(old.scores) < cut).mean() for cut in cuts]),
-            chosen=np.array([(new.decisions == each).mean() - (old.decisions == each).mean() for each in actions]),
+            cuts=cuts.tolist(),
+            below=[float((_single(new.scores) < cut).mean() - (_single(old.scores) < cut).mean()) for cut in cuts],
+            chosen=[float((new.decisions == each).mean() - (old.decisions == each).mean()) for each in actions],
         )
 
 
@@ -247,12 +252,12 @@ def _slower(old: Answers, new: Answers, alpha: float) -> Interval:
     return Interval(now.value / before.value - 1, now.low / before.high - 1, now.high / before.low - 1)
 
 
-def _furthest(pairs: list[tuple[Booleans, Booleans]], promised: Floats, alpha: float) -> Interval:
+def _furthest(pairs: list[tuple[Booleans, Booleans]], promised: list[float], alpha: float) -> Interval:
     """How far the shares of two samples are from what was promised of their difference, where that is farthest."""
     found = [
         sequential.less(_share(new, alpha / 2 / len(pairs)), _share(old, alpha / 2 / len(pairs))) for old, new in pairs
     ]
-    off = [Interval(*(each - much for each in one)) for one, much in zip(found, promised.tolist(), strict=True)]
+    off = [Interval(*(each - much for each in one)) for one, much in zip(found, promised, strict=True)]
     return Interval(
         max(abs(each.value) for each in off),
         max(max(each.low, -each.high, 0.0) for each in off),

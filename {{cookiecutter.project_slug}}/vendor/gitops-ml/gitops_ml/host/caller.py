@@ -46,6 +46,24 @@ class Request:
         self.again = b""
         self.upstream: Upstream | None = None
         self.task: asyncio.Task[None] | None = None
+        self.method = b""
+        # Whether the release answers that serves, and not the one that is rolled out; not known before it is asked.
+        self.is_old: bool | None = None
+        self.began = 0.0
+        # All of the body, if the request may be shadowed.
+        self.body: bytes | None = None
+
+    def copied(self, name: bytes) -> bytes | None:
+        """The same request under another id; None if not all of it is known."""
+        if self.body is None or not self.is_whole:
+            return None
+        headers = [pair for pair in self.headers if pair[0].lower() != b"x-request-id"]
+        return b"%b %b HTTP/1.1\r\n%b\r\n%b" % (
+            self.method,
+            self.url,
+            joined([*headers, (b"x-request-id", name)]),
+            self.body,
+        )
 
     def add(self, piece: bytes) -> None:
         """More of it has come."""
@@ -131,7 +149,7 @@ class Caller(asyncio.Protocol):
         request = self.requests[-1]
         request.has_head = True
         self.unread = 0
-        method = self.parser.get_method()
+        method = request.method = self.parser.get_method()
         request.version, request.is_head = self.parser.get_http_version(), method == b"HEAD"
         request.keeps = self.parser.should_keep_alive()
         sent = passed_on(request.headers, request.hops) if request.hops else request.headers
@@ -145,12 +163,16 @@ class Caller(asyncio.Protocol):
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, request.url, joined(sent))
         if method in SAFE:
             request.again = head
+        elif self.front.shadows() and not request.is_chunked:
+            request.body = b""
         request.add(head)
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         request = self.requests[-1]
         request.again = b""
+        if request.body is not None:
+            request.body = request.body + body if len(request.body) + len(body) <= HIGH else None
         request.add(b"%x\r\n%b\r\n" % (len(body), body) if request.is_chunked else body)
 
     def on_message_complete(self) -> None:
@@ -239,14 +261,14 @@ class Caller(asyncio.Protocol):
         request = self.requests[0]
         if not request.has_head or request.is_answered or request.upstream or request.task:
             return
-        if upstream := self.front.kept():
+        if upstream := self.front.kept(request):
             upstream.carry(self, request)
         else:
             request.task = asyncio.get_running_loop().create_task(self._wait(request))
 
     async def _wait(self, request: Request) -> None:
         try:
-            upstream = await self.front.connected()
+            upstream = await self.front.connected(request)
         except TimeoutError:
             self.fail(request, HTTPStatus.SERVICE_UNAVAILABLE, "no release serves here now")
         else:

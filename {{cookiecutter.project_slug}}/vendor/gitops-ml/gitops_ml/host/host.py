@@ -37,6 +37,21 @@ ANSWER_SECONDS = 2.0
 LOCK = "serving.lock"
 
 
+class Rolling(BaseModel):
+    """The stage of a rollout: a new release answers copies of all requests, or a share of the callers."""
+
+    release: Release
+    commit: str
+    port: int = 0
+    stage: int
+    share: float
+    by: str
+    log: str  # where the front writes down what was answered, in the agent's folder
+    # When the stage began, on the clock since boot, which nobody sets.
+    boot: str
+    uptime: float
+
+
 class Active(BaseModel):
     """active.json: what serves, where, and which commit of the branch said so."""
 
@@ -47,6 +62,7 @@ class Active(BaseModel):
     runner: Literal["process", "compose"]
     public: int
     workers: Workers = 1
+    rollout: Rolling | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +121,9 @@ class Host:
             found = _of(active, runner)
             instance = self._well(found, active.release)
             if instance is None:
-                instance = self._started(runner, active, unwell=found)
+                instance = self._started(
+                    runner, active.release, active.ready_seconds, workers=active.workers, unwell=found
+                )
                 front = self._switch(instance, active)
         # And no other: an instance that active.json does not name may be one that a step is just starting.
         if found and found != instance:
@@ -140,7 +158,7 @@ class Host:
             if instance is None:
                 # What takes long, while the one that serves is kept alive.
                 runner.install(release, files)
-                instance = self._started(runner, wanted, unwell=found)
+                instance = self._started(runner, release, wanted.ready_seconds, workers=wanted.workers, unwell=found)
                 with self._changing():
                     self._switch(instance, wanted)
         finally:
@@ -148,6 +166,34 @@ class Host:
                 others = self._others()
             _end_all(others)
         runner.forget(self._kept(release, before))
+
+    def roll(self, wanted: Rolling, settings: Environment, files: Mapping[str, bytes]) -> None:
+        """Have a verified release answer beside the one that serves, as a stage of its rollout says.
+
+        Raises:
+            UserError: it cannot be installed, or does not become ready; what served goes on.
+        """
+        assert settings.runner != "cluster"  # noqa: S101 - for the type checker; clusters have no host
+        runner, release = self.runners[settings.runner], wanted.release
+        with self._changing():
+            before = self.active.rollout if self.active else None
+            same = before is not None and before.release == release
+            found = _of(before, runner) if before and same else None
+            instance = self._well(found, release)
+        if instance is None:
+            runner.install(release, files)
+            instance = self._started(runner, release, settings.ready_seconds, workers=settings.workers, unwell=found)
+        with self._changing():
+            self._write_rollout(wanted.model_copy(update={"port": instance.port}))
+            others = self._others()
+        _end_all(others)
+
+    def end_rollout(self) -> None:
+        """From here on no request goes to the release that was rolled out; its instance ends."""
+        with self._changing():
+            self._write_rollout(None)
+            others = self._others()
+        _end_all(others)
 
     def stop_all(self) -> list[str]:
         """End the front and every instance; returns their releases."""
@@ -173,11 +219,12 @@ class Host:
                 return None
         return instance
 
-    def _started(self, runner: Runner, wanted: Active, unwell: Instance | None = None) -> Instance:
+    def _started(
+        self, runner: Runner, release: Release, seconds: float, *, workers: Workers, unwell: Instance | None
+    ) -> Instance:
         """An instance of a release that is ready and says that it is this release; one that was left over will do."""
-        release, seconds = wanted.release, wanted.ready_seconds
         left = [each for each in runner.instances() if each.short == release.short and each != unwell]
-        instance = left[0] if left else runner.start(release.short, workers=wanted.workers)
+        instance = left[0] if left else runner.start(release.short, workers=workers)
 
         def require_alive() -> None:
             if not runner.alive(instance):
@@ -192,20 +239,31 @@ class Host:
 
     def _switch(self, instance: Instance, wanted: Active) -> psutil.Process:
         """From here on every new request goes to this instance; what could fail is done before that. The front."""
-        part = self.folder / f"{ACTIVE}.part"
-        part.write_text(wanted.model_copy(update={"port": instance.port}).model_dump_json(indent=2) + "\n")
+        part = self._written(wanted.model_copy(update={"port": instance.port}))
         front = self.port.require(wanted.public)
         part.replace(self.folder / ACTIVE)
         return front
 
+    def _write_rollout(self, rollout: Rolling | None) -> None:
+        """Change nothing but who is asked beside what serves."""
+        if (active := self.active) is not None and active.rollout != rollout:
+            self._written(active.model_copy(update={"rollout": rollout})).replace(self.folder / ACTIVE)
+
+    def _written(self, active: Active) -> Path:
+        """What active.json shall be, under another name."""
+        part = self.folder / f"{ACTIVE}.part"
+        part.write_text(active.model_dump_json(indent=2) + "\n")
+        return part
+
     def _others(self) -> list[tuple[Runner, Instance]]:
         """Every instance that active.json does not name."""
         active = self.active
+        named = {active.port, active.rollout.port if active.rollout else active.port} if active else set()
         return [
             (runner, instance)
             for runner in self._used()
             for instance in runner.instances()
-            if active is None or instance.port != active.port
+            if instance.port not in named
         ]
 
     def _used(self) -> list[Runner]:
@@ -241,7 +299,7 @@ def await_ready(url: str, release: Release | Version, require_alive: Callable[[]
     raise UserError(f"{release.release} is not ready after {seconds:g} seconds\n  {url} last said {said}")
 
 
-def _of(active: Active, runner: Runner) -> Instance | None:
+def _of(active: Active | Rolling, runner: Runner) -> Instance | None:
     """The running instance that active.json names."""
     found = (each for each in runner.instances() if each.port == active.port and each.short == active.release.short)
     return next(found, None)

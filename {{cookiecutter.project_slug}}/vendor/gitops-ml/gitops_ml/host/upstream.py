@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gitops_ml.host.caller import LAST_CHUNK, Caller, Headers, Request, passed_on, sort
+from gitops_ml.host.shadow import SHORT
 
 if TYPE_CHECKING:
     from gitops_ml.host.front import Front
@@ -24,6 +26,8 @@ class Answer:
         self.headers: Headers = []
         self.hops: Headers = []
         self.reason = b""
+        # What a rollout is judged by: the status, the beginning of the body, and what the service calls the answer.
+        self.status, self.body, self.name = 0, bytearray(), b""
         self.has_length = self.has_head = self.is_chunked = self.is_until_end = self.is_over = self.keeps = False
 
 
@@ -64,6 +68,8 @@ class Upstream(asyncio.Protocol):
         """Send a request, and have its caller answered."""
         self.caller, self.request = caller, request
         request.upstream, request.task = self, None
+        # The loop's own clock has whole milliseconds.
+        request.began = time.perf_counter()
         sent = request.pieces[0] if len(request.pieces) == 1 else b"".join(request.pieces)
         request.pieces, request.size = [], 0
         self.transport.write(sent)
@@ -136,14 +142,17 @@ class Upstream(asyncio.Protocol):
         """A header, or what follows a body in chunks."""
         if not self.answer.has_head:
             sort(name, value, self.answer.headers, self.answer.hops)
-            self.answer.has_length = self.answer.has_length or name.lower() == b"content-length"
+            lower = name.lower()
+            self.answer.has_length = self.answer.has_length or lower == b"content-length"
+            if lower == b"x-answer-id":
+                self.answer.name = value
 
     def on_headers_complete(self) -> None:
         """The head is there."""
         request, status = self.request, self.parser.get_status_code()
         if request is None or status < HTTPStatus.OK:
             return
-        self.answer.has_head = True
+        self.answer.has_head, self.answer.status = True, status
         headers, hops = self.answer.headers, self.answer.hops
         if hops:
             headers = passed_on(headers, hops)
@@ -161,6 +170,8 @@ class Upstream(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
+        if self.front.split and len(self.answer.body) <= SHORT:
+            self.answer.body += body
         self.out.append(b"%x\r\n%b\r\n" % (len(body), body) if self.answer.is_chunked else body)
 
     def on_message_complete(self) -> None:
@@ -175,6 +186,8 @@ class Upstream(asyncio.Protocol):
     def _finish(self) -> None:
         request, self.request = self.request, None
         assert request is not None  # noqa: S101 - for the type checker
+        if self.front.split:
+            self.front.answered(request, self, self.answer.status, bytes(self.answer.body))
         if self.answer.keeps and request.is_whole and not self.transport.is_closing():
             self.answer = Answer()
             self.resume()
@@ -189,6 +202,8 @@ class Upstream(asyncio.Protocol):
         self.transport.abort()
         if request is None:
             return
+        if self.front.split:
+            self.front.answered(request, self, 0, b"")
         if self.answer.has_head:
             # An error is no part of an answer that has begun: the end of the connection tells that it is not whole.
             self.caller.transport.abort()

@@ -18,7 +18,7 @@ from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
 
 SECONDS = 5.0
-Health = Literal["healthy", "failed", "not applied yet", "hosts disagree", "silent", "empty", "no branch"]
+Health = Literal["healthy", "failed", "in rollout", "not applied yet", "hosts disagree", "silent", "empty", "no branch"]
 TONES: dict[Health, Tone] = {"healthy": "good", "failed": "bad", "empty": "plain", "no branch": "plain"}
 
 
@@ -140,8 +140,10 @@ def _state(tip: str | None, said: list[health.Report], now: datetime, allowed: t
     found: Health
     if all(report.commit != tip for report in said):
         found = state = "not applied yet"
-    elif failed := [report for report in said if report.commit == tip and report.state == "failed"]:
+    elif failed := [report for report in said if report.commit == tip and report.state in ("failed", "kept")]:
         found, state = "failed", f"failed: {failed[0].reason}"
+    elif rolling := [report for report in said if report.commit == tip and report.state == "in rollout"]:
+        found, state = "in rollout", f"{rolling[0].release} is in rollout: {' '.join(rolling[0].reason.split())}"
     elif late := [report for report in said if report.commit != tip]:
         found = "hosts disagree"
         state = f"hosts disagree: {', '.join(f'{each.host} serves {each.serving}' for each in late)}"

@@ -19,6 +19,7 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git
 from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import judge
+from gitops_ml.promotion import served
 from gitops_ml.report import compare, figures
 
 PROFILE = "reports/profile.json"
@@ -47,7 +48,11 @@ def read(root: Path, name: str) -> Reference:
         UserError: nothing serves there, or something of it cannot be read.
     """
     tip = resolve(root, environment.branch(name))
-    release = environment.serving(Git(root), tip) if tip else None
+    git = Git(root)
+    release = environment.serving(git, tip) if tip else None
+    settings = next((each for each in project.read(root).environments if each.name == name), None)
+    if settings is not None:
+        release = served.completed(git, settings, release)
     if tip and release is None:
         raise UserError(f"nothing was promoted to {name} yet, so there is nothing to watch")
     revision = Revision(root, release.commit if release else None)

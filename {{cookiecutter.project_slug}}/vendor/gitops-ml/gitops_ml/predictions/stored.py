@@ -21,6 +21,8 @@ from gitops_ml.core.errors import UserError
 ANSWERS, REQUESTS = "answers", "requests"
 # What stands before the name of a column that was sent.
 INPUT = "input."
+# With what the id of a request begins that is a copy of another one; see `gitops_ml.host.shadow`.
+SHADOWED = "shadow:"
 # A file is begun at most so long before its newest line; see `log.file_seconds`.
 LONGEST = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -167,6 +169,9 @@ def read(store: str, kind: str, since: datetime, until: datetime) -> pd.DataFram
     table = tables(f"{store.rstrip('/')}/{kind}", lambda name: first <= name[:8] <= last)
     if table.empty:
         return table
+    if "request" in table:
+        # What a release was asked in a rollout's shadow, nobody was answered.
+        table = table[~table["request"].astype(str).str.startswith(SHADOWED)]
     table["time"] = pd.to_datetime(table["time"], utc=True, format="ISO8601")
     inside = (table["time"] >= since) & (table["time"] < until)
     return table[inside].sort_values("time", kind="stable", ignore_index=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gitops_ml.core import environment
 from gitops_ml.core.errors import UserError
+from gitops_ml.core.project import Environment
 from gitops_ml.host.host import Host
 from gitops_ml.promotion import deploy, health, promote, proposals
 from gitops_ml.promotion.outcome import Outcome
@@ -42,6 +43,9 @@ def settle(repository: Repository) -> list[Outcome]:
     """
     done = []
     for each in repository.policy.environments:
+        if back := _back(repository, each):
+            done.append(back)
+            continue
         proposals.withdraw_merged(repository, each.name, dry_run=False)
         if not proposals.find(repository, each.name):
             continue
@@ -52,6 +56,14 @@ def settle(repository: Repository) -> list[Outcome]:
             deploy.deploy(root, before.name, Host(root, root / ".deploy" / before.name))
         done.append(promote.merge(repository, each.name, settling=True))
     return done
+
+
+def _back(repository: Repository, settings: Environment) -> Outcome | None:
+    """Propose to go back where a rollout ended without the new release, which is held; None if there is no such."""
+    tip = repository.git.tip(environment.branch(settings.name)) if settings.rollout else None
+    said = health.reports(repository.git, settings.name) if tip else []
+    kept = next((each for each in said if each.state == "kept" and each.commit == tip), None)
+    return promote.rollback(repository, settings.name, reason=kept.reason) if kept else None
 
 
 def await_agent(root: Path, name: str, minutes: float, tell: Callable[[str], None]) -> deploy.Deployment:
@@ -77,7 +89,9 @@ def await_agent(root: Path, name: str, minutes: float, tell: Callable[[str], Non
             now, allowed = datetime.now(UTC), timedelta(minutes=repository.settings(name).silent_minutes)
             heard = [each for each in health.reports(repository.git, name) if not each.silent(now, allowed)]
             dealt = [each for each in heard if each.commit == tip]
-            failed = [each for each in dealt if each.state == "failed"]
+            failed = [each for each in dealt if each.state in ("failed", "kept")]
+            # A rollout takes as long as its rows; whoever waits for it need not stand here.
+            failed += [each for each in dealt if each.state == "in rollout"]
             if failed or (dealt and dealt == heard):
                 return _of(name, (failed or dealt)[0])
         if (waits := f"waiting for the agent of {name} to deal with {tip[:12]}") != said:

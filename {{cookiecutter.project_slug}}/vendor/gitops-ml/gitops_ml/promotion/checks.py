@@ -169,6 +169,8 @@ def _require_healthy(repository: Repository, name: str, found: record.Release, n
     for report in said:
         where = f"{name} ({report.host})"
         silent = report.silent(now, allowed)
+        if report.commit == tip and report.state == "in rollout" and not silent:
+            raise WaitingCheckError(f"{found.release} is in rollout in {where}: {report.reason.partition(chr(10))[0]}")
         if report.commit == tip and report.state != "healthy" and not silent:
             raise FailedCheckError(f"{found.release} failed in {where}: {report.reason}")
         if report.ahead(now):
@@ -232,7 +234,7 @@ def image(repository: Repository, name: str, found: record.Release) -> str:
 
 def gate(repository: Repository, name: str, found: record.Release, sound: bool) -> str:
     """The model may replace the one that serves here now."""
-    champion = repository.serving(name)
+    champion = served.completed(repository.git, repository.settings(name), repository.serving(name))
     if champion is not None and champion.model == found.model:
         return "the model is the one that serves"
     if not sound:

@@ -20,7 +20,7 @@ from gitops_ml.core.errors import UserError, said
 from gitops_ml.core.project import Environment
 from gitops_ml.host import keeper
 from gitops_ml.host.host import Host, await_ready
-from gitops_ml.promotion import health, holds, served, verify
+from gitops_ml.promotion import health, holds, rollout, served, verify
 from gitops_ml.promotion.repository import Repository
 
 FAILED = 3
@@ -33,7 +33,7 @@ class Deployment(BaseModel):
 
     version: Literal[1] = 1
     environment: str
-    state: Literal["healthy", "failed", "empty"]
+    state: Literal["healthy", "failed", "empty", "in rollout", "kept"]
     commit: str
     release: str | None = None
     serving: str | None = None
@@ -44,7 +44,7 @@ class Deployment(BaseModel):
     @property
     def exit_code(self) -> int:
         """0 if what the branch says serves; 3 if it cannot, and the last good release, if there is one, goes on."""
-        return FAILED if self.state == "failed" else 0
+        return FAILED if self.state in ("failed", "kept") else 0
 
     @property
     def sentence(self) -> str:
@@ -52,7 +52,9 @@ class Deployment(BaseModel):
         serves = f"{self.environment} serves {self.serving or 'nothing'}"
         if self.state == "empty":
             return f"nothing was promoted to {self.environment} yet"
-        if self.state == "failed":
+        if self.state == "in rollout":
+            return f"{serves}; {self.release} is in rollout: {self.reason}"
+        if self.state in ("failed", "kept"):
             return f"{serves}; {self.release or 'what its branch says'} cannot serve: {self.reason}"
         if self.dry_run and self.changed:
             return f"{serves}, and would serve {self.release}"
@@ -176,13 +178,19 @@ def _applied(
     # What serves there is not refused to one more host because of a hold that came later.
     serves = served.releases(git, name)[:1] == [release]
     if hold and changed and not serves and settings.runner != "cluster":
+        if not found.dry_run:
+            host.end_rollout()
         raise UserError(f"{release} is on hold: {hold.reason}")
     if found.dry_run:
         return found.model_copy(update={"state": "healthy", "release": release, "changed": changed})
     if settings.runner == "cluster":
         # Argo CD or Flux apply the branch; what is to be done here is to wait for it.
         await_ready(settings.url or "", candidate.release, lambda: None, settings.ready_seconds)
-    else:
+    elif settings.rollout and rollout.is_due(repository, name, host, candidate.release, tip):
+        state, reason = rollout.step(repository, settings, host, candidate, tip)
+        if state != "complete":
+            return found.model_copy(update={"state": state, "release": release, "reason": reason})
+    if settings.runner != "cluster":
         host.serve(candidate.release, tip, settings, environment.render(git, candidate, name))
     return found.model_copy(update={"state": "healthy", "release": release, "serving": release, "changed": changed})
 

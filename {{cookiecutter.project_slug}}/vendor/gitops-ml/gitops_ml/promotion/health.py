@@ -49,7 +49,8 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 class State(BaseModel):
     """What an agent found and did."""
 
-    state: Literal["healthy", "failed"]
+    # In rollout: the new release is judged beside the one that serves. Kept: it was, and the other one goes on.
+    state: Literal["healthy", "failed", "in rollout", "kept"]
     commit: str  # of the environment's branch, that the agent was to apply
     release: str | None  # that this commit names; None if it cannot be read
     serving: str | None  # the release that does serve
@@ -160,7 +161,7 @@ def write(git: Git, settings: Environment, host: str, state: State, clock: Clock
             return report
         tree = git.write({FILE: report.model_dump_json(indent=2).encode() + b"\n"})
         parents = git.parents(tip) if tip and same else [tip]
-        found = "is healthy" if report.state == "healthy" else f"failed: {report.reason}"
+        found = f"is {report.state}" if report.state in ("healthy", "in rollout") else f"failed: {report.reason}"
         commit = git.commit(tree, parents[0] if parents else None, f"{report.release} {found}", machine=True)
         try:
             git.push(commit, f"refs/heads/{branch}", expected=tip)

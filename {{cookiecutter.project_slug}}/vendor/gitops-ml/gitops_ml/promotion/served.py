@@ -11,7 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.git import Git, RejectedError
+from gitops_ml.core.project import Environment
+from gitops_ml.core.record import Release
 from gitops_ml.promotion import health
+from gitops_ml.release import tags
 
 PREFIX = "served/"
 FILE = "served.jsonl"
@@ -48,6 +51,20 @@ def read(git: Git, environment: str) -> list[Entry]:
 def releases(git: Git, environment: str) -> list[str]:
     """The releases that served in an environment, the last one first, each once."""
     return list(dict.fromkeys(entry.release for entry in reversed(read(git, environment))))
+
+
+def completed(git: Git, environment: Environment, named: Release | None) -> Release | None:
+    """The release that answers everybody: the one that the branch names, or until that is rolled out the last one.
+
+    Raises:
+        UserError: something cannot be read.
+    """
+    if named is None or environment.rollout is None:
+        return named
+    before = read(git, environment.name)
+    if not before or before[-1].release == named.release:
+        return named
+    return tags.find(git, before[-1].release).release
 
 
 def add(git: Git, environment: str, entry: Entry) -> None:
