@@ -90,6 +90,9 @@ class PullRequests(_Block):
     approvals: int = Field(default=1, ge=0)
 
 
+# Where much is computed: processes of this machine, or a Dask scheduler; `gitops_ml.engine` opens it.
+Engine = Annotated[str, Field(pattern=r"^(local(:[1-9][0-9]*)?|(tcp|tls)://[^\s/]+:[0-9]+)$")]
+
 # How many processes of a release answer on a host; `auto`: one for each core.
 Workers = Annotated[int, Field(ge=1)] | Literal["auto"]
 
@@ -132,6 +135,7 @@ class Project(_Block):
     description: str
     owner: str
     image: str
+    engine: Engine = "local"
     service: Service
     log: Log
     monitor: Monitor
