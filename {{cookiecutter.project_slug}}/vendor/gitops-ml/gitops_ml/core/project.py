@@ -68,6 +68,13 @@ class Monitor(_Block):
         return self
 
 
+class Batch(_Block):
+    """Scoring many rows: the share that may not fit the schema, and the share that is written down."""
+
+    rejected: float = Field(default=0.05, ge=0, le=1)
+    sample: float = Field(default=0.001, ge=0, le=1)
+
+
 class Gate(_Block):
     """When a model may replace the one that serves."""
 
@@ -138,6 +145,7 @@ class Project(_Block):
     engine: Engine = "local"
     service: Service
     log: Log
+    batch: Batch = Batch()
     monitor: Monitor
     trusted_types: list[str]
     gate: Gate
