@@ -41,8 +41,13 @@ class Scoring:
     code: Code
 
 
-def found(root: Path, wanted: str | None) -> Scoring:
+def found(root: Path, wanted: str | None, *, here: bool) -> Scoring:
     """The release of a name, or else the one that the last environment serves.
+
+    Args:
+        root: the project's folder.
+        wanted: the name; None for the one that serves.
+        here: whether it scores on this machine, and needs its packages there.
 
     Raises:
         UserError: there is none, it is on hold, it is not trusted, or what belongs to it cannot be had.
@@ -56,11 +61,12 @@ def found(root: Path, wanted: str | None) -> Scoring:
     own = {name.removeprefix(SOURCE): content for name, content in files.items() if name.startswith(SOURCE)}
     pinned = code.pinned(own["requirements.txt"].decode())
     deciding = {name: version for name, version in pinned.items() if name in DECIDING}
-    here = code.installed([*deciding, "pyarrow"])
-    same = python == code.PYTHON and here.items() >= deciding.items() and "pyarrow" in here
-    interpreter = Path(sys.executable) if same else _environment(root, own["requirements.txt"].decode(), python)
+    installed = code.installed([*deciding, "pyarrow"])
+    interpreter = Path(sys.executable)
+    if here and (python != code.PYTHON or not installed.items() >= deciding.items()):
+        interpreter = _environment(root, own["requirements.txt"].decode(), python)
     needed = {name: content for name, content in own.items() if name.startswith(NEEDED)}
-    packages = deciding | {"pyarrow": here["pyarrow"]}
+    packages = deciding | {"pyarrow": installed["pyarrow"]}
     return Scoring(release, own, Code(code.packed(code.PACKAGES) | needed, packages, python, interpreter))
 
 

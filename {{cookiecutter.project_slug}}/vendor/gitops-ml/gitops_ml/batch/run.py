@@ -104,13 +104,15 @@ class Job:
         return f"{WORK}/{self.key}"
 
 
-def predict(root: Path, where: str, out: str, wanted: str | None = None, on: str | None = None) -> Outcome:
+def predict(
+    root: Path, where: str | None, out: str | None, wanted: str | None = None, on: str | None = None
+) -> Outcome:
     """Score a file, a folder, or what a pattern matches, into a folder.
 
     Args:
         root: the project's folder.
-        where: path or URL of CSV, JSON Lines or Parquet.
-        out: path or URL of a folder, of this release and these inputs alone.
+        where: path or URL of CSV, JSON Lines or Parquet; None for `batch.rows` of project.yaml.
+        out: path or URL of a folder, of this release and these inputs alone; None for the release's in `batch.scores`.
         wanted: a release; by default the one that the last environment serves.
         on: the engine; by default the one of project.yaml.
 
@@ -119,13 +121,14 @@ def predict(root: Path, where: str, out: str, wanted: str | None = None, on: str
         TooManyError: too many rows do not fit the schema.
     """
     settings = project.read(root)
-    store = Store(out)
-    inputs, left_out = _inputs(where, store)
-    scoring = releases.found(root, wanted)
+    where_to = on or settings.engine
+    scoring = releases.found(root, wanted, here=engine.parsed(where_to)[1] is None)
+    store = Store(out or stored.place(root, settings.batch.scores, scoring.release.short))
+    inputs, left_out = _inputs(where or stored.place(root, settings.batch.rows), store)
     schema = _schema(scoring)
     carried = tuple(name for name, column in schema.columns.items() if column.role in ("time", "key"))
     wishes = [Wanted(name, url, tuple(schema.features), carried) for name, url in sorted(inputs.items())]
-    with engine.opened(on or settings.engine, scoring.code) as workers:
+    with engine.opened(where_to, scoring.code) as workers:
         looked = sorted((found for _, found in _told("looking at", workers.map(look, wishes), len(wishes))), key=_name)
         jobs = [_job(source, scoring) for source in looked]
         there = _there(store, jobs, scoring)

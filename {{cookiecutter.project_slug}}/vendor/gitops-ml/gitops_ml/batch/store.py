@@ -7,6 +7,8 @@ import os
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,16 +65,28 @@ class Store:
         return f"{self._root}/{name}" if name else str(self._root)
 
     def find(self) -> dict[str, dict[str, Any]]:
-        """Every file below, by its name there, with size and whatever else is known of it; none if there is nothing."""
+        """Every file below, by its name there, with size and whatever else is known of it; none if there is nothing.
 
-        def ask() -> dict[str, dict[str, Any]]:
-            self._system.invalidate_cache()
-            if not self._system.exists(self._root):
-                return {}
-            found: dict[str, dict[str, Any]] = self._system.find(self._root, detail=True)
-            return {path.removeprefix(self._root).strip("/"): info for path, info in found.items()}
+        Folder by folder, since a file system's own search passes over what it cannot list.
+        """
+        self._system.invalidate_cache()
+        found, folders = dict[str, dict[str, Any]](), [self._root]
+        while folders:
+            folder = folders.pop()
+            for each in again(f"{self.url} cannot be listed", partial(self._list, folder)):
+                path = each["name"].rstrip("/")
+                if each["type"] != "directory":
+                    found[path.removeprefix(self._root).strip("/")] = each
+                elif path != folder.rstrip("/"):
+                    folders.append(path)
+        return found
 
-        return again(f"{self.url} cannot be listed", ask)
+    def _list(self, folder: str) -> list[dict[str, Any]]:
+        try:
+            found: list[dict[str, Any]] = self._system.ls(folder, detail=True)
+        except FileNotFoundError:
+            return []
+        return found
 
     def open(self, name: str = "") -> Any:
         """A file to read."""
@@ -144,7 +158,7 @@ class Store:
         """Remove a file or a folder, if it is there."""
 
         def ask() -> None:
-            if self._system.exists(self.path(name)):
+            with suppress(FileNotFoundError):
                 self._system.rm(self.path(name), recursive=True)
 
         again(f"{self._said(name)} cannot be removed", ask)

@@ -15,7 +15,7 @@ import typer
 from gitops_ml.batch import run
 from gitops_ml.cli import tables
 from gitops_ml.cli.options import BLOCKED, AsJson, Champion, Where, examples, group
-from gitops_ml.core import lock, progress
+from gitops_ml.core import lock, progress, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.gate import judge
 from gitops_ml.host import trial
@@ -165,9 +165,9 @@ def serve(
 )
 def predict(
     rows: Annotated[
-        str, typer.Argument(help="File, folder or pattern, here or in a bucket: CSV, JSON Lines, Parquet.")
-    ],
-    out: Annotated[str, typer.Argument(help="The folder for the scores, here or in a bucket.")],
+        str | None, typer.Argument(help="File, folder or pattern, here or in a bucket: CSV, JSON Lines, Parquet.")
+    ] = None,
+    out: Annotated[str | None, typer.Argument(help="The folder for the scores, here or in a bucket.")] = None,
     release: Annotated[
         str | None, typer.Option(help="The release that scores; by default the one that the last environment serves.")
     ] = None,
@@ -176,9 +176,15 @@ def predict(
 ) -> None:
     """Score many rows with a release: a Parquet file for each input, what does not fit beside it, then manifest.json.
 
-    Given again it does what is missing. Exit codes: 0 everything is scored; 1 an error, and what is done stays; 3 too
-    many rows do not fit the schema.
+    Without arguments it goes by `batch` of project.yaml, and does nothing if that names no place. Given again it does
+    what is missing. Exit codes: 0 everything is scored; 1 an error, and what is done stays; 3 too many rows do not fit
+    the schema.
     """
+    if rows and not out:
+        raise UserError("say where the scores go, too: gitops-ml model predict ROWS OUT")
+    if not rows and not project.read(Path.cwd()).batch.rows:
+        typer.echo("nothing to score: batch.rows of project.yaml names no place", err=as_json)
+        return
     try:
         done = run.predict(Path.cwd(), rows, out, release, where)
     except run.TooManyError as error:

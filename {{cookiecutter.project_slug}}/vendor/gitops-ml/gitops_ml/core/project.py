@@ -69,10 +69,18 @@ class Monitor(_Block):
 
 
 class Batch(_Block):
-    """Scoring many rows: the share that may not fit the schema, and the share that is written down."""
+    """Scoring many rows: from where to where each night, and which shares may not fit and are written down."""
 
+    rows: str = ""
+    scores: str = ""
     rejected: float = Field(default=0.05, ge=0, le=1)
     sample: float = Field(default=0.001, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if bool(self.rows) != bool(self.scores):
+            raise ValueError("rows and scores: both name a place, or neither does")
+        return self
 
 
 class Gate(_Block):
