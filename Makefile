@@ -15,8 +15,8 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/cache/python
 export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
 
-.PHONY: browser containers help setup demo demo-year bench bench-image bench-serving bench-size tables test study check bake manifest example notes clean
-.PHONY: browser containers help setup demo demo-year bench bench-batch bench-image bench-size tables test study check bake manifest example notes clean
+.PHONY: browser containers help setup demo demo-year bench bench-batch bench-image bench-serving bench-size tables test study
+.PHONY: check bake manifest example notes clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

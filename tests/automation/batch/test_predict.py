@@ -211,3 +211,5 @@ def test_other_tasks(task: str) -> None:
     rows = pa.table({name: pa.array(table[name], columns.arrow(each)) for name, each in made.schema.features.items()})
     assert (scorer.way, scorer.reason) == ("trees", "")
     assert scorer.score(rows).tobytes() == np.ascontiguousarray(made.truth(table)).tobytes()
+    proven = columns.Columnar(made.pipeline, made.schema, "pipeline")
+    assert (proven.way, proven.reason) == ("pipeline", "the release was proven by no faster one")

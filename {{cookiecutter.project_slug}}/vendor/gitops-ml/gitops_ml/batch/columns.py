@@ -36,26 +36,43 @@ class Columnar:
     `way`: `trees` by onnxruntime, `columns` by the estimator's own predict, or `pipeline`. `reason`: why not a faster.
     """
 
-    def __init__(self, pipeline: Pipeline, schema: Schema) -> None:
+    def __init__(self, pipeline: Pipeline, schema: Schema, tier: str = "") -> None:
+        """Choose the way.
+
+        Args:
+            pipeline: the fitted Pipeline.
+            schema: its columns.
+            tier: by which the release was proven to answer; where that is the Pipeline, no other way is tried.
+        """
         self.pipeline, self.schema = pipeline, schema
         self.way: Way = "pipeline"
         self.reason = ""
+        if tier == "pipeline":
+            self.reason = "the release was proven by no faster one"
+            return
         row = compiled(pipeline, schema)
         try:
             require(row.encoder is not None, "the Pipeline's form")
             self._parts = list(_parts(pipeline[0], schema.features))
             self._order: Literal["C", "F"] = row.encoder.order if row.encoder else "C"
         except UnknownError as error:
-            self.reason = str(error)
+            self.reason = f"{error} is not known"
             return
         tried = _tried(row, schema)
-        truth = self.by_pipeline(tried).tobytes()
+        try:
+            truth = self.by_pipeline(tried).tobytes()
+        except Exception as error:  # whatever a Pipeline raises of rows that the schema allows
+            self.reason = f"the Pipeline raises {type(error).__name__} at rows that the schema allows"
+            return
         ways: tuple[Way, ...] = ("trees", "columns")
         for way in ways:
             try:
                 self._raw = trees.raw_predict(pipeline[-1]) if way == "trees" else None
-            except UnknownError as error:
-                self.reason = str(error)
+            except UnknownError:
+                # Its own predict is as fast as anything that is known.
+                continue
+            except ModuleNotFoundError as error:
+                self.reason = f"{error.name} is not installed; `uv sync --inexact --group batch` does that"
                 continue
             self.way = way
             if self.score(tried).tobytes() == truth:

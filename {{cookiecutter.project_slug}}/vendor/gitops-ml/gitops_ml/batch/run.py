@@ -246,7 +246,7 @@ def _score(workers: Engine, store: Store, jobs: list[Job], scoring: Scoring, set
     Raises:
         TooManyError: too many of their rows do not fit.
     """
-    facts = scoring.release.release, scoring.release.model
+    facts = scoring.release.release, scoring.release.model, scoring.release.tier
     logs = tuple(logged(_schema(scoring), settings.log.redact))
     names = store.find()
     done, missing = list[Done](), list[Piece]()

@@ -44,6 +44,7 @@ class Piece:
     name: str
     release: str
     model: str
+    tier: str
     sample: float
     logged: tuple[str, ...]
 
@@ -69,8 +70,8 @@ class Model:
 
 
 @cache
-def model() -> Model:
-    """Load it, once in each process; its files are in the working directory.
+def model(tier: str) -> Model:
+    """Load it, once in each process; its files are in the working directory. `tier`: by which it was proven.
 
     Raises:
         UserError: it cannot be loaded.
@@ -85,7 +86,7 @@ def model() -> Model:
         pipeline = persistence.load(Path("models/model.skops").read_bytes(), facts, settings["trusted_types"])
     except persistence.ModelError as error:
         raise UserError(str(error)) from error
-    return Model(schema, policy(decision, schema), Columnar(pipeline, schema))
+    return Model(schema, policy(decision, schema), Columnar(pipeline, schema, tier))
 
 
 def score(piece: Piece) -> Done:
@@ -94,7 +95,7 @@ def score(piece: Piece) -> Done:
     Raises:
         UserError: the input is damaged, was changed meanwhile, or a place cannot be read or written.
     """
-    here, store = model(), Store(piece.out)
+    here, store = model(piece.tier), Store(piece.out)
     columns = {name: here.schema.columns[name] for name in (*here.schema.features, *piece.source.carried)}
     said, refused, logged = _Sheet(), _Sheet(), _Sheet()
     rows = 0

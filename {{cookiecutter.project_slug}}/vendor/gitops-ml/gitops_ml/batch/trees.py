@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from gitops_serving.fast.known import UnknownError, require
+from gitops_serving.fast.known import require
 
 Floats = npt.NDArray[np.float64]
 KINDS = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
@@ -23,14 +23,12 @@ def raw_predict(fitted: Any) -> Callable[[Floats], Floats]:
     """What says the same as `fitted._raw_predict`, shape (rows, classes), of which there is one if there are two.
 
     Raises:
-        UnknownError: it is another estimator, has trees that decide by categories, or onnxruntime is not installed.
+        UnknownError: it is another estimator, or has trees that decide by categories.
+        ModuleNotFoundError: onnx or onnxruntime is not installed.
     """
     require(type(fitted) in KINDS, type(fitted).__name__)
     require(fitted._preprocessor is None and fitted.is_categorical_ is None, "boosting with categories of its own")
-    try:
-        onnx, runtime = importlib.import_module("onnx"), importlib.import_module("onnxruntime")
-    except ModuleNotFoundError as error:
-        raise UnknownError(f"{error.name} is not installed") from error
+    onnx, runtime = importlib.import_module("onnx"), importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     model = _model(onnx, fitted).SerializeToString()
