@@ -22,7 +22,8 @@ from gitops_serving.fast.rows import drawn
 from gitops_serving.fast.scorer import Scorer, compiled, edges, known
 
 Floats = npt.NDArray[np.float64]
-Part = Callable[[pa.Table], Floats]
+# What some columns become, one array beside the other, each of shape (rows, numbers).
+Part = Callable[[pa.Table], list[Floats]]
 Way = Literal["trees", "columns", "pipeline"]
 PAIR = 2
 NUMBERS = ("integer", "number", "boolean")
@@ -83,7 +84,7 @@ class Columnar:
         """What `pipeline.model.score` says of rows."""
         if self.way == "pipeline" or not len(rows):
             return self.by_pipeline(rows)
-        parts = [part(rows) for part in self._parts]
+        parts = [column for part in self._parts for column in part(rows)]
         matrix = np.empty((len(rows), sum(part.shape[1] for part in parts)), order=self._order)
         np.concatenate(parts, axis=1, out=matrix)
         if self._raw is None:
@@ -152,8 +153,8 @@ def _parts(transformer: Any, features: dict[str, Column]) -> Iterator[Part]:
 
 
 def _numbers(names: Sequence[str]) -> Part:
-    def part(rows: pa.Table) -> Floats:
-        return np.column_stack([_floats(rows.column(name)) for name in names])
+    def part(rows: pa.Table) -> list[Floats]:
+        return [_floats(rows.column(name))[:, None] for name in names]
 
     return part
 
@@ -165,14 +166,14 @@ def _floats(column: pa.ChunkedArray) -> Floats:
 
 
 def _categories(tables: list[encoders.Table], names: Sequence[str]) -> Part:
-    def part(rows: pa.Table) -> Floats:
+    def part(rows: pa.Table) -> list[Floats]:
         found = []
         for (_, table, otherwise), name in zip(tables, names, strict=True):
             coded = rows.column(name).combine_chunks().dictionary_encode(null_encoding="encode")
             values = coded.dictionary.to_pylist()
             numbers = np.array([table.get(value, otherwise) for value in values]).reshape(-1, len(otherwise))
             found.append(numbers[coded.indices.to_numpy(zero_copy_only=False)])
-        return np.concatenate(found, axis=1)
+        return found
 
     return part
 
@@ -180,9 +181,9 @@ def _categories(tables: list[encoders.Table], names: Sequence[str]) -> Part:
 def _own(step: Any, columns: dict[str, Column], alone: bool) -> Part:
     """What the step itself makes of its columns: moments and texts."""
 
-    def part(rows: pa.Table) -> Floats:
+    def part(rows: pa.Table) -> list[Floats]:
         table = frame(rows, columns)
         found = step.transform(table[next(iter(columns))] if alone else table)
-        return np.asarray(found, dtype=np.float64)
+        return [np.asarray(found, dtype=np.float64)]
 
     return part

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gitops_ml.batch import score
 from gitops_ml.batch.score import FACTS, ROW
 from gitops_ml.batch.store import Store
 from gitops_ml.core.errors import UserError
@@ -82,7 +83,7 @@ def _write(store: Store, whole: Whole, kind: str, offsets: dict[int, int], facts
                 with store.open(f"{whole.work}/{number:06}.{kind}") as file:
                     piece = pq.ParquetFile(file)
                     if writer is None:
-                        writer = pq.ParquetWriter(path, piece.schema_arrow.with_metadata(metadata))
+                        writer = score.writer(path, piece.schema_arrow.with_metadata(metadata))
                     for group in range(piece.num_row_groups):
                         table = piece.read_row_group(group)
                         moved = pa.compute.add(table.column(ROW), offset)

@@ -26,8 +26,8 @@ KINDS: dict[str, Kind] = {
 }
 DELIMITERS = (",", ";", "\t", "|")
 # So much text is read at once. Of Parquet, whole row groups of about as many rows.
-BLOCK_BYTES = 1 << 23
-GROUP_ROWS = 1 << 17
+BLOCK_BYTES = 1 << 22
+GROUP_ROWS = 1 << 16
 READ_BYTES = 1 << 22
 
 
@@ -102,7 +102,9 @@ def _look(wanted: Wanted) -> Input:
             else:
                 names, start = [*wanted.needed, *wanted.carried], 0
                 stream.seek(0)
-            pieces = [(start, -1)] if zipped else list(_cut(stream, start, quoted=kind == "CSV")) or [(start, start)]
+            pieces = (
+                [(start, -1)] if zipped else list(_cut(stream, start, size, quoted=kind == "CSV")) or [(start, start)]
+            )
     if lacking := [name for name in wanted.needed if name not in names]:
         raise UserError(f"it has no column {lacking[0]!r}, which the model needs")
     if twice := [name for name in (*wanted.needed, *wanted.carried) if names.count(name) > 1]:
@@ -122,14 +124,19 @@ def _look(wanted: Wanted) -> Input:
     )
 
 
-def blocks(stream: Any, quoted: bool) -> Iterator[bytes]:
+def blocks(stream: Any, quoted: bool, size: int = 0) -> Iterator[bytes]:
     """What is left of a stream, in blocks that end with a record; a line's end within quotation marks is none.
+
+    Args:
+        stream: is read to its end.
+        quoted: whether there are quotation marks.
+        size: of the stream, so that blocks are alike; 0 if nobody knows.
 
     Raises:
         UserError: a record is longer than a block.
     """
-    content = b""
-    while len(more := stream.read(BLOCK_BYTES)) == BLOCK_BYTES:
+    content, at_once = b"", size // (size // BLOCK_BYTES + 1) + 1 if size else BLOCK_BYTES
+    while len(more := stream.read(at_once)) == at_once:
         content += more
         end = _last_end(content, quoted)
         if not end and len(content) > 2 * BLOCK_BYTES:
@@ -154,8 +161,8 @@ def _last_end(content: bytes, quoted: bool) -> int:
     return end
 
 
-def _cut(stream: Any, start: int, quoted: bool) -> Iterator[tuple[int, int]]:
-    for block in blocks(stream, quoted):
+def _cut(stream: Any, start: int, size: int, quoted: bool) -> Iterator[tuple[int, int]]:
+    for block in blocks(stream, quoted, size - start):
         if block.strip():
             yield start, start + len(block)
         start += len(block)

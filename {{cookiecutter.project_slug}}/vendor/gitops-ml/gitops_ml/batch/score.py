@@ -130,6 +130,12 @@ def score(piece: Piece) -> Done:
     return done
 
 
+def writer(place: Any, schema: pa.Schema) -> pq.ParquetWriter:
+    """What writes a Parquet file; of numbers, which seldom repeat, it makes no dictionary."""
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    return pq.ParquetWriter(place, schema, use_dictionary=texts or False)
+
+
 class _Sheet:
     """Rows of a Parquet file that is small enough to be made in memory."""
 
@@ -140,7 +146,7 @@ class _Sheet:
 
     def add(self, table: pa.Table) -> None:
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._sink, table.schema)
+            self._writer = writer(self._sink, table.schema)
         self._writer.write_table(table)
         self.rows += len(table)
 

@@ -126,10 +126,7 @@ class Store:
                 return
             part = Path(f"{path}.{uuid.uuid4().hex[:8]}.part")
             try:
-                with part.open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
+                part.write_bytes(content)
                 part.replace(path)
             finally:
                 part.unlink(missing_ok=True)

@@ -30,6 +30,7 @@ def raw_predict(fitted: Any) -> Callable[[Floats], Floats]:
     require(fitted._preprocessor is None and fitted.is_categorical_ is None, "boosting with categories of its own")
     onnx, runtime = importlib.import_module("onnx"), importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
+    options.enable_cpu_mem_arena = False
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     model = _model(onnx, fitted).SerializeToString()
     session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
