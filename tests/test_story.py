@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import yaml
 
 from ci.shell import KEYS, ROOT, CommandError, environment, free_port, run
 from tests.actions import Actions, Run
-from tests.conftest import UV, clone, gitops, make, tool
+from tests.conftest import SLUG, UV, clone, gitops, make, tool
 from tests.forge import REPOSITORY, TOKEN, GitHub
 
 pytestmark = pytest.mark.xdist_group("story")
@@ -271,6 +272,26 @@ def stop_the_line(team: Team, what: str) -> None:
 def held(what: str) -> dict[str, str]:
     """What becomes of the jobs of hold.yml, of which one does what is asked."""
     return dict.fromkeys(("hold", "unhold", "freeze", "unfreeze"), "skipped") | {what: "success"}
+
+
+def test_what_arrives_is_scored_each_night(team: Team, tmp_path: Path) -> None:
+    """The workflow `batch` scores what arrived with the release that production serves, and a second time nothing."""
+    before = (team.developer / "project.yaml").read_text()
+    places = {"rows": str(tmp_path / "rows"), "scores": str(tmp_path / "scores")}
+    settings = yaml.safe_load(before)
+    team.push("main", {"project.yaml": yaml.safe_dump(settings | {"batch": places}, sort_keys=False)})
+    team.github.events.clear()
+    (tmp_path / "rows").mkdir()
+    shutil.copy(next((ROOT / SLUG / "data/raw").glob("*.parquet")), tmp_path / "rows" / "night.parquet")
+    for said in ("of 1 file, 0 rejected", "of 1 file, 1 of them were there"):
+        team.github.dispatched("batch.yml")
+        (done,) = team.actions.answer()
+        assert jobs([done]) == [("batch", {"batch": "success"})]
+        assert said in done.said
+    (manifest,) = (tmp_path / "scores").glob("*/manifest.json")
+    assert json.loads(manifest.read_text())["outputs"][0]["output"] == "night.parquet"
+    team.push("main", {"project.yaml": before})
+    team.github.events.clear()
 
 
 def test_a_change_of_documents_trains_nothing(team: Team) -> None:

@@ -60,6 +60,7 @@ PERMISSIONS = {
     ("project", "promote.yml", "propose"): PROPOSE | STORAGE,
     ("project", "rollback.yml", "rollback"): PROPOSE | STORAGE,
     ("project", "deploy.yml", "deploy"): PROPOSE | STORAGE,
+    ("project", "batch.yml", "batch"): READ | STORAGE,
     ("project", "monitor.yml", "monitor"): READ
     | STORAGE
     | {

@@ -140,7 +140,7 @@ class World:
         return Repository.opened(root or self.root)
 
     def release(self, model: str, **more: Any) -> record.Release:
-        """Merge a change to main and release it: the model's bytes are this text."""
+        """Merge a change to main and release it: the model's bytes are this text; see `publish`."""
         git(self.root, "fetch", "--quiet", "origin")
         git(self.root, "checkout", "--quiet", "-B", "main", "origin/main")
         content = model.encode()
@@ -151,8 +151,8 @@ class World:
         git(self.root, "push", "--quiet", "origin", "main")
         return self.publish(content, **more)
 
-    def publish(self, content: bytes, **more: Any) -> record.Release:
-        """Release the commit that is checked out."""
+    def publish(self, content: bytes, archive: bytes | None = None, **more: Any) -> record.Release:
+        """Release the commit that is checked out; as a Bento that can be served, if there is one."""
         repository = Git(self.root)
         repository.fetch()
         commit = git(self.root, "rev-parse", "HEAD")
@@ -168,7 +168,7 @@ class World:
             "champion": None,
             "proof": PROOF,
         }
-        made, _ = make.publish(repository, Storage(self.root), facts | more, b"bento of " + content, CARD)
+        made, _ = make.publish(repository, Storage(self.root), facts | more, archive or b"bento of " + content, CARD)
         self.released[made.release] = made
         return made
 

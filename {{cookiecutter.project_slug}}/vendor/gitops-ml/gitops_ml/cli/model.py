@@ -12,9 +12,10 @@ from typing import Annotated
 
 import typer
 
+from gitops_ml.batch import run
 from gitops_ml.cli import tables
-from gitops_ml.cli.options import AsJson, Champion, examples, group
-from gitops_ml.core import lock, progress
+from gitops_ml.cli.options import BLOCKED, AsJson, Champion, Where, examples, group
+from gitops_ml.core import lock, progress, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.gate import judge
 from gitops_ml.host import trial
@@ -24,7 +25,7 @@ from gitops_ml.pages import words
 from gitops_ml.report import card, compare, render, summary
 
 FOLDER = Path("build/report")
-MADE, JUDGED, PACKED = "How it is made", "What it is worth", "What serves it"
+MADE, JUDGED, PACKED, SCORED = "How it is made", "What it is worth", "What serves it", "What it says of many rows"
 
 commands = group()
 
@@ -155,6 +156,48 @@ def serve(
     release = package.package(Path.cwd()).release
     where = ("--host", "127.0.0.1", "--port", str(port))
     os.execv(sys.executable, [sys.executable, "-m", "bentoml", "serve", release, *where])  # noqa: S606
+
+
+@commands.command(
+    "predict",
+    rich_help_panel=SCORED,
+    epilog=examples("model predict new.csv scores", "model predict s3://bucket/rows s3://bucket/scores --json"),
+)
+def predict(
+    rows: Annotated[
+        str | None, typer.Argument(help="File, folder or pattern, here or in a bucket: CSV, JSON Lines, Parquet.")
+    ] = None,
+    out: Annotated[str | None, typer.Argument(help="The folder for the scores, here or in a bucket.")] = None,
+    release: Annotated[
+        str | None, typer.Option(help="The release that scores; by default the one that the last environment serves.")
+    ] = None,
+    where: Where = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score many rows with a release: a Parquet file for each input, what does not fit beside it, then manifest.json.
+
+    Without arguments it goes by `batch` of project.yaml, and does nothing if that names no place. Given again it does
+    what is missing. Exit codes: 0 everything is scored; 1 an error, and what is done stays; 3 too many rows do not fit
+    the schema.
+    """
+    if rows and not out:
+        raise UserError("say where the scores go, too: gitops-ml model predict ROWS OUT")
+    if not rows and not project.read(Path.cwd()).batch.rows:
+        typer.echo("nothing to score: batch.rows of project.yaml names no place", err=as_json)
+        return
+    try:
+        done = run.predict(Path.cwd(), rows, out, release, where)
+    except run.TooManyError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(BLOCKED) from error
+    if as_json:
+        typer.echo(done.model_dump_json(indent=2))
+        return
+    typer.echo(done.sentence)
+    for note in done.notes:
+        typer.echo(f"  {note}")
+    if done.left_out:
+        typer.echo(f"  left out, since it is no .csv, .jsonl or .parquet: {', '.join(done.left_out)}")
 
 
 def _try(sentences: Iterable[str], as_json: bool) -> None:

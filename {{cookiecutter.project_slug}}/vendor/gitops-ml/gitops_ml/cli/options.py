@@ -28,6 +28,11 @@ Champion = Annotated[
 ]
 Folder = Annotated[Path | None, typer.Option(help="Where the agent keeps what serves; .deploy/ENV by default.")]
 
+Where = Annotated[
+    str | None,
+    typer.Option("--engine", help="local, local:4 or a Dask scheduler; by default what project.yaml says."),
+]
+
 
 def group() -> typer.Typer:
     """The commands of a noun."""

@@ -43,7 +43,8 @@ def predictions(
     store = stored.place(Path.cwd(), settings.monitor.store, wanted)
     done = stored.collect(folder or agents_folder(wanted) / runner.PREDICTIONS, store)
     if settings.monitor.keep_days is not None:
-        done.expired = stored.expire(store, datetime.now(UTC), settings.monitor.keep_days)
+        places = (store, stored.place(Path.cwd(), store, stored.BATCHES))
+        done.expired = sum(stored.expire(each, datetime.now(UTC), settings.monitor.keep_days) for each in places)
     if as_json:
         typer.echo(done.model_dump_json(indent=2))
     else:
@@ -62,6 +63,9 @@ def monitor(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="When the newest window ends, in UTC."),
     ] = None,
+    batches: Annotated[
+        bool, typer.Option("--batches", help="Look at what `gitops-ml model predict` said, instead of the service.")
+    ] = False,
     tell: Annotated[
         bool, typer.Option("--tell", help="Send an alarm to the address in MONITOR_WEBHOOK, as monitor.webhook says.")
     ] = False,
@@ -69,19 +73,23 @@ def monitor(
 ) -> None:
     """Look at what the service answered: build/monitor/monitor.json, monitor.md for an issue, monitor.html to look at.
 
+    With --batches they are in build/monitor/batches.
+
     Exit codes: 0 no alarm, which all is well, watch and not known are alike (`verdict` of the JSON says which of them);
     3 alarm; 1 something cannot be read, and nothing was judged, or nobody took the alarm that was to be sent.
     """
     moment = now.replace(tzinfo=UTC) if now else datetime.now(UTC)
-    found = watch.watch(Path.cwd(), environment_or_last(project.read(Path.cwd()), name), moment)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / "monitor.json").write_text(found.model_dump_json(indent=2) + "\n")
-    (FOLDER / "monitor.md").write_text(page.markdown(found))
-    (FOLDER / "monitor.html").write_text(page.html(found))
+    wanted = environment_or_last(project.read(Path.cwd()), name)
+    found = watch.watch(Path.cwd(), wanted, moment, batches=batches)
+    folder = FOLDER / "batches" if batches else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "monitor.json").write_text(found.model_dump_json(indent=2) + "\n")
+    (folder / "monitor.md").write_text(page.markdown(found))
+    (folder / "monitor.html").write_text(page.html(found))
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
     else:
-        typer.echo(page.terminal(found, FOLDER / "monitor.html"))
+        typer.echo(page.terminal(found, folder / "monitor.html"))
     if tell:
         webhook.send(found)
     raise typer.Exit(found.exit_code)

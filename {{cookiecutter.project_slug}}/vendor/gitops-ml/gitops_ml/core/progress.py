@@ -32,3 +32,36 @@ def doing(what: str) -> Iterator[None]:
     finally:
         done.set()
         teller.join()
+
+
+class Pace:
+    """Tells how far something is that comes in parts, how fast it goes and how long it will take; on stderr, too."""
+
+    def __init__(self, what: str, total: int, unit: str) -> None:
+        """Begin.
+
+        Args:
+            what: it is doing, as in "scoring".
+            total: how large all parts are together.
+            unit: what is counted beside, as in "rows".
+        """
+        self.what, self.total, self.unit = what, total, unit
+        self.size = self.count = 0
+        self.begun = time.monotonic()
+        self.next = self.begun + FIRST_SECONDS
+
+    def add(self, size: int, count: int = 1) -> None:
+        """A part is done, so large, with so many units in it."""
+        self.size, self.count = self.size + size, self.count + count
+        now = time.monotonic()
+        if now < self.next:
+            return
+        self.next = now + NEXT_SECONDS
+        passed = now - self.begun
+        left = passed / self.size * (self.total - self.size) if self.size else 0
+        share = self.size / self.total if self.total else 1
+        typer.echo(
+            f"... {self.what}: {share:.0%}, {self.count:,} {self.unit}, {self.count / passed:,.0f} a second, about "
+            f"{max(left, 0):.0f} s left",
+            err=True,
+        )

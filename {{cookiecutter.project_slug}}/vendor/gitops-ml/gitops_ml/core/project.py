@@ -71,6 +71,21 @@ class Monitor(_Block):
         return self
 
 
+class Batch(_Block):
+    """Scoring many rows: from where to where each night, and which shares may not fit and are written down."""
+
+    rows: str = ""
+    scores: str = ""
+    rejected: float = Field(default=0.05, ge=0, le=1)
+    sample: float = Field(default=0.001, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if bool(self.rows) != bool(self.scores):
+            raise ValueError("rows and scores: both name a place, or neither does")
+        return self
+
+
 class Gate(_Block):
     """When a model may replace the one that serves."""
 
@@ -92,6 +107,9 @@ class PullRequests(_Block):
     lock: Literal["commit", "verify"]
     approvals: int = Field(default=1, ge=0)
 
+
+# Where much is computed: processes of this machine, or a Dask scheduler; `gitops_ml.engine` opens it.
+Engine = Annotated[str, Field(pattern=r"^(local(:[1-9][0-9]*)?|(tcp|tls)://[^\s/]+:[0-9]+)$")]
 
 # How many processes of a release answer on a host; `auto`: one for each core.
 Workers = Annotated[int, Field(ge=1)] | Literal["auto"]
@@ -197,8 +215,10 @@ class Project(_Block):
     description: str
     owner: str
     image: str
+    engine: Engine = "local"
     service: Service
     log: Log
+    batch: Batch = Batch()
     monitor: Monitor
     trusted_types: list[str]
     gate: Gate

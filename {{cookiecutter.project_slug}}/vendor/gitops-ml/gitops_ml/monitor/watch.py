@@ -22,8 +22,8 @@ PICTURES = 4
 
 
 @progress.doing("looking at what was served")
-def watch(root: Path, name: str, moment: datetime) -> Monitoring:
-    """Look at the windows that end at a moment.
+def watch(root: Path, name: str, moment: datetime, *, batches: bool = False) -> Monitoring:
+    """Look at the windows that end at a moment: at what the service answered, or at what batches said.
 
     Raises:
         UserError: something that is needed cannot be read, or the service never wrote anything down.
@@ -35,7 +35,7 @@ def watch(root: Path, name: str, moment: datetime) -> Monitoring:
         git.fetch()
     serving = reference.read(root, name)
     rules.require_metrics(serving.schema.task, settings.gate)
-    log = _log(root, name, moment, serving, settings.monitor)
+    log = _log(root, name, moment, serving, settings.monitor, batches=batches)
     windows, newest = [], list[drift.Moved]()
     for span in _spans(moment, settings.monitor):
         found, newest = window.look(log, span, serving, settings)
@@ -91,14 +91,19 @@ def told(
     )
 
 
-def _log(root: Path, name: str, moment: datetime, serving: Reference, monitor: project.Monitor) -> window.Log:
+def _log(
+    root: Path, name: str, moment: datetime, serving: Reference, monitor: project.Monitor, *, batches: bool
+) -> window.Log:
     """All that is looked at, of all windows."""
-    start, store = _spans(moment, monitor)[0][0], stored.place(root, monitor.store, name)
+    start = _spans(moment, monitor)[0][0]
+    store = stored.place(root, monitor.store, name, *([stored.BATCHES] if batches else []))
     answers = stored.read(store, stored.ANSWERS, start, moment)
     requests = stored.read(store, stored.REQUESTS, start, moment)
     if answers.empty and requests.empty and stored.is_empty(store):
         raise UserError(
-            f"nothing is in {store}; `gitops-ml watch predictions {name}` brings what the service wrote down"
+            f"nothing is in {store}; "
+            + ("`make predict`" if batches else f"`gitops-ml watch predictions {name}`")
+            + f" brings what {'batches said' if batches else 'the service wrote down'}"
         )
     arrived = labels.read(stored.place(root, monitor.labels), serving.schema) if monitor.labels else pd.DataFrame()
     labelled = labels.joined(answers, requests, arrived, serving.schema.target)

@@ -55,6 +55,7 @@ def erase(root: Path, column: str, value: str) -> Erased:
             stored.collect(folder, store)
             done.held += _unfinished(folder, logged, value)
         answers = _erased(store, stored.ANSWERS, logged, value)
+        answers += _erased(stored.place(root, store, stored.BATCHES), stored.ANSWERS, logged, value)
         requests = _erased(store, stored.REQUESTS, logged, value) if column in IDS else []
         done.answers += sum(map(len, answers))
         done.requests += sum(map(len, requests))

@@ -19,6 +19,8 @@ from gitops_ml.core.errors import UserError
 
 # Rows with what was answered, and requests with what became of them.
 ANSWERS, REQUESTS = "answers", "requests"
+# Below what a service answered, with answers of its own: what batches said.
+BATCHES = "batch"
 # What stands before the name of a column that was sent.
 INPUT = "input."
 # With what the id of a request begins that is a copy of another one; see `gitops_ml.host.shadow`.

@@ -99,8 +99,7 @@ def _part(step: Any, places: list[int], columns: list[Column], names: list[str])
         return _numbers(places), [Origin(name) for name in names]
     if kind is Calendar:
         return _calendar(places, columns), []
-    require(kind in (OneHotEncoder, TargetEncoder), kind.__name__)
-    return _categories((_one_hot if kind is OneHotEncoder else _target_means)(step, places)), []
+    return _categories(tables(step, places)), []
 
 
 def _steps(
@@ -153,6 +152,16 @@ def _categories(tables: list[Table]) -> Part:
         return found
 
     return part
+
+
+def tables(step: Any, places: list[int]) -> list[Table]:
+    """What a fitted encoder of categories has learnt of each of its columns.
+
+    Raises:
+        UnknownError: it is another one, or set in another way.
+    """
+    require(type(step) in (OneHotEncoder, TargetEncoder), type(step).__name__)
+    return _one_hot(step, places) if type(step) is OneHotEncoder else _target_means(step, places)
 
 
 def _one_hot(step: Any, places: list[int]) -> list[Table]:

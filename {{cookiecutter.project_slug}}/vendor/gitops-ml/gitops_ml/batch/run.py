@@ -1,0 +1,339 @@
+"""Scores inputs with a release on an engine: what is missing is done, and nothing twice."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from pipeline.schema import Schema
+from pydantic import BaseModel
+
+from gitops_ml.batch import release as releases
+from gitops_ml.batch.join import Joined, Whole, join
+from gitops_ml.batch.look import Input, Wanted, kind_of, look
+from gitops_ml.batch.release import Scoring
+from gitops_ml.batch.score import REASON, Done, Piece, score
+from gitops_ml.batch.store import Store
+from gitops_ml.core import progress, project
+from gitops_ml.core.errors import UserError
+from gitops_ml.engine import engine
+from gitops_ml.engine.engine import Engine
+from gitops_ml.predictions import stored
+from gitops_serving.records import logged
+
+MANIFEST = "manifest.json"
+# Where pieces lie until their input is whole.
+WORK = "_work"
+FACTS = "gitops-ml."
+# A share of fewer rows says nothing.
+FEWEST_ROWS = 1000
+
+
+class TooManyError(UserError):
+    """More rows do not fit the schema than project.yaml allows."""
+
+
+class Output(BaseModel):
+    """What was made of an input."""
+
+    input: str
+    sha256: str
+    output: str
+    rows: int
+    rejected: int
+
+
+class Manifest(BaseModel):
+    """manifest.json: which release scored what. It is written last, and says nothing that another run would not."""
+
+    version: Literal[1] = 1
+    release: str
+    model: str
+    bento: str
+    rows: int
+    rejected: int
+    outputs: list[Output]
+
+
+class Outcome(BaseModel):
+    """What was done; the JSON that other programs read. `left_out`: files of kinds that are not read."""
+
+    version: Literal[1] = 1
+    release: str
+    manifest: str
+    rows: int
+    rejected: int
+    scored: int
+    kept: int
+    left_out: list[str]
+    notes: list[str]
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line."""
+        kept = f", {self.kept:,} of them were there" if self.kept else ""
+        files = self.scored + self.kept
+        return (
+            f"{self.rows:,} rows of {files:,} file{'s' * (files != 1)}{kept}, {self.rejected:,} rejected, by "
+            f"{self.release}: {self.manifest}"
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """An input, and what its output is to be called; `key` is another one for any other input, release or schema."""
+
+    source: Input
+    target: str
+    key: str
+
+    @property
+    def work(self) -> str:
+        """Where its pieces lie."""
+        return f"{WORK}/{self.key}"
+
+
+def predict(
+    root: Path, where: str | None, out: str | None, wanted: str | None = None, on: str | None = None
+) -> Outcome:
+    """Score a file, a folder, or what a pattern matches, into a folder.
+
+    Args:
+        root: the project's folder.
+        where: path or URL of CSV, JSON Lines or Parquet; None for `batch.rows` of project.yaml.
+        out: path or URL of a folder, of this release and these inputs alone; None for the release's in `batch.scores`.
+        wanted: a release; by default the one that the last environment serves.
+        on: the engine; by default the one of project.yaml.
+
+    Raises:
+        UserError: something is missing, damaged or not trusted; what was done stays, and is not done again.
+        TooManyError: too many rows do not fit the schema.
+    """
+    settings = project.read(root)
+    where_to = on or settings.engine
+    scoring = releases.found(root, wanted, here=engine.parsed(where_to)[1] is None)
+    store = Store(out or stored.place(root, settings.batch.scores, scoring.release.short))
+    inputs, left_out = _inputs(where or stored.place(root, settings.batch.rows), store)
+    schema = _schema(scoring)
+    carried = tuple(name for name, column in schema.columns.items() if column.role in ("time", "key"))
+    wishes = [Wanted(name, url, tuple(schema.features), carried) for name, url in sorted(inputs.items())]
+    with engine.opened(where_to, scoring.code) as workers:
+        looked = sorted((found for _, found in _told("looking at", workers.map(look, wishes), len(wishes))), key=_name)
+        jobs = [_job(source, scoring) for source in looked]
+        there = _there(store, jobs, scoring)
+        missing = [job for job in jobs if job.target not in there]
+        done = _score(workers, store, missing, scoring, settings)
+        whole = [
+            Whole(store.url, job.work, job.target, len(job.source.pieces), _facts(job, scoring)) for job in missing
+        ]
+        for _, joined in _told("writing", workers.map(join, whole), len(whole)):
+            there[joined.target] = joined
+    manifest = _manifest(jobs, there, scoring)
+    _write_log(root, settings, store, missing, manifest)
+    store.put(MANIFEST, (json.dumps(manifest.model_dump(), indent=2, ensure_ascii=False) + "\n").encode())
+    store.remove(WORK)
+    return Outcome(
+        release=scoring.release.release,
+        manifest=f"{store.url}/{MANIFEST}",
+        rows=manifest.rows,
+        rejected=manifest.rejected,
+        scored=len(missing),
+        kept=len(jobs) - len(missing),
+        left_out=left_out,
+        notes=_ways(done),
+    )
+
+
+def _inputs(where: str, out: Store) -> tuple[dict[str, str], list[str]]:
+    """The URLs of the inputs, by their names, and the names of files that are none.
+
+    Raises:
+        UserError: there is none, or the outputs would lie among them.
+    """
+    pattern = ""
+    top = where
+    if any(sign in where for sign in "*?["):
+        parts = where.split("/")
+        first = next(place for place, part in enumerate(parts) if any(sign in part for sign in "*?["))
+        top, pattern = "/".join(parts[:first]) or ("/" if where.startswith("/") else "."), "/".join(parts[first:])
+    store = Store(top)
+    if f"{out.url}/".startswith(f"{store.url}/"):
+        raise UserError(f"{out.url} lies in {store.url}, so that outputs would be scored, too: choose another folder")
+    names = store.find()
+    if not names:
+        raise UserError(f"there is nothing in {where}")
+    if list(names) == [""]:
+        name = store.url.rpartition("/")[2]
+        if kind_of(name) is None:
+            raise UserError(f"{where}: CSV, JSON Lines and Parquet are read, by the names .csv, .jsonl and .parquet")
+        return {name: store.url}, []
+    hidden = [name for name in names if any(part.startswith(("_", ".")) for part in name.split("/"))]
+    chosen = [name for name in names if name not in hidden and (not pattern or fnmatch(name, pattern))]
+    found = {name: f"{store.url}/{name}" for name in chosen if kind_of(name)}
+    if not found:
+        raise UserError(f"there is no .csv, .jsonl or .parquet in {where}")
+    return found, sorted(set(chosen) - set(found))
+
+
+def _schema(scoring: Scoring) -> Schema:
+    return Schema.model_validate(yaml.safe_load(scoring.files["schema.yaml"]))
+
+
+def _name(source: Input) -> str:
+    return source.name
+
+
+def _job(source: Input, scoring: Scoring) -> Job:
+    told = [source.name, source.sha256, source.carried, source.pieces, scoring.release.hash]
+    key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    return Job(source, f"{source.name.removesuffix('.parquet')}.parquet", key)
+
+
+def _facts(job: Job, scoring: Scoring) -> dict[str, str]:
+    release = scoring.release
+    facts = {"release": release.release, "model": release.model, "input": job.source.name}
+    return facts | {"sha256": job.source.sha256, "key": job.key}
+
+
+def _there(store: Store, jobs: list[Job], scoring: Scoring) -> dict[str, Joined]:
+    """The outputs that are there and whole.
+
+    Raises:
+        UserError: one was made by another release, and would be lost; or two inputs would have the same output.
+    """
+    targets = [job.target for job in jobs]
+    if twice := {each for each in targets if targets.count(each) > 1}:
+        raise UserError(f"two inputs would become {min(twice)}; score them one by one")
+    names, found = store.find(), {}
+    for job in jobs:
+        facts = _read_facts(store, job.target) if job.target in names else {}
+        other = facts.get("release", scoring.release.release)
+        if other != scoring.release.release:
+            raise UserError(f"{store.url} has what {other} said: choose another folder, or remove that one")
+        if facts.get("key") == job.key:
+            found[job.target] = Joined(job.target, int(facts["rows"]), int(facts["rejected"]))
+    return found
+
+
+def _read_facts(store: Store, name: str) -> dict[str, str]:
+    """What an output says of itself; nothing if it is damaged."""
+    try:
+        with store.open(name) as file:
+            metadata = pq.read_metadata(file).metadata or {}
+    except (pa.ArrowException, OSError):
+        return {}
+    return {
+        key.decode().removeprefix(FACTS): value.decode()
+        for key, value in metadata.items()
+        if key.startswith(FACTS.encode())
+    }
+
+
+def _score(workers: Engine, store: Store, jobs: list[Job], scoring: Scoring, settings: project.Project) -> list[Done]:
+    """Score all pieces that are not there yet.
+
+    Raises:
+        TooManyError: too many of their rows do not fit.
+    """
+    facts = scoring.release.release, scoring.release.model, scoring.release.tier
+    logs = tuple(logged(_schema(scoring), settings.log.redact))
+    names = store.find()
+    done, missing = list[Done](), list[Piece]()
+    for job in jobs:
+        for number in range(len(job.source.pieces)):
+            name = f"{job.work}/{number:06}.said"
+            said = _piece(store, name) if name in names else None
+            if said:
+                done.append(said)
+            else:
+                missing.append(Piece(job.source, number, store.url, job.work, *facts, settings.batch.sample, logs))
+    pace = progress.Pace("scoring", sum(job.source.bytes for job in jobs) - sum(each.bytes for each in done), "rows")
+    for _, piece in workers.map(score, missing):
+        done.append(piece)
+        pace.add(piece.bytes, piece.rows)
+        _require_few(store, jobs, done, settings.batch, all_of_them=False)
+    _require_few(store, jobs, done, settings.batch, all_of_them=True)
+    return done
+
+
+def _piece(store: Store, name: str) -> Done | None:
+    """What came of a piece that is there; None if it is damaged."""
+    facts = _read_facts(store, name)
+    return Done(**json.loads(facts["done"])) if "done" in facts else None
+
+
+def _require_few(store: Store, jobs: list[Job], done: list[Done], limits: project.Batch, all_of_them: bool) -> None:
+    rows, rejected = sum(each.rows for each in done), sum(each.rejected for each in done)
+    if rejected <= limits.rejected * (rows if all_of_them else max(rows, FEWEST_ROWS)):
+        return
+    raise TooManyError(
+        f"{rejected:,} of {rows:,} rows do not fit the schema, and batch.rejected of project.yaml allows "
+        f"{limits.rejected:.1%}: {_example(store, jobs)}; mend the input, or allow more"
+    )
+
+
+def _example(store: Store, jobs: list[Job]) -> str:
+    """One of the rejected rows."""
+    by_work = {job.work: job.source.name for job in jobs}
+    for name in sorted(store.find()):
+        work = name.rpartition("/")[0]
+        if work in by_work and name.endswith(".rejected"):
+            with store.open(name) as file:
+                return f"in {by_work[work]}, {pq.read_table(file).column(REASON)[0].as_py()}"
+    return "none is at hand"
+
+
+def _ways(done: list[Done]) -> list[str]:
+    """How rows were scored, where that was not the fastest way."""
+    return sorted({f"scored by way of {each.way!r}, since {each.reason}" for each in done if each.reason})
+
+
+def _manifest(jobs: list[Job], there: dict[str, Joined], scoring: Scoring) -> Manifest:
+    outputs = [
+        Output(
+            input=job.source.name, sha256=job.source.sha256, output=job.target, rows=made.rows, rejected=made.rejected
+        )
+        for job in jobs
+        for made in [there[job.target]]
+    ]
+    return Manifest(
+        release=scoring.release.release,
+        model=scoring.release.model,
+        bento=scoring.release.bento.digest,
+        rows=sum(each.rows for each in outputs),
+        rejected=sum(each.rejected for each in outputs),
+        outputs=outputs,
+    )
+
+
+def _write_log(root: Path, settings: project.Project, store: Store, jobs: list[Job], manifest: Manifest) -> None:
+    """Put the sample of rows where batches of the last environment are watched, apart from what its service says."""
+    works = {job.work for job in jobs}
+    tables = []
+    for name in sorted(store.find()):
+        if name.endswith(".log") and name.rpartition("/")[0] in works:
+            with store.open(name) as file:
+                tables.append(pd.read_parquet(io.BytesIO(file.read())))
+    if tables:
+        place = stored.place(root, settings.monitor.store, settings.environments[-1].name, stored.BATCHES)
+        named = hashlib.sha256(manifest.model_dump_json().encode()).hexdigest()[:8]
+        stored.write(pd.concat(tables), place, stored.ANSWERS, f"{datetime.now(UTC):%Y%m%d}-batch-{named}")
+
+
+def _told(what: str, results: Iterable[tuple[int, Any]], total: int) -> Iterator[tuple[int, Any]]:
+    """Results as they come, with a word now and then."""
+    pace = progress.Pace(what, total, "files")
+    for result in results:
+        pace.add(1)
+        yield result

@@ -1,0 +1,66 @@
+"""What an engine has: workers, cores, memory, and which of them have other versions than uv.lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from pydantic import BaseModel
+
+from gitops_ml.engine import local
+from gitops_ml.engine.code import PYTHON, locked
+from gitops_ml.engine.engine import dask, parsed
+from gitops_ml.engine.hands import differing
+
+
+class Worker(BaseModel):
+    """One that does tasks, so many at once, and what it has in other versions than uv.lock."""
+
+    name: str
+    cores: int
+    memory_bytes: int
+    differing: list[str]
+
+
+class Found(BaseModel):
+    """What was found; the JSON that other programs read. `advice`: what to do; nothing, and the engine can be used."""
+
+    version: Literal[1] = 1
+    engine: str
+    workers: list[Worker]
+    advice: list[str]
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line."""
+        cores = sum(worker.cores for worker in self.workers)
+        memory = sum(worker.memory_bytes for worker in self.workers) / 1e9
+        count = len(self.workers)
+        return f"{self.engine}: {count} worker{'s' * (count != 1)}, {cores} cores, {memory:.1f} GB"
+
+
+def check(root: Path, where: str) -> Found:
+    """Look at the engine of a setting.
+
+    Raises:
+        UserError: there is no such engine, or it cannot be reached.
+    """
+    processes, address = parsed(where)
+    expected = {"Python": PYTHON, **locked(root)}
+    if not address:
+        memory = psutil.virtual_memory().total
+        own = Worker(
+            name="this machine", cores=processes or local.cores(), memory_bytes=memory, differing=differing(expected)
+        )
+        advice = ["`make setup` installs here what uv.lock says"] if own.differing else []
+        return Found(engine=where, workers=[own], advice=advice)
+    with dask().connected(address) as client:
+        workers = [
+            Worker(name=name, cores=each["nthreads"], memory_bytes=each["memory_limit"] or 0, differing=other)
+            for name, each, other in dask().described(client, expected)
+        ]
+    advice = [] if workers else [f"no worker is there yet: `dask worker {address}` starts one"]
+    if any(worker.differing for worker in workers):
+        advice.append("start those workers with the packages of requirements/train.txt, and that Python")
+    return Found(engine=where, workers=workers, advice=advice)
