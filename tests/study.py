@@ -29,6 +29,7 @@ MONITOR_TIMES = 200
 POWER_TIMES = 100
 EXAMPLES, STEPS = 110, 95
 KILLS = 200
+UPDATE_KILLS = 50
 FAULTS = 25
 ANSWERS = 5_000
 
@@ -44,6 +45,7 @@ def main() -> int:
              f"{monitor.DAYS} days with {monitor.ROWS_A_DAY} rows each",
              lambda: monitor.power_table(POWER_TIMES)),
         part("The agent", f"killed {KILLS} times at random moments of replacing a release under load", kills),
+        part("The update", f"killed {UPDATE_KILLS} times at random moments, of a project of version 0.1.0", updates),
         part("Promotion", f"{EXAMPLES} random sequences of up to {STEPS} promotions, rollbacks, reverts, edits by "
              "hand, crashes and pushes at once", promotions),
         part("Answers without pandas", f"Up to {ANSWERS:,} evaluation rows of each table, one by one and in one batch",
@@ -99,6 +101,13 @@ def kills() -> str:
     said = r"(\d+) kills; (\d+) requests; (\d+) lost; (\d+) wrong"
     killed, requests, lost, wrong = tried(test, {"AGENT_KILLS": str(KILLS)}, said)
     return f"{killed} times in the middle of a step; {requests} requests, {lost} lost, {wrong} answered wrongly."
+
+
+def updates() -> str:
+    """How often an update was killed; each time main and the working tree are compared with what they were."""
+    test = "tests/automation/update/test_update.py::test_an_update_that_is_killed_changes_nothing_or_all"
+    (killed,) = tried(test, {"UPDATE_KILLS": str(UPDATE_KILLS)}, r"(\d+) kills")
+    return f"{killed} times; main and the working tree were as before each time, and the next run proposed the update."
 
 
 def tried(test: str, counts: dict[str, str], said: str) -> list[str]:
