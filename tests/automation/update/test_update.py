@@ -90,7 +90,8 @@ def test_what_nobody_knows_must_be_said(team: Made, history: Path) -> None:
 def test_a_table_of_ones_own_is_left_alone_from_update_to_update(team: Made, history: Path, tmp_path: Path) -> None:
     """Schema, params, data and the answers in project.yaml stay, whatever the template's example does meanwhile.
 
-    The second update knows what the first one brought, though main has it squashed and its branch is gone.
+    The second update knows what the first one brought, though main has it squashed, its branch is gone, and the
+    template's clone is shallow.
     """
     ours = team()
     settings = yaml.safe_load((ours.root / "project.yaml").read_text())
@@ -127,7 +128,8 @@ def test_a_table_of_ones_own_is_left_alone_from_update_to_update(team: Made, his
 
     example = ("project.yaml", "rebook: {0: -30, 1: 60}", "rebook: {0: -31, 1: 60}")
     other = newer(history, tmp_path, example=example, image=("deploy/Dockerfile", "\n", "\n# Newer.\n"))
-    done = run(ours, other)
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{other}", "shallow")
+    done = run(ours, tmp_path / "shallow")
     assert (done.state, done.old, done.new) == ("open", "0.2.0", "0.3.0")
     assert git(ours.root, "diff", "--name-only", "HEAD", f"{done.commit}").split() == [
         ".template.json",

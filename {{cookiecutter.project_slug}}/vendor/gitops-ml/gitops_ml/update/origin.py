@@ -21,14 +21,13 @@ def recorded(git: Git, here: Template, known: Record, version: str | None, into:
     Raises:
         UserError: it cannot be had, or baking gives something else than the record says.
     """
-    if version is None and (kept := _kept(git, known)):
-        return kept
-    if version:
-        found = here.named(version)
-    elif known.commit and (commit := here.git.commit_of(f"{known.commit}^{{commit}}")):
-        found = here.at(commit)
-    else:
-        found = here.named(known.version or known.commit)
+    try:
+        found = _named(here, known, version)
+    except UserError:
+        # A shallow clone of the template, or one whose history was written anew.
+        if kept := _kept(git, known):
+            return kept
+        raise
     made = bakes.made(git, here, found, known, into)
     if known.bake and made.record.bake != known.bake:
         raise UserError(
@@ -62,8 +61,16 @@ def stated(git: Git, main: str, here: Template, into: Path, *, version: str | No
     return found
 
 
+def _named(here: Template, known: Record, version: str | None) -> Version:
+    if version:
+        return here.named(version)
+    if known.commit and (commit := here.git.commit_of(f"{known.commit}^{{commit}}")):
+        return here.at(commit)
+    return here.named(known.version or known.commit)
+
+
 def _kept(git: Git, known: Record) -> Bake | None:
-    """The bake as the branch of bakes has it, so that no history of the template is needed."""
+    """The bake as the branch of bakes has it."""
     tip = git.tip(BRANCH)
     for commit in git.history(tip) if tip and known.bake else ():
         if f"{BAKED}{known.bake}" in git.message(commit).splitlines():
