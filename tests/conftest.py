@@ -66,6 +66,18 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template with its whole history, and one commit with what is not committed here."""
+    folder = tmp_path_factory.mktemp("history") / "cookiecutter-gitops-ml"
+    run("git", "clone", "--quiet", "--shared", str(ROOT), str(folder), cwd=ROOT)
+    run("git", "rm", "--quiet", "-r", ".", cwd=folder)
+    export(folder)
+    run("git", "add", "--all", "--force", cwd=folder)
+    run("git", "commit", "--quiet", "--allow-empty", "--message", "The template", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def baked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with default answers, as cookiecutter leaves it."""
     return bake({}, tmp_path_factory.mktemp("baked"))

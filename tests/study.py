@@ -32,6 +32,7 @@ MONITOR_TIMES = 200
 POWER_TIMES = 100
 EXAMPLES, STEPS = 110, 95
 KILLS = 200
+UPDATE_KILLS = 50
 FAULTS = 25
 ANSWERS = 5_000
 BATCH_ROWS = 10_000_000
@@ -52,6 +53,7 @@ def main() -> int:
         part("The agent", f"killed {KILLS} times at random moments of replacing a release under load", kills),
         part("Rollouts under load", f"An agent killed {ROLLOUT_KILLS} times at random moments of a shadow or a canary",
              rollout_kills),
+        part("The update", f"killed {UPDATE_KILLS} times at random moments, of a project of version 0.1.0", updates),
         part("Promotion", f"{EXAMPLES} random sequences of up to {STEPS} promotions, rollbacks, reverts, edits by "
              "hand, crashes and pushes at once", promotions),
         part("Answers without pandas", f"Up to {ANSWERS:,} evaluation rows of each table, one by one and in one batch",
@@ -116,6 +118,13 @@ def kills(
     said = r"(\d+) kills; (\d+) requests; (\d+) lost; (\d+) wrong"
     killed, requests, lost, wrong = tried(test, {count: str(times)}, said)
     return f"{killed} times in the middle of a step; {requests} requests, {lost} lost, {wrong} answered wrongly."
+
+
+def updates() -> str:
+    """How often an update was killed; each time main and the working tree are compared with what they were."""
+    test = "tests/automation/update/test_update.py::test_an_update_that_is_killed_changes_nothing_or_all"
+    (killed,) = tried(test, {"UPDATE_KILLS": str(UPDATE_KILLS)}, r"(\d+) kills")
+    return f"{killed} times; main and the working tree were as before each time, and the next run proposed the update."
 
 
 def tried(test: str, counts: dict[str, str], said: str) -> list[str]:

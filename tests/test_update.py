@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +15,15 @@ import psutil
 import pytest
 import yaml
 
-from ci.bake import bake, bake_version
-from ci.shell import KEYS, environment, free_port, run
-from tests.conftest import gitops, make, tool
+from ci.bake import bake_version
+from ci.shell import KEYS, ROOT, environment, free_port, run
+from tests.conftest import SLUG, UV, gitops, make, tool
 from tests.load import Load, row_of_april
 
 pytestmark = pytest.mark.xdist_group("update")
 # The last commit of the template whose automation was copied into the project's ci/.
 BEFORE = "7eabdbb70e32b9e4de890f227d8c9cf3842ec413"
-# What stays the project's own, whatever the template does.
 REPORTED = "reports/metrics.json"
-OWN = ("data/", "dvc.lock", "project.yaml", ".dvc/config", "deploy/release.pub")
 
 
 @dataclass
@@ -84,21 +82,25 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         gitops("host", "stop", "production", cwd=made.host)
 
 
-def updated(project: Path, into: Path) -> None:
-    """Bring the files of this version of the template into a project and push them; its own stay as they are."""
-    new = bake({}, into)
-    for name in run("git", "ls-files", cwd=project).split():
-        if not name.startswith(OWN):
-            (project / name).unlink()
-    ignored = shutil.ignore_patterns(*(name.rstrip("/") for name in OWN[:3]), "release.pub", "config")
-    shutil.copytree(new, project, dirs_exist_ok=True, ignore=ignored)
-    make("setup", cwd=project)
-    run("git", "add", "--all", cwd=project)
-    run("git", "commit", "--quiet", "--no-verify", "--message", "Update from the template", cwd=project)
+def updated(project: Path, history: Path) -> dict[str, Any]:
+    """Bring a project to this version of the template by the template's own command, merge that, and install it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gitops_ml", "repo", "update", "--from", str(history), "--recorded", "0.1.0", "--json"],
+        cwd=project,
+        env={**environment(), **KEYS, **UV, "PYTHONPATH": str(ROOT / SLUG / "vendor/gitops-ml")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    run("git", "merge", "--quiet", "--ff-only", answer["commit"], cwd=project)
     run("git", "push", "--quiet", "origin", "HEAD:main", cwd=project)
+    make("setup", cwd=project)
+    return answer
 
 
-def test_a_host_is_updated_while_it_serves(served: Served, tmp_path: Path) -> None:
+def test_a_host_is_updated_while_it_serves(served: Served, history: Path) -> None:
     """The new agent takes over front and instance of the old one, and no request is lost on the way there and back.
 
     The step from the whole lock to the export of what trains computes every stage once, and gives the same model.
@@ -107,9 +109,11 @@ def test_a_host_is_updated_while_it_serves(served: Served, tmp_path: Path) -> No
     first, front = served.serving(), served.front()
     before = yaml.safe_load((project / "dvc.lock").read_text())
     figures = json.loads((project / REPORTED).read_text())
+    done = updated(project, history)
+    assert [each for each in done["checks"] if not each["holds"]] == []
+    assert done["conflicts"] == done["replaced"] == []
     load = Load(f"http://127.0.0.1:{served.port}", row_of_april(project))
     with load.asking():
-        updated(project, tmp_path)
         # The host, as its owner updates it; its unit still says what version 0.1 said.
         run("git", "pull", "--quiet", "--ff-only", cwd=host)
         make("setup", cwd=host)
@@ -117,8 +121,9 @@ def test_a_host_is_updated_while_it_serves(served: Served, tmp_path: Path) -> No
         assert served.front().pid == front.pid
 
         # The pipeline runs once, since its stages depend on other files, and gives the same data and model.
-        said = make("repro", "PULL=", cwd=project)
-        assert [line for line in said.splitlines() if line.startswith("Running stage")] != []
+        said = {each["name"]: each["sentence"] for each in done["checks"]}
+        assert said["pipeline"].startswith("the stages were run again, and the model is the same to the byte")
+        make("repro", cwd=project)
         after = yaml.safe_load((project / "dvc.lock").read_text())
         same = {path for path, digest in outputs(before).items() if outputs(after)[path] == digest}
         # What is said of them has fewer digits by now, and more beside it.
@@ -126,9 +131,7 @@ def test_a_host_is_updated_while_it_serves(served: Served, tmp_path: Path) -> No
         assert of_before(json.loads((project / REPORTED).read_text()), figures) == approximately(figures)
 
         # A release of this version, by the commands of this version, behind the front of the old one.
-        run("git", "commit", "--quiet", "--no-verify", "--all", "--message", "Train again", cwd=project)
-        make("push", cwd=project)
-        run("git", "push", "--quiet", "origin", "HEAD:main", cwd=project)
+        assert run("git", "status", "--porcelain", cwd=project) == ""
         gitops("release", "make", cwd=project)
         gitops("env", "promote", "production", cwd=project)
         done = json.loads(tool(host, "gitops-ml", "host", "deploy", "production", "--json").stdout)
@@ -168,6 +171,15 @@ def approximately(value: Any) -> Any:
 def outputs(lock: dict[str, Any]) -> dict[str, str]:
     """The hash of each output in a dvc.lock."""
     return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+
+def test_markers_of_an_update_are_refused(served: Served, tmp_path: Path) -> None:
+    """The hook sees markers in any commit, not only while Git merges."""
+    hooks = yaml.safe_load((served.project / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    (entry,) = [hook["entry"].split() for hook in hooks if hook["id"] == "check-merge-conflict"]
+    (tmp_path / "model.py").write_text("<<<<<<< HEAD\na = 1\n=======\na = 2\n>>>>>>> template\n")
+    command = [Path(entry[0]).name, *entry[1:], str(tmp_path / "model.py")]
+    assert "Merge conflict string" in tool(served.project, *command, check=False).stdout
 
 
 def test_a_front_of_the_old_agent_is_replaced_when_its_port_changes(served: Served) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 VENDOR = Path("vendor") / "gitops-ml"
 SETTINGS = "project.yaml"
 NOWHERE = "in no project; run this in the folder of one"
+# What makes a folder without vendor/ a project, or brings it to a version that has one.
+ANYWHERE = (["repo", "update"],)
 PROJECT = ("pipeline", "service")
 PACKAGES = ("gitops_ml", "gitops_serving", *PROJECT)
 
@@ -23,7 +25,8 @@ def main() -> int:
     root = repository(Path.cwd())
     if root is not None:
         _stand_in(root)
-    if root != Path.cwd() and len(sys.argv) > 1 and "--help" not in sys.argv:
+    is_late = root is None and sys.argv[1:3] in ANYWHERE
+    if root != Path.cwd() and len(sys.argv) > 1 and "--help" not in sys.argv and not is_late:
         where = f"a folder of the project {root}; run this there" if root else NOWHERE
         print(f"error: {Path.cwd()} is {where}", file=sys.stderr)
         return 1

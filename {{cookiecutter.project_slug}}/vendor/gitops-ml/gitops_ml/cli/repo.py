@@ -17,6 +17,7 @@ from gitops_ml.github import doctor as doctors
 from gitops_ml.github import rulesets
 from gitops_ml.promotion import collect as collecting
 from gitops_ml.promotion import repository
+from gitops_ml.update import update as updating
 
 commands = group()
 
@@ -116,3 +117,39 @@ def vendored(as_json: AsJson = False) -> None:
             "in an emergency, SKIP=vendored lets a commit pass" if found else "vendor/ is as the template made it"
         )
     raise typer.Exit(BLOCKED if found else 0)
+
+
+@commands.command("update", epilog=examples("repo update", "repo update --to v0.2.0 --from ../cookiecutter-gitops-ml"))
+def update(
+    *,
+    to: Annotated[str | None, typer.Option(help="A version, or a commit; the newest version by default.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="A clone or a URL of the template; by default where .template.json says."),
+    ] = None,
+    recorded: Annotated[
+        str | None, typer.Option(help="What the project was made from, a version or a commit, if nothing says it.")
+    ] = None,
+    answer: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An answer that the project's files do not tell.")
+    ] = None,
+    check: Annotated[bool, typer.Option(help="Install, check, train, test and judge before proposing.")] = True,
+    train: Annotated[bool, typer.Option(help="Run the pipeline and the gate, too.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Propose the template's newer version: one branch on main's tip, one pull request.
+
+    Your working tree is not touched. Settle what both sides changed on the branch, push, and run this again: it goes
+    on. docs/updates.md in vendor/gitops-ml says what is merged, what is replaced, and what stays yours.
+
+    Exit codes: 0 proposed, or up to date; 3 proposed, and something is yours to settle or mend; 1 an error, and nothing
+    was proposed.
+    """
+    answers = dict(each.split("=", 1) for each in answer or () if "=" in each)
+    if wrong := [each for each in answer or () if "=" not in each]:
+        raise typer.BadParameter(f"{wrong[0]!r} is not NAME=VALUE", param_hint="--answer")
+    wish = updating.Wish(to=to, source=source, recorded=recorded, answers=answers, check=check, train=train)
+    told = (lambda step: None) if as_json else (lambda step: typer.echo(f"... {step}", err=True))
+    done = updating.update(Path.cwd(), wish, told)
+    typer.echo(done.model_dump_json(indent=2) if as_json else done.sentence)
+    raise typer.Exit(BLOCKED if done.state in ("conflicts", "failed") else 0)

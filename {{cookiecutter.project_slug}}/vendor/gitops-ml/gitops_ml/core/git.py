@@ -234,6 +234,10 @@ class Git:
             rest = rest[size + 1 :]
         return found
 
+    def archive(self, commit: str) -> bytes:
+        """All files of a commit, as a tar archive."""
+        return self._bytes("archive", "--format=tar", commit)
+
     def write(self, files: Mapping[str, bytes]) -> str:
         """Store files as one tree and return its name."""
         with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,100 @@
+"""What a project was made from, as `.template.json` says it, or else cruft's file."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.git import Git
+
+FILE = ".template.json"
+CRUFT = ".cruft.json"
+LICENSES = {"Apache License": "Apache-2.0", "MIT License": "MIT", "BSD 3-Clause License": "BSD-3-Clause"}
+
+
+class Record(BaseModel):
+    """What was baked.
+
+    Attributes:
+        template: where the template comes from, a URL or a folder; empty if nobody knows.
+        version: of the template; empty if only the commit is known.
+        commit: of the template; empty if only the version is known.
+        bake: the hash of all baked files; empty if nobody knows.
+        answers: to the template's questions.
+    """
+
+    template: str = ""
+    version: str = ""
+    commit: str = ""
+    bake: str = ""
+    answers: dict[str, str]
+
+    @property
+    def written(self) -> bytes:
+        """The file, as the template's hook writes it."""
+        return (json.dumps(self.model_dump(), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def read(git: Git, commit: str) -> Record | None:
+    """What a commit of the project says that it was made from; None if it says nothing.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if (content := git.read(commit, FILE)) is not None:
+        try:
+            return Record.model_validate_json(content)
+        except ValidationError as error:
+            said = error.errors()[0]["msg"]
+            raise UserError(f"{FILE} of main is damaged ({said}); restore it with `git checkout`") from error
+    if (content := git.read(commit, CRUFT)) is not None:
+        return _of_cruft(content)
+    return None
+
+
+def _of_cruft(content: bytes) -> Record:
+    try:
+        found: dict[str, Any] = json.loads(content)
+        given = found["context"]["cookiecutter"]
+        answers = {name: str(value) for name, value in given.items() if not name.startswith("_")}
+        return Record(template=str(found["template"]), commit=str(found["commit"]), answers=answers)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{CRUFT} of main is damaged; restore it with `git checkout`") from error
+
+
+def in_cruft(content: bytes, commit: str) -> bytes:
+    """cruft's file, so that it takes the project for one of this commit."""
+    found = json.loads(content)
+    return (json.dumps(found | {"commit": commit}, indent=2, separators=(",", ": "), sort_keys=False) + "\n").encode()
+
+
+def answers_of(git: Git, commit: str) -> dict[str, str]:
+    """The answers that a project of a version without a record must have been given, by its files.
+
+    Raises:
+        UserError: this is no project of the template.
+    """
+    try:
+        settings = yaml.safe_load(git.read(commit, "project.yaml") or b"")
+        image, _, slug = str(settings["image"]).rpartition("/")
+        said = {
+            "project_name": settings["title"],
+            "project_slug": slug,
+            "description": settings["description"],
+            "owner": settings["owner"],
+            "image_registry": image,
+        }
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise UserError("main has no project.yaml of this template, so it is no project of it") from error
+    first = (git.read(commit, "LICENSE") or b"").decode().strip().partition("\n")[0].strip()
+    version = (git.read(commit, ".python-version") or b"").decode().strip()
+    url = re.search(r"^\s*url = (.+)$", (git.read(commit, ".dvc/config") or b"").decode(), re.MULTILINE)
+    said |= {"license": LICENSES.get(first, "Proprietary")}
+    # Only .dvc/config holds the storage's place, and an update leaves that alone.
+    remote = url[1] if url and ("://" in url[1] or url[1].startswith("/")) else f"../{slug}-dvc"
+    return said | {"dvc_remote": remote} | ({"python_version": version} if version else {})
