@@ -80,9 +80,9 @@ def compare(rows: pd.DataFrame, schema: Schema, split: Split, train: Train, rule
     labels = data.labels(held, schema).to_numpy()
     if len(np.unique(labels)) < 2:
         return Comparison(taken=train.candidates[0], reason="the simplest: too few rows of different labels to compare")
-    tried, scores = _try_all(rows, parts, schema, train)
+    tried, told = _try_all(rows, parts, schema, train)
     measures = MEASURES[schema.task]
-    for each, found in zip(tried, scores, strict=True):
+    for each, found in zip(tried, told, strict=True):
         each.metrics = {} if found is None else measures.measure(labels, found)
     able = [each for each in tried if each.metrics]
     sign = -1 if rule.metric in measures.LOWER_IS_BETTER else 1
@@ -90,7 +90,7 @@ def compare(rows: pd.DataFrame, schema: Schema, split: Split, train: Train, rule
     clusters = data.clusters(held, split.columns)
     drawn = [
         sign * measures.resampled(labels, found, metrics.draws(labels, clusters, RESAMPLES, train.seed))[rule.metric]
-        for found in scores
+        for found in told
         if found is not None
     ]
     of_best = drawn[able.index(best)]
@@ -156,30 +156,35 @@ def _try_all(
 ) -> tuple[list[Tried], list[Floats | None]]:
     """Each candidate, and its scores of the rows of all folds, one fold after another; None if it cannot be fitted."""
     tried: list[Tried] = []
-    scores: list[Floats | None] = []
+    found: list[Floats | None] = []
     for estimator in train.candidates:
         try:
-            scores.append(_scores(table, parts, schema, train.naming(estimator)))
+            found.append(scores(table, parts, schema, train.naming(estimator)))
             tried.append(Tried(estimator=estimator))
         except model.EstimatorError as error:
-            scores.append(None)
+            found.append(None)
             tried.append(Tried(estimator=estimator, failed=str(error)))
     if all(each.failed for each in tried):
         raise model.EstimatorError(f"no candidate can be fitted; {tried[0].estimator.path}: {tried[0].failed}")
-    return tried, scores
+    return tried, found
 
 
-def _scores(table: pd.DataFrame, parts: list[Fold], schema: Schema, train: Train) -> Floats:
+def scores(table: pd.DataFrame, parts: list[Fold], schema: Schema, train: Train) -> Floats:
+    """What an estimator says of the rows of some folds, one fold after another, each time fitted to the fold's others.
+
+    Raises:
+        EstimatorError: it cannot be fitted.
+    """
     rows, labels = data.features(table, schema), data.labels(table, schema)
     found = []
     for fitted, scored in parts:
         pipeline = model.build(schema, train, model.categories(rows.iloc[fitted], schema))
         model.fit(pipeline, rows.iloc[fitted], labels.iloc[fitted], train.threads)
         found.append(_of_all_classes(model.score(pipeline, rows.iloc[scored]), pipeline, schema))
-    scores = np.concatenate(found)
-    if not MEASURES[schema.task].valid(scores):
+    said = np.concatenate(found)
+    if not MEASURES[schema.task].valid(said):
         raise model.EstimatorError("its scores are no numbers")
-    return scores
+    return said
 
 
 def _of_all_classes(scores: Floats, fitted: Pipeline, schema: Schema) -> Floats:

@@ -103,6 +103,8 @@ class Params(_Block):
     prepare: Prepare
     train: Train
     evaluate: Evaluate
+    # What `make search` tries; no stage reads it.
+    search: dict[str, Any] | None = None
 
     def check_columns(self, schema: Schema) -> None:
         """Hold the columns that the params name to those of the schema.

@@ -23,6 +23,8 @@ from gitops_ml.host.runner import free_port
 from gitops_ml.image import build, package
 from gitops_ml.pages import words
 from gitops_ml.report import card, compare, render, summary
+from gitops_ml.search import propose
+from gitops_ml.search import run as search
 
 FOLDER = Path("build/report")
 MADE, JUDGED, PACKED, SCORED = "How it is made", "What it is worth", "What serves it", "What it says of many rows"
@@ -156,6 +158,51 @@ def serve(
     release = package.package(Path.cwd()).release
     where = ("--host", "127.0.0.1", "--port", str(port))
     os.execv(sys.executable, [sys.executable, "-m", "bentoml", "serve", release, *where])  # noqa: S606
+
+
+@commands.command("search", rich_help_panel=MADE, epilog=examples("model search --dry-run", "model search --trials 60"))
+def search_command(
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="How many; by default what params.yaml says, or 60.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Begin no more after so many; another machine gets further.")
+    ] = None,
+    where: Where = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be tried.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Try other settings by cross-validation in the rows that train; what is better becomes a pull request.
+
+    `search` of params.yaml says what is tried. Killed, and given again, it goes on. Exit codes: 0 proposed, or nothing
+    is better; 1 an error, and what was tried stays.
+    """
+    root = Path.cwd()
+    try:
+        found = search.problem(root)
+    except ModuleNotFoundError as error:
+        raise UserError(f"a search needs {error.name}; `uv sync --inexact --group search` installs it") from error
+    count = trials or found.space.trials
+    if dry_run:
+        shown = {"trials": count, "rows": found.rows, "folds": found.folds, "metric": found.metric}
+        shown |= {"space": found.space.model_dump(exclude_none=True, exclude={"trials"})}
+        typer.echo(json.dumps(shown, indent=2))
+        return
+
+    def told(line: str) -> None:
+        typer.echo(f"  {line}", err=as_json)
+
+    table = search.search(found, where or project.read(root).engine, count, minutes, told)
+    written = propose.keep(root, table)
+    done = propose.propose(root, table)
+    if as_json:
+        typer.echo(done.model_dump_json(indent=2))
+        return
+    typer.echo(done.summary)
+    if done.state == "proposed":
+        typer.echo(f"proposed: {done.where}; the gate decides. The table of trials is {written.relative_to(root)}")
+    else:
+        typer.echo("nothing better was found, so params.yaml stays as it is")
 
 
 @commands.command(

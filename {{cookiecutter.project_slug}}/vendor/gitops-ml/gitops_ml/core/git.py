@@ -247,12 +247,13 @@ class Git:
             self.said("update-index", "-z", "--index-info", env=index, content=entries.encode())
             return self.said("write-tree", env=index)
 
-    def with_file(self, commit: str, path: str, content: bytes) -> str:
-        """The tree of a commit with one file's content put in, or exchanged; all others as they are."""
+    def with_files(self, commit: str, files: Mapping[str, bytes]) -> str:
+        """The tree of a commit with the content of some files put in, or exchanged; all others as they are."""
         with tempfile.TemporaryDirectory() as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             self.said("read-tree", commit, env=index)
-            self.said("update-index", "--add", "--cacheinfo", f"100644,{self._blob(content)},{path}", env=index)
+            for path, content in files.items():
+                self.said("update-index", "--add", "--cacheinfo", f"100644,{self._blob(content)},{path}", env=index)
             return self.said("write-tree", env=index)
 
     def commit(self, tree: str, parent: str | None, message: str, *, machine: bool = False) -> str:

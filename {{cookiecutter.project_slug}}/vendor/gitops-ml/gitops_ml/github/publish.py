@@ -199,7 +199,7 @@ def _handed(trained: Path, name: str) -> bytes:
 
 def _commit(git: Git, pull: PullRequest, lock: bytes) -> str:
     """Put dvc.lock onto the branch, if it is still at `head`, and return the branch's new commit; else `head`."""
-    commit = git.commit(git.with_file(pull.head, LOCK, lock), pull.head, MESSAGE.format(head=pull.head))
+    commit = git.commit(git.with_files(pull.head, {LOCK: lock}), pull.head, MESSAGE.format(head=pull.head))
     try:
         git.push(commit, f"refs/heads/{pull.branch}", expected=pull.head)
     except RejectedError:

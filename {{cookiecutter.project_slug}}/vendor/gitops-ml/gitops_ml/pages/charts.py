@@ -77,7 +77,7 @@ def curve_svg(curve: Curve) -> str:
     points = [{"x": x, "y": y, "of": label} for label, series in curve.series.items() for x, y in series]
     labels = list(curve.series)
     colours, dashes = zip(*_styles(curve, LINES, IDEAL), strict=True)
-    return _svg(
+    return svg(
         {
             "width": WIDTH,
             "height": HEIGHT,
@@ -105,7 +105,7 @@ def predicted_svg(points: list[tuple[float, float]]) -> str:
     }
     line = {"mark": {"type": "line", "strokeDash": [4, 4], "color": SOFT}, "data": {"values": equal}}
     dots = {"mark": {"type": "circle", "size": 18, "opacity": 0.5, "color": ACCENT}, "data": {"values": values}}
-    return _svg({"width": 280, "height": 240, "encoding": place, "layer": [line, dots]})
+    return svg({"width": 280, "height": 240, "encoding": place, "layer": [line, dots]})
 
 
 def confusion_svg(confusion: list[tuple[str, str, int]]) -> str:
@@ -126,7 +126,7 @@ def confusion_svg(confusion: list[tuple[str, str, int]]) -> str:
     }
     share = {"field": "share", "type": "quantitative", "scale": scale, "legend": None}
     number = {"field": "rows", "type": "quantitative"}
-    return _svg(
+    return svg(
         {
             "width": WIDTH,
             "height": HEIGHT,
@@ -143,7 +143,7 @@ def confusion_svg(confusion: list[tuple[str, str, int]]) -> str:
 def importance_svg(importance: list[tuple[str, float]], measure: str) -> str:
     """A bar per feature, the most important ones only."""
     bars = [{"feature": name[:40], "importance": value} for name, value in importance[:BARS]]
-    return _svg(
+    return svg(
         {
             "width": WIDTH,
             "height": {"step": 20},
@@ -219,7 +219,8 @@ def _palette(colours: str) -> str:
     return f"%%{{init: {{'themeVariables': {{'xyChart': {{'plotColorPalette': '{colours}'}}}}}}}}%%"
 
 
-def _svg(spec: dict[str, Any]) -> str:
+def svg(spec: dict[str, Any]) -> str:
+    """A picture of Vega-Lite's, in the colours of the page."""
     svg: str = vl_convert.vegalite_to_svg({"config": CONFIG, **spec})
     return svg
 
@@ -265,7 +266,7 @@ def bins_svg(labels: list[str], before: list[float], now: list[float]) -> str:
         for name, shares in (("training", before), ("newest window", now))
     ]
     names = ["training", "newest window"]
-    return _svg(
+    return svg(
         {
             "width": WIDTH,
             "height": HEIGHT,

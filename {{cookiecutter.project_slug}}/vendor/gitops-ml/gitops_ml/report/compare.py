@@ -16,7 +16,7 @@ from gitops_ml.core.git import Git
 from gitops_ml.core.recomputed import recomputed
 from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import judge, verdict
-from gitops_ml.report import compared, facts, figures, rows, shifts
+from gitops_ml.report import compared, facts, figures, rows, searched, shifts
 from gitops_ml.report.content import Report, Stage, Table
 
 METRICS = "reports/metrics.json"
@@ -60,6 +60,7 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     report.shifts = shifts.read(base, here) if before and before["prepare"] != after["prepare"] else []
     report.curves = figures.curves(evaluation, {"this change": challenger, "champion": champion})
     report.choice = compared.read(here, task)
+    report.searched = searched.read(root, base, here)
     report.confusion, report.predicted = figures.outcomes(here, task)
     report.importance = figures.importance(here)
     report.importance_is = tasks.MEASURES[task].IMPORTANCE

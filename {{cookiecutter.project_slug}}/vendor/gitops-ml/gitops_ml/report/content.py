@@ -10,6 +10,7 @@ from gitops_ml.core.requirements import PackageChange
 from gitops_ml.gate.result import Difference, Measured, Result, Says
 from gitops_ml.pages import words
 from gitops_ml.report.compared import Choice
+from gitops_ml.search.trials import Trials
 
 
 class Change(BaseModel):
@@ -111,6 +112,7 @@ class Report(Facts):
     shifts: list[Shift] = []
     curves: list[Curve] = []
     choice: Choice | None = None
+    searched: Trials | None = None
     confusion: list[tuple[str, str, int]] = []
     predicted: list[tuple[float, float]] = []
     importance: list[tuple[str, float]] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitops_ml.pages.markup import COMMENT_LENGTH, ROW_LIMITS, code, environment
-from gitops_ml.report import summary
+from gitops_ml.report import searched, summary
 
 if TYPE_CHECKING:
     from gitops_ml.gate.result import Result
@@ -41,7 +41,10 @@ def model_card(card: Card) -> str:
 
 def html(report: Report) -> str:
     """The report as one self-contained HTML file."""
-    return environment(TEMPLATES).get_template("report.html").render(report=report, **_summary(report))
+    pictures = list(searched.pictures(report.searched)) if report.searched else []
+    return (
+        environment(TEMPLATES).get_template("report.html").render(report=report, searched=pictures, **_summary(report))
+    )
 
 
 def _summary(report: Report) -> dict[str, Any]:
