@@ -95,7 +95,12 @@ def edited(text: str, train: Train) -> str:
             block[name] = getattr(train, name)
     out = io.StringIO()
     yaml.dump(whole, out)
-    return out.getvalue()
+    found = out.getvalue()
+    # A blank line belongs, for ruamel, to what stands before it, which may be gone.
+    for name in whole:
+        if f"\n\n{name}:" in text and f"\n\n{name}:" not in found:
+            found = found.replace(f"\n{name}:", f"\n\n{name}:")
+    return found
 
 
 def _update(block: Any, key: str | None, value: Any) -> None:

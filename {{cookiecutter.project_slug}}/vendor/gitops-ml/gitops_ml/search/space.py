@@ -65,7 +65,8 @@ class Range(BaseModel):
         """The value that a trial takes."""
         if isinstance(self.low, int) and isinstance(self.high, int) and not isinstance(self.step, float):
             return trial.suggest_int(name, self.low, self.high, step=self.step or 1, log=self.log)
-        return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+        # As many digits as matter, and as a person would write.
+        return float(f"{trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log):.3g}")
 
 
 class Wanted(BaseModel):
