@@ -136,17 +136,17 @@ def test_figures_are_compared_on_the_same_rows_only(entries: list[ledger.Entry])
     told = [each.metric.sentence if each.metric else None for each in entries[:7]]
     assert told == [
         "ROC AUC 0.7000",
-        "ROC AUC +0.0500, better",
-        "ROC AUC -0.0500, worse",
-        "ROC AUC +0.0500, better",
+        "ROC AUC +0.0500, higher is better",
+        "ROC AUC -0.0500, higher is better",
+        "ROC AUC +0.0500, higher is better",
         "ROC AUC 0.9000, on other rows than before",
         None,
         "ROC AUC as before",
     ]
 
 
-def test_a_fall_of_what_is_better_low_is_better(world: World) -> None:
-    """Of a metric that is better the lower, a negative difference is told as better."""
+def test_a_fall_of_what_is_better_low_says_so(world: World) -> None:
+    """Of a metric that is better the lower, a negative difference says that lower is better."""
     settings = world.root / "project.yaml"
     git(world.root, "checkout", "--quiet", "-B", "main", "origin/main")
     settings.write_text(settings.read_text().replace("metric: roc_auc", "metric: log_loss"))
@@ -157,7 +157,7 @@ def test_a_fall_of_what_is_better_low_is_better(world: World) -> None:
         world.promote("staging")
     newest, _ = ledger.read(world.root)
     assert newest.metric
-    assert newest.metric.sentence == "log loss -0.1000, better"
+    assert newest.metric.sentence == "log loss -0.1000, lower is better"
 
 
 def test_rollbacks_that_gave_no_reason_have_that_of_their_hold(world: World) -> None:

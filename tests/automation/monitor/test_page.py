@@ -11,7 +11,7 @@ import pytest
 from gitops_ml.monitor import figures, page, tiles
 from gitops_ml.monitor.content import Monitoring
 from gitops_ml.monitor.signals import Signal
-from gitops_ml.pages import markup
+from gitops_ml.pages import markup, words
 
 from tests.automation.monitor.samples import HOSTILE, WELL, monitoring, states
 
@@ -189,3 +189,14 @@ def test_a_tile_is_green_only_if_all_of_its_interval_is_within_the_limit(kind: s
 def signal_of(found: Monitoring, kind: str) -> Signal:
     """The newest of a kind."""
     return next(signal for signal in found.windows[-1].signals if signal.kind == kind)
+
+
+def test_the_table_says_of_a_signal_what_its_tile_says() -> None:
+    """Within the limit with a part of the interval only is nowhere green: not in a tile, the table, or the issue."""
+    found = STATES["well"]
+    shape = tiles.tiles(found)[0].sign
+    assert shape == words.SHAPES["plain"]
+    row = next(row for row in figures.rows(found) if row.newest.kind == "performance")
+    assert figures.state(row.newest)[1] == shape
+    assert f"{shape} {figures.figure(row.newest)} |" in page.markdown(found)
+    assert "within its limit, not proven" in page.html(found)

@@ -297,3 +297,27 @@ def test_a_gain_that_is_almost_too_good_is_to_be_looked_at(
     facts = {"champion": champion, "low": low, "difference": low * 1.1, "high": low * 1.2, "lower_is_better": lower}
     report.gate = report.gate.model_copy(update={"difference": report.gate.difference.model_copy(update=facts)})
     assert ("Almost too good" in [note.what for note in summary.notes(report)]) == remarked
+
+
+@pytest.mark.parametrize("state", states.STATES)
+def test_what_to_look_at_leads_to_a_place_of_the_page(state: str) -> None:
+    """Each note and chip is a link to something that the page has."""
+    page = render.html(states.STATES[state]())
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(re.findall(r' id="([^"]+)"', page))
+
+
+def test_rows_that_a_setting_with_owners_moved_lead_to_that_setting() -> None:
+    """If only what decides about trust moved the rows, there are no other settings to be led to."""
+    found = states.other_rows()
+    split = found.decisive[0].model_copy(update={"path": "params.yaml", "name": "prepare.split.test_fraction"})
+    found = found.model_copy(update={"decisive": [split], "params": [], "tables": []})
+    [note] = [each for each in summary.notes(found) if each.what.startswith("Other evaluation rows")]
+    assert note.place == "trust"
+
+
+def test_each_metric_of_a_comment_says_in_which_direction_it_is_better() -> None:
+    """A log loss that rose cannot be taken for progress, and what fails is listed once."""
+    shown = render.markdown(states.STATES["keep"]())
+    assert "| log loss, lower is better |" in shown
+    assert "| ROC AUC, higher is better |" in shown
+    assert shown.count("calibration error&#58; 0.2615 exceeds 0.2") == 1

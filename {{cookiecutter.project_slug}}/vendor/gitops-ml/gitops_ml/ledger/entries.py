@@ -55,7 +55,7 @@ class Metric(BaseModel):
             return f"{name} {words.number(self.value)}{', on other rows than before' if self.other_rows else ''}"
         if self.better is None:
             return f"{name} as before"
-        return f"{name} {words.number(self.difference, '+')}, {'better' if self.better else 'worse'}"
+        return f"{name} {words.number(self.difference, '+')}, {words.better(self.name in LOWER_IS_BETTER)}"
 
 
 class Entry(BaseModel):

@@ -19,6 +19,8 @@ STATES: dict[State, tuple[Tone, str, str]] = {
     "within": ("good", words.SHAPES["good"], "within its limit"),
     "not tested": ("plain", "·", "not tested"),
 }
+# Nothing to act on, and no reason for green: the value is within its limit, its interval is not.
+OPEN: tuple[Tone, str, str] = ("plain", words.SHAPES["plain"], "within its limit, not proven")
 BOUNDS: dict[Bound, str] = {"at most": "≤", "at least": "≥", "below": "<"}
 # What is not about a column is called so, and explained so.
 NAMES: dict[Kind, tuple[str, str]] = {
@@ -88,6 +90,24 @@ def verdict(found: Monitoring) -> tuple[Tone, str, str]:
     """The tone of the verdict, the sign that says the same, and the verdict."""
     tone = TONES[found.verdict]
     return tone, words.SIGNS[tone], found.verdict
+
+
+def state(signal: Signal) -> tuple[Tone, str, str]:
+    """Its tone, the shape that says the same, and the words; the same wherever it stands."""
+    return OPEN if signal.state == "within" and not _is_clear(signal) else STATES[signal.state]
+
+
+def legend() -> list[tuple[Tone, str, str]]:
+    """All that a signal can be, the most harmful first."""
+    *beyond, within, untested = STATES.values()
+    return [*beyond, OPEN, within, untested]
+
+
+def _is_clear(signal: Signal) -> bool:
+    """Whether the whole interval is on the right side of the limit; what has none is known as it is."""
+    if signal.limit is None or signal.low is None or signal.high is None:
+        return True
+    return signal.low >= signal.limit if signal.bound == "at least" else signal.high <= signal.limit
 
 
 def name(signal: Signal) -> str:

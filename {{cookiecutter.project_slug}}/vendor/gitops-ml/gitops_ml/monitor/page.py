@@ -35,13 +35,13 @@ def markdown(found: Monitoring) -> str:
 def terminal(found: Monitoring, page: Path) -> str:
     """The verdict and what follows, in lines that fit a terminal; the rest stands on the page."""
     said = [f"{found.heading}: {found.title}, {found.environment}"]
-    for sign, findings in (("■", found.alarms), ("◪", found.watch)):
+    for sign, findings in ((words.SHAPES["bad"], found.alarms), (words.SHAPES["wait"], found.watch)):
         said += [f"{sign} {each.kind}: {each.sentence}" for each in findings[: figures.FINDINGS]]
         if len(findings) > figures.FINDINGS:
             said.append(f"{sign} and {len(findings) - figures.FINDINGS} more")
     said += [f"next: {step}" for step in figures.next_steps(found)]
     if found.by_chance:
-        said.append(f"◪ {figures.CHANCE}: {figures.names(found.by_chance)}")
+        said.append(f"{words.SHAPES['wait']} {figures.CHANCE}: {figures.names(found.by_chance)}")
     said += [f"· not tested: {figures.names(each.names)} ({each.reason})" for each in found.unknown]
     answered = words.counted(sum(window.rows for window in found.windows), "row")
     said.append(f"{figures.windows(found)}, {answered}; all of it is in {page}")

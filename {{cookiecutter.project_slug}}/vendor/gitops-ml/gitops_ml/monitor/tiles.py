@@ -13,8 +13,6 @@ from gitops_ml.pages.words import Tone
 SERVICE: tuple[Kind, ...] = ("latency", "errors", "refused", "silence")
 WORST: tuple[State, ...] = ("proven", "beyond", "not tested", "within")
 UNKNOWN = "not known"
-# Nothing to act on, and no reason for green: the value is within its limit, its interval is not.
-OPEN: tuple[Tone, str, str] = ("plain", words.SHAPES["plain"], "within its limit, not proven")
 
 
 @dataclass(frozen=True)
@@ -90,21 +88,12 @@ def _labels(found: Monitoring) -> Tile:
 
 
 def _tile(found: Monitoring, signal: Signal, window: Window, *notes: str, figure: str = "") -> Tile:
-    tone, sign, said = figures.STATES[signal.state]
-    if signal.state == "within" and not _is_clear(signal):
-        tone, sign, said = OPEN
+    tone, sign, said = figures.state(signal)
     if signal.state == "not tested":
         return Tile(_title(signal), tone, sign, UNKNOWN, [signal.sentence])
     late = [] if window == found.windows[-1] else [f"of {figures.period(window)}"]
     limit = f"{said}: {signal.bound} {figures.limit(signal)}"
     return Tile(_title(signal), tone, sign, figure or figures.figure(signal), [*notes, limit, *late])
-
-
-def _is_clear(signal: Signal) -> bool:
-    """Whether the whole interval is on the right side of the limit; what has none is known as it is."""
-    if signal.limit is None or signal.low is None or signal.high is None:
-        return True
-    return signal.low >= signal.limit if signal.bound == "at least" else signal.high <= signal.limit
 
 
 def _title(signal: Signal) -> str:

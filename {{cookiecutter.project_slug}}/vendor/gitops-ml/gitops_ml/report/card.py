@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.params import Params
 from pipeline.persistence import ModelFacts
 from pipeline.schema import Column, Schema
+from pipeline.tasks import MEASURES
 from pydantic import BaseModel
 
 from gitops_ml.core import project
@@ -30,6 +31,7 @@ class ColumnFacts(BaseModel):
     type: str
     values: str
     nullable: bool
+    personal: bool
 
 
 class MetricFacts(BaseModel):
@@ -38,6 +40,7 @@ class MetricFacts(BaseModel):
     name: str
     value: Measured
     baseline: float
+    lower_is_better: bool
 
 
 class TableFacts(BaseModel):
@@ -67,6 +70,8 @@ class Card(BaseModel):
     calibration: list[tuple[float, float]]
     slices: list[dict[str, Any]]
     params: dict[str, str]
+    confidence: float
+    slice_minimum: int
 
 
 def build(root: Path, proof: Proof | None = None) -> Card:
@@ -80,15 +85,17 @@ def build(root: Path, proof: Proof | None = None) -> Card:
     facts = here.facts(judge.FACTS, ModelFacts)
     metrics = json.loads(here.output(compare.METRICS))
     data = json.loads(here.output(compare.DATA))
+    lower = MEASURES[schema.task].LOWER_IS_BETTER
     return Card(
         title=settings.title,
         description=settings.description,
         statements={name.replace("_", " "): text for name, text in settings.card.model_dump().items()},
         model={
+            "owner": settings.owner,
             "estimator": facts.estimator,
             "sha256": facts.sha256,
             "scikit-learn": facts.scikit_learn,
-            "rows that trained it": str(facts.rows),
+            "rows that trained it": f"{facts.rows:,}",
             "label": schema.target,
             "how rows are scored": _served(proof),
         },
@@ -100,7 +107,9 @@ def build(root: Path, proof: Proof | None = None) -> Card:
         period=rows.evaluated(here, params.prepare.split),
         columns=[_column(name, column) for name, column in schema.features.items()],
         metrics=[
-            MetricFacts(name=name, value=metrics[name], baseline=metrics["baseline"][name])
+            MetricFacts(
+                name=name, value=metrics[name], baseline=metrics["baseline"][name], lower_is_better=name in lower
+            )
             for name in metrics["baseline"]
         ],
         shown_metrics=list(metrics["baseline"])[:SHOWN_METRICS],
@@ -109,24 +118,26 @@ def build(root: Path, proof: Proof | None = None) -> Card:
         calibration=figures.calibration(here) if schema.task == "regression" else [],
         slices=json.loads(here.output("reports/slices.json")),
         params=forms.flat(params.model_dump()),
+        confidence=params.evaluate.confidence,
+        slice_minimum=params.evaluate.slice_minimum,
     )
 
 
 def _served(proof: Proof | None) -> str:
     """By which way the service scores rows, and how that was tried."""
     if proof is None:
-        return "a release compares its answers with the Pipeline's"
+        return "not known before a release, which tries what gives the Pipeline's own answers"
     return (
-        f"by way of {proof.tier}: 0 of {proof.rows:,} evaluation rows in batches, {proof.alone:,} of them alone and "
-        f"{proof.random:,} random rows (seed {proof.seed}) get another answer than the Pipeline's in any bit, "
-        f"on {proof.processor}"
+        f"by way of {proof.tier}, which gave the Pipeline's own answers to the bit on {proof.processor}: for "
+        f"{proof.rows:,} evaluation rows in batches, {proof.alone:,} of them alone, and {proof.random:,} random rows "
+        f"(seed {proof.seed})"
     )
 
 
 def _labels(facts: dict[str, Any]) -> str:
     """What the labels of a file look like, in the words of its task."""
     if "positive_rate" in facts:
-        return f"{facts['positive_rate']:.3f} positive"
+        return f"{facts['positive_rate']:.1%} positive".replace("%", " %")
     if "classes" in facts:
         return ", ".join(f"{name}: {rows}" for name, rows in facts["classes"].items())
     return f"mean {facts['mean_label']:.4g}"
@@ -140,4 +151,4 @@ def _column(name: str, column: Column) -> ColumnFacts:
     else:
         bounds = [f"{bound:g}" if bound is not None else "any" for bound in (column.minimum, column.maximum)]
         values = " to ".join(bounds) if column.type in ("integer", "number") else "any"
-    return ColumnFacts(name=name, type=column.type, values=values, nullable=column.nullable)
+    return ColumnFacts(name=name, type=column.type, values=values, nullable=column.nullable, personal=column.personal)

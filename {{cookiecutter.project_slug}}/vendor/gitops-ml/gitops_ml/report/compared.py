@@ -15,7 +15,7 @@ CANDIDATES = "reports/candidates.json"
 
 
 class Compared(BaseModel):
-    """A candidate or a trivial model: its metric, and how much better it is than the best candidate, with bounds."""
+    """A candidate or a trivial model: its metric, and how that differs from the best candidate's, with bounds."""
 
     name: str
     value: float | None
@@ -46,14 +46,12 @@ def read(here: Revision, task: Task) -> Choice | None:
     found = here.facts(CANDIDATES, Comparison)
     if found.rule is None or not found.candidates:
         return None
-    metric = found.rule.metric
+    metric, lower = found.rule.metric, found.rule.metric in MEASURES[task].LOWER_IS_BETTER
     candidates = [
         Compared(
             name=_name(each.estimator.path),
             value=each.metrics.get(metric),
-            difference=None
-            if each.difference is None or each.low is None or each.high is None
-            else Measured(value=each.difference, low=each.low, high=each.high),
+            difference=_change(each.difference, each.low, each.high, lower=lower),
             says=each.failed or ("taken" if each.estimator == found.taken else ""),
         )
         for each in found.candidates
@@ -61,13 +59,20 @@ def read(here: Revision, task: Task) -> Choice | None:
     trivial = [Compared(name=name, value=reached[metric], says="trivial") for name, reached in found.trivial.items()]
     return Choice(
         metric=metric,
-        lower_is_better=metric in MEASURES[task].LOWER_IS_BETTER,
+        lower_is_better=lower,
         margin=found.rule.margin,
         taken=_name(found.taken.path),
         reason=found.reason,
         cost=f"{found.fits} fits to two thirds or less of {found.rows:,} rows",
         compared=[*trivial, *candidates],
     )
+
+
+def _change(better: float | None, low: float | None, high: float | None, *, lower: bool) -> Measured | None:
+    """How the metric itself differs, of how much better a candidate is."""
+    if better is None or low is None or high is None:
+        return None
+    return Measured(value=-better, low=-high, high=-low) if lower else Measured(value=better, low=low, high=high)
 
 
 def _name(path: str) -> str:

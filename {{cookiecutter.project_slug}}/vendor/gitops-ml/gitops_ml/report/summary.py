@@ -62,7 +62,9 @@ def notes(report: Report) -> Iterator[Note]:
         ]
         causes += [f"{table.file} {'is new' if table.rows_before is None else 'changed'}" for table in report.tables]
         text = f"{_few(causes)}; {said}" if causes else said
-        yield Note(what="Other evaluation rows than at the base", text=text, place="settings")
+        decided = any(each.path == "params.yaml" for each in report.decisive)
+        place = "trust" if decided else "settings" if report.params else "data" if report.tables else "metrics"
+        yield Note(what="Other evaluation rows than at the base", text=text, place=place)
     if report.gate.difference and is_outsized(report.gate.difference):
         said = f"{report.gate.difference.sentence} is over half of what the champion lacks to perfect"
         advice = "does a column know the label, or do rows that judge train?"
