@@ -247,9 +247,10 @@ def show(rows: int, found: list[Cost]) -> None:
     for name in ("way", "seconds", "CPU seconds", "rows a CPU second", "MB of the largest process"):
         table.add_column(name, justify="left" if name == "way" else "right")
     for each in found:
-        table.add_row(
-            each.way, f"{each.seconds:.0f}", f"{each.cpu:.0f}", f"{rows / each.cpu:,.0f}", f"{each.memory:,.0f}"
-        )
+        # Of processes that nobody waited for, or that were killed with a worker, the seconds are not known.
+        known = "Ray" not in each.way and "one killed" not in each.way
+        cpu, pace = (f"{each.cpu:.0f}", f"{rows / each.cpu:,.0f}") if known else ("", "")
+        table.add_row(each.way, f"{each.seconds:.0f}", cpu, pace, f"{each.memory:,.0f}")
     console.print(table)
     (BENCH / "figures.json").write_text(json.dumps([vars(each) for each in found], indent=1) + "\n")
 
