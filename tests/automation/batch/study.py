@@ -6,11 +6,11 @@ import hashlib
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -78,10 +78,11 @@ def _run(world: World, inputs: Path, out: Path, kills: int) -> tuple[float, int]
         process = subprocess.Popen(words, cwd=world.root, env=os.environ | {"PYTHONPATH": str(PROJECT)})
         while done < kills and process.poll() is None:
             time.sleep(chance.uniform(SECONDS, 3 * SECONDS))
-            workers = psutil.Process(process.pid).children() if process.poll() is None else []
-            victim = chance.choice([process.pid, *(each.pid for each in workers)])
-            done += 1
-            os.kill(victim, signal.SIGKILL)
+            # It, or a worker, may end by itself just then.
+            with suppress(psutil.NoSuchProcess):
+                command = psutil.Process(process.pid)
+                chance.choice([command, *command.children()]).kill()
+                done += 1
         if process.wait() == 0:
             return time.monotonic() - begun, done
 
