@@ -96,6 +96,13 @@ def update(root: Path, wish: Wish, told: Callable[[str], object] = lambda step: 
     Raises:
         UserError: something is missing or does not fit; nothing was pushed then.
     """
+    done = _updated(root, wish, told)
+    # With the packages that were installed to check it.
+    shutil.rmtree(root / PLACE)
+    return done
+
+
+def _updated(root: Path, wish: Wish, told: Callable[[str], object]) -> Updating:
     git = Git(root)
     git.fetch()
     hub = forge.of(git)
