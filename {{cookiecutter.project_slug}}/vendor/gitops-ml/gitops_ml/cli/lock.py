@@ -47,7 +47,7 @@ def resolve() -> None:
 
     Exit codes: 0 settled, and to be committed; 1 something else is in conflict too, or the pipeline fails.
     """
-    typer.echo(f"settled {', '.join(lock.resolve(Path.cwd()))}; look at `make metrics`, then `git commit`, `make push`")
+    typer.echo(f"settled {', '.join(lock.resolve(Path.cwd()))}; look at `make report`, then `git commit`, `make push`")
 
 
 @commands.command("export", epilog=examples("lock export", "lock export --check"))

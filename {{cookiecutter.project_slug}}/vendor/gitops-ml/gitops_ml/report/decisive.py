@@ -56,7 +56,8 @@ RULES = (
     Rule(r"\.pre-commit-config\.yaml|GNUmakefile|[Mm]akefile", "what is checked, what commands run"),
     Rule(r"conftest\.py|(\.?pytest|tox|\.?mypy)\.ini|\.?ruff\.toml|\.importlinter", "what is checked"),
     Rule(r"dvc\.yaml|\.dvcignore|\.dvc(/.*)?", "what stages run, where data lies"),
-    Rule(r"(.*/)?[^/]+\.dvc", "where data comes from", forms.pointer),
+    # All but the table of trials, which nothing is trained from.
+    Rule(r"(?!search\.dvc$)(.*/)?[^/]+\.dvc", "where data comes from", forms.pointer),
     Rule(r"\.gitmodules|(.*/)?\.gitattributes|\.python-version", "what a checkout holds"),
     Rule(r"(deploy|ci)(/.*)?", "how a release serves"),
     # All but what is only run to train: the automation imports it, or what it imports does.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from importlib import import_module
 from typing import Any
 
@@ -122,7 +123,9 @@ def read(found: Any, task: Task) -> Space:
         space = Space.model_validate(found or {})
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(each) for each in ("search", *first["loc"]) if str(each) not in ("Range", "list[any]"))
+        # Beside the names, pydantic says which form of a value it tried.
+        names = [str(each) for each in first["loc"] if re.fullmatch(r"[a-z0-9_]+|[A-Z]", str(each))]
+        place = ".".join(["search", *names])
         raise UserError(f"params.yaml: {place}: {first['msg'].removeprefix('Value error, ')}") from error
     if not space.estimators:
         space.estimators = [Wanted.model_validate(each) for each in DEFAULTS[task]]
