@@ -17,6 +17,7 @@ from gitops_ml.cli import tables
 from gitops_ml.cli.options import BLOCKED, AsJson, Champion, Where, examples, group
 from gitops_ml.core import lock, progress, project
 from gitops_ml.core.errors import UserError
+from gitops_ml.core.git import Git
 from gitops_ml.gate import judge
 from gitops_ml.host import trial
 from gitops_ml.host.runner import free_port
@@ -162,6 +163,7 @@ def serve(
 
 @commands.command("search", rich_help_panel=MADE, epilog=examples("model search --dry-run", "model search --trials 60"))
 def search_command(
+    *,
     trials: Annotated[
         int | None, typer.Option(min=1, help="How many; by default what params.yaml says, or 60.")
     ] = None,
@@ -169,6 +171,9 @@ def search_command(
         float | None, typer.Option(help="Begin no more after so many; another machine gets further.")
     ] = None,
     where: Where = None,
+    proposing: Annotated[
+        bool, typer.Option("--propose/--no-propose", help="Ask for what is better to be merged into main.")
+    ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be tried.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -192,17 +197,21 @@ def search_command(
     def told(line: str) -> None:
         typer.echo(f"  {line}", err=as_json)
 
+    if proposing:
+        # What cannot be proposed is said before an hour of searching.
+        propose.base(Git(root))
     table = search.search(found, where or project.read(root).engine, count, minutes, told)
     written = propose.keep(root, table)
-    done = propose.propose(root, table)
+    done = propose.propose(root, table) if proposing else propose.Proposed(state="kept", summary=table.sentence)
     if as_json:
         typer.echo(done.model_dump_json(indent=2))
         return
     typer.echo(done.summary)
     if done.state == "proposed":
-        typer.echo(f"proposed: {done.where}; the gate decides. The table of trials is {written.relative_to(root)}")
-    else:
+        typer.echo(f"proposed: {done.where}; the gate decides")
+    elif done.state == "nothing better":
         typer.echo("nothing better was found, so params.yaml stays as it is")
+    typer.echo(f"the table of trials is {written.relative_to(root)}")
 
 
 @commands.command(

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pipeline.params import Train
 from pydantic import BaseModel
@@ -28,7 +28,7 @@ class Proposed(BaseModel):
     """What became of a search; the JSON that other programs read."""
 
     version: Literal[1] = 1
-    state: Literal["nothing better", "proposed"]
+    state: Literal["nothing better", "kept", "proposed"]
     summary: str
     branch: str | None = None
     commit: str | None = None
@@ -43,30 +43,44 @@ def keep(root: Path, table: Trials) -> Path:
     return path
 
 
-def propose(root: Path, table: Trials) -> Proposed:
-    """Put the best settings onto a branch of main's tip and ask for it to be merged; the working tree stays as it is.
+def base(git: Git) -> str:
+    """The commit of main that a proposal is made of.
 
     Raises:
-        UserError: main's params.yaml is another one than was searched, or origin cannot be reached; the table stays.
+        UserError: origin cannot be reached, or its main has other settings than those that are searched here.
     """
-    if (better := table.better) is None:
-        return Proposed(state="nothing better", summary=table.sentence)
-    git = Git(root)
     git.fetch()
     main = git.tip(MAIN)
     known = git.read(main, PARAMS) if main else None
     if main is None or known is None:
-        raise UserError(f"origin has no {MAIN} with a {PARAMS} to change; push it, then run this again")
-    content = edited(known.decode(), better.train)
-    files = {PARAMS: content.encode(), POINTER: _tracked(root), ".gitignore": _ignoring(git, main)}
-    tree = git.with_files(main, files)
+        raise UserError(f"origin has no {MAIN} with a {PARAMS} to change; push it, or say --no-propose")
+    if known != (git.root / PARAMS).read_bytes():
+        raise UserError(
+            f"{PARAMS} is not the one that origin's {MAIN} has, which a proposal would change: bring yours there "
+            "first, or say --no-propose"
+        )
+    return main
+
+
+def propose(root: Path, table: Trials) -> Proposed:
+    """Put the best settings onto a branch of main's tip and ask for it to be merged; the working tree stays as it is.
+
+    A branch that is there already says the same; whatever was done on it since stays.
+
+    Raises:
+        UserError: see `base`; the table stays.
+    """
+    if (better := table.better) is None:
+        return Proposed(state="nothing better", summary=table.sentence)
+    git = Git(root)
+    main = base(git)
+    content = edited((root / PARAMS).read_text(encoding="utf-8"), better.train)
     branch = f"search/{hashlib.sha256(content.encode()).hexdigest()[:8]}"
-    before = git.tip(branch)
-    if before and git.tree(before) == tree and git.parents(before) == [main]:
-        commit = before
-    else:
-        commit = git.commit(tree, main, _message(table, better), machine=True)
-        git.push(commit, f"refs/heads/{branch}", expected=before)
+    commit = git.tip(branch)
+    if commit is None:
+        files = {PARAMS: content.encode(), POINTER: _tracked(root), ".gitignore": _ignoring(git, main)}
+        commit = git.commit(git.with_files(main, files), main, _message(table, better), machine=True)
+        git.push(commit, f"refs/heads/{branch}")
     title = f"Train {_name(better)} as a search found it"
     where = forge.of(git).propose(branch, MAIN, title, _body(table, better))
     return Proposed(state="proposed", summary=table.sentence, branch=branch, commit=commit, where=where)
@@ -85,13 +99,18 @@ def edited(text: str, train: Train) -> str:
         place = list(block).index("candidates")
         del block["candidates"]
         block.insert(place, "estimator", {"path": train.estimator.path, "arguments": {}})
-    _update(block["estimator"], "path", train.estimator.path)
+    named = block["estimator"]
+    named["path"] = train.estimator.path
     if train.estimator.arguments:
-        _update(block["estimator"].setdefault("arguments", {}), None, train.estimator.arguments)
+        arguments = named.setdefault("arguments", {})
+        for name in [name for name in arguments if name not in train.estimator.arguments]:
+            del arguments[name]
+        # In place, so that comments beside what stays do so too.
+        arguments.update(train.estimator.arguments)
     else:
-        block["estimator"].pop("arguments", None)
+        named.pop("arguments", None)
     for name in ENCODINGS:
-        if block.get(name) != getattr(train, name) and (name in block or name in train.model_fields_set):
+        if name in block or name in train.model_fields_set:
             block[name] = getattr(train, name)
     out = io.StringIO()
     yaml.dump(whole, out)
@@ -101,17 +120,6 @@ def edited(text: str, train: Train) -> str:
         if f"\n\n{name}:" in text and f"\n\n{name}:" not in found:
             found = found.replace(f"\n{name}:", f"\n\n{name}:")
     return found
-
-
-def _update(block: Any, key: str | None, value: Any) -> None:
-    """Change a value in place, or make a mapping hold just these, so that comments beside what stays do so too."""
-    if key is not None:
-        block[key] = value
-        return
-    for name in [name for name in block if name not in value]:
-        del block[name]
-    for name, each in value.items():
-        block[name] = each
 
 
 def _tracked(root: Path) -> bytes:

@@ -21,8 +21,9 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 from pipeline import compare
+from pipeline.compare import Comparison
 from pipeline.params import Params, Train
-from pipeline.schema import Schema
+from pipeline.schema import DataError, Schema
 from pipeline.stages import rows as stored
 from pipeline.tasks import MEASURES
 
@@ -38,6 +39,7 @@ from gitops_ml.search.task import ROWS, SCHEMA, SETTINGS, Scored, Task, score
 from gitops_ml.search.trials import Trials, Tried
 
 TRAIN = "data/prepared/train.parquet"
+CANDIDATES = "reports/candidates.json"
 JOURNAL = Path("build") / "search" / "journal.jsonl"
 ROUND = 10
 # Complete trials before any is pruned.
@@ -54,6 +56,8 @@ class Problem:
     schema: Schema
     params: Params
     space: Space
+    # What params.yaml says; of several candidates, the one that was taken.
+    now: Train
     metric: str
     folds: int
     rows: int
@@ -78,16 +82,20 @@ def problem(root: Path) -> Problem:
     """What params.yaml, project.yaml and the prepared rows say.
 
     Raises:
-        UserError: the prepared rows are not those of dvc.lock, there are too few to compare, or `search` is wrong.
+        UserError: the prepared rows are not those of dvc.lock or do not fit the schema, there are too few to compare,
+            or `search` is wrong.
     """
-    lock.require(root, [TRAIN])
+    lock.require(root, [TRAIN, CANDIDATES])
     if not (root / TRAIN).exists():
         raise UserError(f"{TRAIN} is not there; `make repro` prepares the rows")
     here = Revision(root, None)
     schema, params = here.settings("schema.yaml", Schema), here.settings("params.yaml", Params)
     space = spaces.read(params.search, schema.task)
-    places = compare.places(stored.count(root / TRAIN), params.train.seed)
-    table = stored.at(root / TRAIN, schema, places)
+    try:
+        places = compare.places(stored.count(root / TRAIN), params.train.seed)
+        table = stored.at(root / TRAIN, schema, places)
+    except DataError as error:
+        raise UserError(f"{error}; `make repro` prepares the rows anew") from error
     folds = list(compare.folds(table, schema, params.prepare.split, params.train.seed))
     if not folds:
         raise UserError(
@@ -102,7 +110,15 @@ def problem(root: Path) -> Problem:
         SCHEMA: (root / "schema.yaml").read_bytes(),
         SETTINGS: json.dumps(settings, sort_keys=True).encode(),
     }
-    return Problem(root, schema, params, space, metric, len(folds), len(table), files)
+    return Problem(root, schema, params, space, _now(root, params.train), metric, len(folds), len(table), files)
+
+
+def _now(root: Path, train: Train) -> Train:
+    if train.estimator is not None:
+        return train
+    if not (root / CANDIDATES).exists():
+        raise UserError("which of the candidates is taken is not known yet; `make repro` compares them")
+    return train.naming(Comparison.model_validate_json((root / CANDIDATES).read_bytes()).taken)
 
 
 def search(found: Problem, where: str, trials: int, minutes: float | None, told: Told = lambda line: None) -> Trials:
@@ -158,10 +174,8 @@ class _Search:
         self.complete: list[list[float]] = []
 
     def now(self) -> Tried:
-        """What params.yaml says; of several candidates, the one that was taken, or else the first."""
-        train = self.found.params.train
-        if train.estimator is None:
-            train = train.naming(train.candidates[0])
+        """What params.yaml says."""
+        train = self.found.now
         scored = self._scored([Task(train.model_dump_json(), fold) for fold in range(self.found.folds)])
         failed = next((each.failed for each in scored if each.failed), "")
         folds = [each.value for each in scored if each.value is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +52,9 @@ def score(task: Task) -> Scored:
     except (model.EstimatorError, ValueError, TypeError) as error:
         return Scored(None, " ".join(str(error).split())[:300])
     labels = data.labels(rows.table.iloc[part[1]], rows.schema).to_numpy()
-    return Scored(float(MEASURES[rows.schema.task].measure(labels, found)[rows.metric]))
+    value = float(MEASURES[rows.schema.task].measure(labels, found)[rows.metric])
+    # As where the rows of a fold are all of one class.
+    return Scored(value) if math.isfinite(value) else Scored(None, f"fold {task.fold} has no {rows.metric}")
 
 
 @functools.cache
