@@ -21,8 +21,8 @@ from pydantic import (
     create_model,
 )
 
-# Integers up to here are exact in JSON and in the table.
-EXACT = 2**53
+from gitops_serving.fast.rows import EXACT
+
 STRICT = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
 
 

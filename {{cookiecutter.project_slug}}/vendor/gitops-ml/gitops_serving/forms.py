@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gitops_serving.contract import EXACT
+from gitops_serving.fast.rows import EXACT
 
 KINDS = {"integer": "whole number", "boolean": "true or false"}
 ANY: dict[str, Any] = {"boolean": True, "string": "any"}

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pipeline.schema import CATEGORY_LENGTH, TEXT_LENGTH, Column
 
+from gitops_serving.fast.rows import EXACT
+
 Mask = npt.NDArray[np.bool_]
-# Integers up to here are exact in JSON, and so in a request.
-EXACT = 2**53
 SHOWN = 60
 EMPTY = "is empty"
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gitops_ml.batch import score
-from gitops_ml.batch.score import FACTS, ROW
+from gitops_ml.batch.score import DONE, FACTS, ROW
 from gitops_ml.batch.store import Store
 from gitops_ml.core.errors import UserError
 
@@ -62,7 +62,7 @@ def _facts(store: Store, whole: Whole, number: int) -> dict[str, int]:
     name = f"{whole.work}/{number:06}.said"
     try:
         with store.open(name) as file:
-            found: dict[str, int] = json.loads(pq.read_metadata(file).metadata[FACTS.encode()])
+            found: dict[str, int] = json.loads(pq.read_metadata(file).metadata[DONE.encode()])
             return found
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         store.remove(name)
@@ -75,7 +75,7 @@ def _beside(target: str) -> str:
 
 def _write(store: Store, whole: Whole, kind: str, offsets: dict[int, int], facts: dict[str, str]) -> None:
     """Put pieces of a kind one after the other; `offsets`: how many rows of the input lie before each."""
-    metadata = {f"gitops-ml.{name}": value for name, value in facts.items()}
+    metadata = {f"{FACTS}{name}": value for name, value in facts.items()}
     with tempfile.TemporaryDirectory() as folder:
         path, writer = Path(folder) / "whole.parquet", None
         try:

@@ -23,7 +23,7 @@ from pipeline.schema import Column, Written
 from gitops_ml.batch.columns import NUMBERS, arrow
 from gitops_ml.batch.fit import Wrong
 from gitops_ml.core.errors import UserError
-from gitops_ml.reading import forms, missing
+from gitops_ml.reading import forms, missing, objects
 
 ROWS = 1 << 16
 TEXTS = ("category", "text")
@@ -84,7 +84,7 @@ def json_lines(content: bytes, columns: Columns) -> Block:
         {name: _of_values([(each or {}).get(name) for each in records], name, columns[name]) for name in columns}
     )
     broken = np.array([each is None for each in records], dtype=bool)
-    return Block(block.table, [*block.wrong, Wrong("the line", "is no JSON object", broken)])
+    return Block(block.table, [*block.wrong, Wrong("the line", "is no JSON object, or has a name twice", broken)])
 
 
 def parquet(file: Any, groups: range, columns: Columns) -> Iterator[Block]:
@@ -252,7 +252,7 @@ def _lost(name: str, column: Column, rows: Any, value: Any) -> list[Wrong]:
 
 def _record(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
+        found = json.loads(line, object_pairs_hook=objects.distinct)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -6,22 +6,21 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from pipeline.schema import Schema
 from pydantic import BaseModel
 
+from gitops_ml.batch import plan
 from gitops_ml.batch import release as releases
 from gitops_ml.batch.join import Joined, Whole, join
-from gitops_ml.batch.look import Input, Wanted, kind_of, look
+from gitops_ml.batch.look import Input, Wanted, look
+from gitops_ml.batch.plan import Job
 from gitops_ml.batch.release import Scoring
 from gitops_ml.batch.score import REASON, Done, Piece, score
 from gitops_ml.batch.store import Store
@@ -33,9 +32,6 @@ from gitops_ml.predictions import stored
 from gitops_serving.records import logged
 
 MANIFEST = "manifest.json"
-# Where pieces lie until their input is whole.
-WORK = "_work"
-FACTS = "gitops-ml."
 # A share of fewer rows says nothing.
 FEWEST_ROWS = 1000
 
@@ -90,20 +86,6 @@ class Outcome(BaseModel):
         )
 
 
-@dataclass(frozen=True)
-class Job:
-    """An input, and what its output is to be called; `key` is another one for any other input, release or schema."""
-
-    source: Input
-    target: str
-    key: str
-
-    @property
-    def work(self) -> str:
-        """Where its pieces lie."""
-        return f"{WORK}/{self.key}"
-
-
 def predict(
     root: Path, where: str | None, out: str | None, wanted: str | None = None, on: str | None = None
 ) -> Outcome:
@@ -124,25 +106,25 @@ def predict(
     where_to = on or settings.engine
     scoring = releases.found(root, wanted, here=engine.parsed(where_to)[1] is None)
     store = Store(out or stored.place(root, settings.batch.scores, scoring.release.short))
-    inputs, left_out = _inputs(where or stored.place(root, settings.batch.rows), store)
+    inputs, left_out = plan.inputs(where or stored.place(root, settings.batch.rows), store)
     schema = _schema(scoring)
     carried = tuple(name for name, column in schema.columns.items() if column.role in ("time", "key"))
     wishes = [Wanted(name, url, tuple(schema.features), carried) for name, url in sorted(inputs.items())]
     with engine.opened(where_to, scoring.code) as workers:
         looked = sorted((found for _, found in _told("looking at", workers.map(look, wishes), len(wishes))), key=_name)
-        jobs = [_job(source, scoring) for source in looked]
-        there = _there(store, jobs, scoring)
+        jobs = [plan.planned(source, scoring) for source in looked]
+        there = plan.there(store, jobs, scoring)
         missing = [job for job in jobs if job.target not in there]
         done = _score(workers, store, missing, scoring, settings)
         whole = [
-            Whole(store.url, job.work, job.target, len(job.source.pieces), _facts(job, scoring)) for job in missing
+            Whole(store.url, job.work, job.target, len(job.source.pieces), plan.facts(job, scoring)) for job in missing
         ]
         for _, joined in _told("writing", workers.map(join, whole), len(whole)):
             there[joined.target] = joined
     manifest = _manifest(jobs, there, scoring)
     _write_log(root, settings, store, missing, manifest)
     store.put(MANIFEST, (json.dumps(manifest.model_dump(), indent=2, ensure_ascii=False) + "\n").encode())
-    store.remove(WORK)
+    store.remove(plan.WORK)
     return Outcome(
         release=scoring.release.release,
         manifest=f"{store.url}/{MANIFEST}",
@@ -155,89 +137,12 @@ def predict(
     )
 
 
-def _inputs(where: str, out: Store) -> tuple[dict[str, str], list[str]]:
-    """The URLs of the inputs, by their names, and the names of files that are none.
-
-    Raises:
-        UserError: there is none, or the outputs would lie among them.
-    """
-    pattern = ""
-    top = where
-    if any(sign in where for sign in "*?["):
-        parts = where.split("/")
-        first = next(place for place, part in enumerate(parts) if any(sign in part for sign in "*?["))
-        top, pattern = "/".join(parts[:first]) or ("/" if where.startswith("/") else "."), "/".join(parts[first:])
-    store = Store(top)
-    if f"{out.url}/".startswith(f"{store.url}/"):
-        raise UserError(f"{out.url} lies in {store.url}, so that outputs would be scored, too: choose another folder")
-    names = store.find()
-    if not names:
-        raise UserError(f"there is nothing in {where}")
-    if list(names) == [""]:
-        name = store.url.rpartition("/")[2]
-        if kind_of(name) is None:
-            raise UserError(f"{where}: CSV, JSON Lines and Parquet are read, by the names .csv, .jsonl and .parquet")
-        return {name: store.url}, []
-    hidden = [name for name in names if any(part.startswith(("_", ".")) for part in name.split("/"))]
-    chosen = [name for name in names if name not in hidden and (not pattern or fnmatch(name, pattern))]
-    found = {name: f"{store.url}/{name}" for name in chosen if kind_of(name)}
-    if not found:
-        raise UserError(f"there is no .csv, .jsonl or .parquet in {where}")
-    return found, sorted(set(chosen) - set(found))
-
-
 def _schema(scoring: Scoring) -> Schema:
     return Schema.model_validate(yaml.safe_load(scoring.files["schema.yaml"]))
 
 
 def _name(source: Input) -> str:
     return source.name
-
-
-def _job(source: Input, scoring: Scoring) -> Job:
-    told = [source.name, source.sha256, source.carried, source.pieces, scoring.release.hash]
-    key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
-    return Job(source, f"{source.name.removesuffix('.parquet')}.parquet", key)
-
-
-def _facts(job: Job, scoring: Scoring) -> dict[str, str]:
-    release = scoring.release
-    facts = {"release": release.release, "model": release.model, "input": job.source.name}
-    return facts | {"sha256": job.source.sha256, "key": job.key}
-
-
-def _there(store: Store, jobs: list[Job], scoring: Scoring) -> dict[str, Joined]:
-    """The outputs that are there and whole.
-
-    Raises:
-        UserError: one was made by another release, and would be lost; or two inputs would have the same output.
-    """
-    targets = [job.target for job in jobs]
-    if twice := {each for each in targets if targets.count(each) > 1}:
-        raise UserError(f"two inputs would become {min(twice)}; score them one by one")
-    names, found = store.find(), {}
-    for job in jobs:
-        facts = _read_facts(store, job.target) if job.target in names else {}
-        other = facts.get("release", scoring.release.release)
-        if other != scoring.release.release:
-            raise UserError(f"{store.url} has what {other} said: choose another folder, or remove that one")
-        if facts.get("key") == job.key:
-            found[job.target] = Joined(job.target, int(facts["rows"]), int(facts["rejected"]))
-    return found
-
-
-def _read_facts(store: Store, name: str) -> dict[str, str]:
-    """What an output says of itself; nothing if it is damaged."""
-    try:
-        with store.open(name) as file:
-            metadata = pq.read_metadata(file).metadata or {}
-    except (pa.ArrowException, OSError):
-        return {}
-    return {
-        key.decode().removeprefix(FACTS): value.decode()
-        for key, value in metadata.items()
-        if key.startswith(FACTS.encode())
-    }
 
 
 def _score(workers: Engine, store: Store, jobs: list[Job], scoring: Scoring, settings: project.Project) -> list[Done]:
@@ -269,7 +174,7 @@ def _score(workers: Engine, store: Store, jobs: list[Job], scoring: Scoring, set
 
 def _piece(store: Store, name: str) -> Done | None:
     """What came of a piece that is there; None if it is damaged."""
-    facts = _read_facts(store, name)
+    facts = plan.read_facts(store, name)
     return Done(**json.loads(facts["done"])) if "done" in facts else None
 
 

@@ -30,7 +30,9 @@ from gitops_ml.core.errors import UserError
 
 # Beside the columns that are carried through.
 ROW, REASON = "row", "reason"
-FACTS = "gitops-ml.done"
+# What a file says of itself, in its metadata; a piece says what came of it.
+FACTS = "gitops-ml."
+DONE = f"{FACTS}done"
 INPUTS = "input."
 
 
@@ -121,7 +123,7 @@ def score(piece: Piece) -> Done:
     if Store(piece.source.url).version() != piece.source.version:
         raise UserError(f"{piece.source.name} was changed while it was read; score it again once it is whole")
     done = Done(rows, refused.rows, _bytes(piece), here.scorer.way, here.scorer.reason)
-    facts = {FACTS: json.dumps(asdict(done))}
+    facts = {DONE: json.dumps(asdict(done))}
     # The one that says that the piece is done comes last.
     for sheet, kind in ((logged, "log"), (refused, "rejected")):
         if sheet.rows:

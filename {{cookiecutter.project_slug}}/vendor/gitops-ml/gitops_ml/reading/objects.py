@@ -48,7 +48,7 @@ def array(path: Path, file: TextIO) -> Iterator[pd.DataFrame]:
 
 
 def _objects(path: Path, file: TextIO) -> Iterator[dict[str, Any]]:
-    decoder = json.JSONDecoder(object_pairs_hook=_distinct)
+    decoder = json.JSONDecoder(object_pairs_hook=distinct)
     text, line = "", 1
     while True:
         more = file.read(BLOCK_SIGNS)
@@ -83,7 +83,7 @@ def _require_rows(path: Path, batch: list[dict[str, Any]], rows: int) -> None:
 
 def _record(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        record = json.loads(line, object_pairs_hook=_distinct)
+        record = json.loads(line, object_pairs_hook=distinct)
         # Half a surrogate pair can be written in JSON, and nowhere else.
         json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
@@ -93,7 +93,8 @@ def _record(path: Path, number: int, line: str) -> dict[str, Any]:
     return record
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these names and values; ValueError if a name stands in it twice, of which one would be lost."""
     record = dict(pairs)
     if len(record) < len(pairs):
         raise ValueError("a name stands in it twice")

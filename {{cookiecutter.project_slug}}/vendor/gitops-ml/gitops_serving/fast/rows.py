@@ -13,7 +13,8 @@ EDGES = 0.6
 GAPS = 0.15
 UNKNOWN = 0.15
 WIDEST = 1e6
-INTEGERS = 2**53
+# Integers up to here are exact in JSON and in the table.
+EXACT = 2**53
 FIRST = datetime.datetime(1, 1, 2)
 SPAN = datetime.datetime(9999, 12, 30) - FIRST
 RECENT = datetime.datetime(2000, 1, 1)
@@ -59,11 +60,11 @@ def _value(chance: random.Random, column: Column, known: list[str], edges: list[
 
 
 def _limits(column: Column) -> tuple[float, float]:
-    widest = INTEGERS if column.type == "integer" else WIDEST
+    widest = EXACT if column.type == "integer" else WIDEST
     low = column.minimum if column.minimum is not None else min(-widest, (column.maximum or 0) - widest)
     high = column.maximum if column.maximum is not None else max(widest, low + widest)
     if column.type == "integer":
-        return max(low, -INTEGERS), min(high, INTEGERS)
+        return max(low, -EXACT), min(high, EXACT)
     return low, high
 
 
