@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from gitops_ml.core.project import Margins
 from gitops_ml.gate import rollout, sequential
-from gitops_ml.gate.rollout import Answers, Judgement, Margins, Promise, judge
+from gitops_ml.gate.rollout import Answers, Judgement, Promise, judge
 from gitops_ml.gate.sequential import Interval
 from pipeline.tasks.scores import Floats
 

@@ -138,6 +138,20 @@ class Canary(_Block):
         return steps
 
 
+class Margins(_Block):
+    """How much worse than the old release still counts as equal: shares of requests or rows; of latency, of its value;
+    of the loss, which is between 0 and 1, its own unit. `mix` is that of scores and decisions where callers were split.
+    """
+
+    errors: float = Field(default=0.01, gt=0)
+    refusals: float = Field(default=0.01, gt=0)
+    latency: float = Field(default=0.25, gt=0)
+    scores: float = Field(default=0.03, gt=0)
+    decisions: float = Field(default=0.03, gt=0)
+    mix: float = Field(default=0.1, gt=0)
+    loss: float = Field(default=0.02, gt=0)
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of a rollout; a share of 0: it is shadowed."""
@@ -158,6 +172,7 @@ class Rollout(_Block):
 
     shadow: Shadow | None = None
     canary: Canary | None = None
+    margins: Margins = Margins()
 
     @property
     def stages(self) -> list[Stage]:

@@ -16,6 +16,7 @@ from pipeline.decision import Integers
 from pipeline.tasks.scores import Floats
 from pydantic import BaseModel, ConfigDict
 
+from gitops_ml.core.project import Margins
 from gitops_ml.gate import sequential
 from gitops_ml.gate.sequential import Interval
 
@@ -35,20 +36,6 @@ SAID: dict[Name, str] = {
     "loss": "by the labels that have come",
 }
 Booleans = npt.NDArray[np.bool_]
-
-
-class Margins(BaseModel):
-    """How much worse than the old release still counts as equal: shares of requests or rows; of latency, of its value;
-    of the loss, which is between 0 and 1, its own unit. `mix` is that of scores and decisions where callers were split.
-    """
-
-    errors: float = 0.01
-    refusals: float = 0.01
-    latency: float = 0.25
-    scores: float = 0.03
-    decisions: float = 0.03
-    mix: float = 0.1
-    loss: float = 0.02
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from pipeline.tasks.scores import Floats
 from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core import environment
-from gitops_ml.core.project import Environment, Stage
+from gitops_ml.core.project import Environment, Margins, Stage
 from gitops_ml.core.record import Release
 from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge, rollout
-from gitops_ml.gate.rollout import Answers, Judgement, Margins, Promise
+from gitops_ml.gate.rollout import Answers, Judgement, Promise
 from gitops_ml.host import rolling
 from gitops_ml.host.host import Active, Host, Rolling
 from gitops_ml.promotion import health, served
@@ -66,6 +66,11 @@ class _Rollout:
     @property
     def stages(self) -> list[Stage]:
         return self.settings.rollout.stages if self.settings.rollout else []
+
+    @property
+    def margins(self) -> Margins:
+        """How much worse the new release may be."""
+        return self.settings.rollout.margins if self.settings.rollout else Margins()
 
     def begin(self, number: int) -> str:
         """Go into a stage, or see that all that it needs runs."""
@@ -168,7 +173,7 @@ def _judge(this: _Rollout, now: Rolling, promised: Promised) -> Judgement:
         old,
         new,
         promised.promise,
-        Margins(),
+        this.margins,
         this.repository.policy.gate.confidence,
         paired=paired,
     )
