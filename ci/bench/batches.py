@@ -23,11 +23,11 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from rich.console import Console
 from rich.table import Table
+from uv import find_uv_bin
 
 from ci.bake import bake
-from ci.bench import machine
+from ci.bench.benchmark import console, ended, machine
 from ci.demo import publish
 from ci.shell import KEYS, ROOT, CommandError, environment, free_port, gitops, make, run
 
@@ -62,8 +62,6 @@ RAY = (
     f"code = {PANDAS!r}\nray.get([task.remote(path, sys.argv[2], code, os.getcwd()) for path in found])\n"
 )
 
-console = Console(highlight=False)
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -75,20 +73,15 @@ class Cost:
     memory: float
 
 
-def main() -> int:
-    """Measure and print; exit code 1 and one sentence if a step fails."""
+def main() -> None:
+    """Measure and print."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--rows", type=int, default=ROWS)
     rows = asked.parse_args().rows
-    try:
-        project = BENCH / "late-flights"
-        if not (project / ".released").exists():
-            prepare()
-        show(rows, measured(project, rows))
-    except CommandError as error:
-        console.print(f"The benchmark stopped: {error}", markup=False)
-        return 1
-    return 0
+    project = BENCH / "late-flights"
+    if not (project / ".released").exists():
+        prepare()
+    show(rows, measured(project, rows))
 
 
 def prepare() -> Path:
@@ -98,7 +91,7 @@ def prepare() -> Path:
     for target in ("setup", "init", "repro"):
         console.print(f"make {target}")
         make(target, cwd=project)
-    run("uv", "sync", "--locked", "--inexact", "--group", "batch", "--group", "dask", cwd=project)
+    run(find_uv_bin(), "sync", "--locked", "--inexact", "--group", "batch", "--group", "dask", cwd=project)
     settings = yaml.safe_load((project / "project.yaml").read_text())
     production = settings["environments"][-1] | {"gate": "none", "approvals": 0, "port": free_port()}
     (project / "project.yaml").write_text(yaml.safe_dump(settings | {"environments": [production]}))
@@ -120,7 +113,16 @@ def measured(project: Path, rows: int) -> list[Cost]:
     write(project, rows)
     python = str(project / ".venv" / "bin" / "python")
     found = [command("pandas with the Pipeline, one process", project, python, "-c", ALONE, str(INPUTS), outputs())]
-    ray = ("uv", "run", "--no-project", "--python", python, "--with", f"ray=={RAY_VERSION}", "--with-requirements")
+    ray = (
+        find_uv_bin(),
+        "run",
+        "--no-project",
+        "--python",
+        python,
+        "--with",
+        f"ray=={RAY_VERSION}",
+        "--with-requirements",
+    )
     packages = str(project / "requirements" / "train.txt")
     found.append(
         command("the same on Ray, all cores", project, *ray, packages, "python", "-c", RAY, str(INPUTS), outputs())
@@ -256,4 +258,4 @@ def show(rows: int, found: list[Cost]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

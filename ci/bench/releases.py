@@ -7,7 +7,6 @@ agent's timer adds, up to 15 seconds until it looks, is not in the figures.
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 import statistics
 import sys
@@ -16,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pyarrow.parquet as pq
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from ci.bake import bake
+from ci.bench.benchmark import console, ended, machine
 from ci.demo import publish
 from ci.serving import APRIL, feature_names, served
 from ci.shell import ROOT, CommandError, free_port, gitops, make, run
@@ -33,21 +31,14 @@ TURNS = 5
 REQUESTS = 300
 ROWS = 1000
 
-console = Console(highlight=False)
 
-
-def main() -> int:
-    """Measure and print; exit code 1 and one sentence if a step fails."""
+def main() -> None:
+    """Measure and print."""
+    project, releases = prepare()
     try:
-        project, releases = prepare()
-        try:
-            show(project, releases)
-        finally:
-            gitops("host", "stop", "production", cwd=project)
-    except (CommandError, httpx.HTTPError) as error:
-        console.print(f"The benchmark stopped: {error}", markup=False)
-        return 1
-    return 0
+        show(project, releases)
+    finally:
+        gitops("host", "stop", "production", cwd=project)
 
 
 def prepare() -> tuple[Path, list[str]]:
@@ -169,11 +160,5 @@ def spread(seconds: list[float]) -> str:
     return f"{statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
 
 
-def machine() -> str:
-    """What the figures were measured on."""
-    memory = psutil.virtual_memory().total / 2**30
-    return f"{psutil.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}, {platform.system()}"
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -1,4 +1,4 @@
-"""Other servers of the same model, each in an environment of its own; see ci.bench_serving."""
+"""Other servers of the same model, each in an environment of its own; see ci.bench.requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ci.serving import READY_SECONDS
 from ci.shell import ROOT, CommandError, environment, free_port, run
 
 BENCH = ROOT / "build" / "bench-serving"
-SERVERS = ROOT / "ci" / "servers"
+SERVERS = ROOT / "ci" / "bench" / "servers"
 
 
 @dataclass(frozen=True)

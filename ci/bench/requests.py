@@ -18,22 +18,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import vl_convert
-from rich.console import Console
 from uv import find_uv_bin
 
-from ci import bench
-from ci.rivals import BENCH, RIVALS, SERVERS, bodies, installed, prepare_mlflow, started
+from ci.bench import releases
+from ci.bench.benchmark import console, ended, machine
+from ci.bench.rivals import BENCH, RIVALS, SERVERS, bodies, installed, prepare_mlflow, started
 from ci.shell import ROOT, CommandError, gitops, run
 
 DOCS = ROOT / "docs"
 CONNECTIONS = (1, 32, 128)
 TURNS, SECONDS, WARM_SECONDS = 3, 5, 2
 ASKED = 32  # the connections by which servers are compared
-
-console = Console(highlight=False)
 
 
 OURS, FRONT = "this project's service", "this project's service behind the front"
@@ -54,20 +51,15 @@ class Figures:
     load: float
 
 
-def main() -> int:
-    """Measure and write docs/serving.md; exit code 1 and one sentence if a step fails."""
+def main() -> None:
+    """Measure and write docs/serving.md."""
+    require_wrk()
+    project, names = releases.prepare()
+    releases.until_it_serves(project, "promote", "--release", names[0], wanted=names[0])
     try:
-        require_wrk()
-        project, releases = bench.prepare()
-        bench.until_it_serves(project, "promote", "--release", releases[0], wanted=releases[0])
-        try:
-            write(*measured(project))
-        finally:
-            gitops("host", "stop", "production", cwd=project)
-    except (CommandError, httpx.HTTPError) as error:
-        console.print(f"The benchmark stopped: {error}", markup=False)
-        return 1
-    return 0
+        write(*measured(project))
+    finally:
+        gitops("host", "stop", "production", cwd=project)
 
 
 def require_wrk() -> None:
@@ -90,7 +82,7 @@ def measured(project: Path) -> tuple[list[Figures], dict[str, str]]:
     active = json.loads((project / ".deploy" / "production" / "active.json").read_text())
     source = project / ".deploy" / "production" / "releases" / active["release"]["release"].partition(":")[2]
     source = source / "bento" / "src"
-    bodies(bench.rows(f"http://127.0.0.1:{active['port']}"))
+    bodies(releases.rows(f"http://127.0.0.1:{active['port']}"))
     environments = {}
     for rival in RIVALS:
         console.print(f"installing {rival.name}")
@@ -190,7 +182,7 @@ def versions(environments: dict[str, Path]) -> dict[str, str]:
 def write(found: list[Figures], packages: dict[str, str]) -> None:
     """The figures as JSON, as a page with tables, and as a picture."""
     (DOCS / "serving.json").write_text(
-        json.dumps({"machine": bench.machine(), "packages": packages, "turns": [asdict(each) for each in found]},
+        json.dumps({"machine": machine(), "packages": packages, "turns": [asdict(each) for each in found]},
                    indent=1) + "\n")  # fmt: skip
     rows = medians(found)
     limit = next(row for row in rows if row["connections"] == ASKED and row["server"] == RIVALS[0].name)
@@ -199,7 +191,7 @@ def write(found: list[Figures], packages: dict[str, str]) -> None:
         "# What a request costs",
         "",
         "Written by `make bench-serving`. One row a request, the same flights for all; this project validates, counts",
-        f"and writes down its answers. Medians of {TURNS} turns of {SECONDS} seconds on {bench.machine()}.",
+        f"and writes down its answers. Medians of {TURNS} turns of {SECONDS} seconds on {machine()}.",
         f"The machine's load was {min(loads):.1f} to {max(loads):.1f}: CPU is the robust figure, requests a second the",
         "noisy one. [All figures](serving.json).",
         "",
@@ -269,4 +261,4 @@ def picture(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import httpx
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from ci.bake import bake
-from ci.bench import machine as hardware
+from ci.bench.benchmark import console, ended
+from ci.bench.benchmark import machine as hardware
 from ci.machine import BASE_NAME, TOOLS, Machine, install, machine
 from ci.shell import ROOT, CommandError, free_port, gitops, make, run
 
@@ -32,27 +32,20 @@ BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 FREE_PIP = 'rm -f "$1"/usr/lib/python3.11/EXTERNALLY-MANAGED'
 READY_SECONDS = 120
 
-console = Console(highlight=False)
 
-
-def main() -> int:
-    """Measure and print; exit code 1 and one sentence if a step fails."""
-    try:
-        install()
-        with machine() as own:
-            project = prepare(own)
-            ours = measure(own, project)
-            theirs = measure_bentoml(own, project)
-    except (CommandError, httpx.HTTPError) as error:
-        console.print(f"The benchmark stopped: {error}", markup=False)
-        return 1
+def main() -> None:
+    """Measure and print."""
+    install()
+    with machine() as own:
+        project = prepare(own)
+        ours = measure(own, project)
+        theirs = measure_bentoml(own, project)
     table = Table(title=hardware(), title_justify="left")
     for name in ("", "gitops-ml model image", "bentoml containerize"):
         table.add_column(name, justify="right" if name else "left")
     for name, value in ours.items():
         table.add_row(name, value, theirs[name])
     console.print(table)
-    return 0
 
 
 def prepare(own: Machine) -> Path:
@@ -178,4 +171,4 @@ def change_model(project: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))
