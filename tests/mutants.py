@@ -36,23 +36,46 @@ class Room:
 
 
 ROOMS = (
-    Room("gate", ("gitops_ml/gate/verdict.py", "gitops_ml/gate/rules.py", "gitops_ml/gate/worth.py"), ("gate",)),
+    Room(
+        "gate",
+        tuple(f"gitops_ml/gate/{name}.py" for name in ("verdict", "rules", "worth", "rollout", "sequential")),
+        ("gate",),
+    ),
     Room(
         "promotion",
-        tuple(
-            f"gitops_ml/promotion/{name}.py"
-            for name in ("checks", "verify", "health", "served", "proposals", "promote", "holds")
+        (
+            *(
+                f"gitops_ml/promotion/{name}.py"
+                for name in ("checks", "verify", "health", "served", "proposals", "promote")
+            ),
+            "gitops_ml/marks/branch.py",
+            "gitops_ml/marks/holds.py",
         ),
-        ("promotion",),
+        ("promotion", "marks"),
     ),
-    Room("signing and Git", ("gitops_ml/core/signing.py", "gitops_ml/core/git.py"), ("core", "promotion")),
-    Room("records and rendering", ("gitops_ml/core/record.py", "gitops_ml/core/environment.py"), ("core", "promotion")),
+    Room(
+        "signing and Git",
+        ("gitops_ml/core/signing.py", "gitops_ml/versions/objects.py", "gitops_ml/versions/git.py"),
+        ("core", "versions", "promotion"),
+    ),
+    Room(
+        "records and rendering",
+        ("gitops_ml/core/record.py", "gitops_ml/versions/environment.py"),
+        ("core", "promotion"),
+    ),
     Room(
         "monitor",
-        ("gitops_ml/monitor/signals.py", "gitops_ml/monitor/drift.py", "gitops_ml/monitor/findings.py"),
+        tuple(f"gitops_ml/monitor/{name}.py" for name in ("signals", "drift", "findings", "window")),
         ("monitor",),
     ),
-    Room("service", tuple(f"gitops_serving/{name}.py" for name in ("contract", "log", "limits")), ("serving",)),
+    Room(
+        "service",
+        tuple(
+            f"gitops_serving/{name}.py"
+            for name in ("contract", "log", "limits", "records", "sink", "series", "together", "fast/scorer")
+        ),
+        ("serving",),
+    ),
 )
 
 

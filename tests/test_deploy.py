@@ -29,7 +29,7 @@ KILLS = int(os.environ.get("AGENT_KILLS", "3"))
 ROLLOUT_KILLS = int(os.environ.get("ROLLOUT_KILLS", "2"))
 # A step with a new release takes about so long on two cores that also carry the load.
 STEP_SECONDS = 7.0
-FRONT, BENTO = "gitops_ml.host.front", "bentoml"
+FRONT, BENTO = "gitops_ml.front.server", "bentoml"
 
 
 @dataclass

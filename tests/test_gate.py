@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from gitops_ml.core import environment
-from gitops_ml.core.git import Git
 from gitops_ml.core.project import Project
-from gitops_ml.core.revision import Revision
 from gitops_ml.promotion import verdicts
+from gitops_ml.versions import environment
+from gitops_ml.versions.git import Git
+from gitops_ml.versions.revision import Revision
 
 from ci.shell import run
 from tests import browser
@@ -33,7 +33,7 @@ import hashlib, json
 from datetime import UTC, datetime
 from pathlib import Path
 from gitops_ml.core import record
-from gitops_ml.core.git import Git
+from gitops_ml.versions.git import Git
 git = Git(Path.cwd())
 model = json.loads(Path("models/model.json").read_text())["sha256"]
 made = record.seal(

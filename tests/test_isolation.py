@@ -13,7 +13,7 @@ from ci.shell import ROOT, environment
 # Tests that make repositories, commits, keys and a project.
 SOME = (
     "tests/automation/cli/test_commands.py::test_init_commits_once_and_stores_the_data",
-    "tests/automation/promotion/test_advance.py::test_nothing_to_wait_for",
+    "tests/automation/deployment/test_advance.py::test_nothing_to_wait_for",
 )
 SETTINGS = """
 [user]

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 import yaml
 from gitops_ml.core import project as project_settings
-from gitops_ml.core import requirements
-from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
 from gitops_ml.intake import bring as intake
+from gitops_ml.versions import requirements
+from gitops_ml.versions.revision import Revision
 from gitops_serving.contract import requests, to_answers, to_table
 from pipeline import data, model, persistence
 from pipeline.schema import Schema

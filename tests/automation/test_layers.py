@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,14 +43,14 @@ def test_the_rooms_import_only_what_stands_below(project: Path) -> None:
     ("place", "planted", "said"),
     [
         (
-            f"{ROOMS}/core/git.py",
+            f"{ROOMS}/versions/git.py",
             "from gitops_ml.promotion import promote",
-            "gitops_ml.core.git -> gitops_ml.promotion",
+            "gitops_ml.versions.git -> gitops_ml.promotion",
         ),
         (f"{ROOMS}/gate/worth.py", "from gitops_ml.image import build", "gitops_ml.gate.worth -> gitops_ml.image"),
         (f"{ROOMS}/report/card.py", "from gitops_ml.cli import main", "gitops_ml.report.card -> gitops_ml.cli"),
         ("pipeline/model.py", "from gitops_ml.core import git", "pipeline.model -> gitops_ml.core"),
-        ("service/service.py", "import gitops_ml.core.git", "service.service -> gitops_ml.core"),
+        ("service/service.py", "import gitops_ml.versions.git", "service.service -> gitops_ml.versions"),
         ("pipeline/data.py", "from gitops_serving import log", "pipeline.data -> gitops_serving"),
     ],
 )
@@ -60,6 +61,13 @@ def test_an_import_that_runs_up_is_refused(project: Path, place: str, planted: s
     done = lint(project)
     assert done.returncode == 1
     assert said in done.stdout.replace("\n", "")
+
+
+def test_every_room_is_named_with_what_happens_there() -> None:
+    """The package's README has a line for each room, and for no other one."""
+    vendored = PROJECT / "vendor/gitops-ml"
+    rooms = {path.parent.name for path in (vendored / "gitops_ml").glob("*/__init__.py")}
+    assert set(re.findall(r"^\| `(\w+)` \|", (vendored / "README.md").read_text(), re.MULTILINE)) == rooms
 
 
 def test_a_new_room_needs_its_floor(project: Path) -> None:

@@ -18,15 +18,16 @@ from typing import Any
 
 import yaml
 from gitops_ml.core import record, signing
-from gitops_ml.core.git import Git
 from gitops_ml.core.project import Workers
 from gitops_ml.core.storage import Storage
+from gitops_ml.deployment import deploy
 from gitops_ml.host.host import Host
 from gitops_ml.host.runner import Instance, free_port
-from gitops_ml.promotion import bootstrap, deploy, promote
+from gitops_ml.promotion import bootstrap, promote
 from gitops_ml.promotion.outcome import Outcome
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import make
+from gitops_ml.versions.git import Git
 
 from tests.automation.tables import PROJECT
 

@@ -29,14 +29,14 @@ def test_the_templates_manifest_is_in_step() -> None:
 def test_what_differs_is_named(project: Path) -> None:
     """A file that was edited, added or removed is named with what became of it; caches do not count."""
     folder = project / manifest.FOLDER
-    with (folder / "gitops_ml/core/git.py").open("a") as file:
+    with (folder / "gitops_ml/versions/git.py").open("a") as file:
         file.write("# ours\n")
     (folder / "gitops_ml/gate/worth.py").unlink()
     (folder / "gitops_ml/gate/ours.py").write_text("")
     (folder / "gitops_ml/__pycache__").mkdir()
     (folder / "gitops_ml/__pycache__/x.pyc").write_bytes(b"")
     assert manifest.differing(project) == {
-        "vendor/gitops-ml/gitops_ml/core/git.py": "was edited",
+        "vendor/gitops-ml/gitops_ml/versions/git.py": "was edited",
         "vendor/gitops-ml/gitops_ml/gate/ours.py": "was added",
         "vendor/gitops-ml/gitops_ml/gate/worth.py": "is missing",
     }

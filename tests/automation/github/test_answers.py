@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
-from gitops_ml.core import forge, project
+from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.github import credentials, doctor, rulesets, trust
+from gitops_ml.versions import forge
+from gitops_ml.versions.git import Git
 
 from tests.automation.github.test_workflow_commands import Answering, set_storage
 from tests.automation.world import World, git

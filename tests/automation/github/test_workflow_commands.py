@@ -14,9 +14,9 @@ import pytest
 import yaml
 from gitops_ml.core import actions
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.github import credentials, plan, publish, trust
 from gitops_ml.release import keyless
+from gitops_ml.versions.git import Git
 
 from tests.automation.report.test_render import full_report
 from tests.automation.world import PROJECT, World, git

@@ -16,9 +16,9 @@ from gitops_ml.cli import host as commands
 from gitops_ml.cli.main import tree
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.project import Workers
+from gitops_ml.deployment import deploy
 from gitops_ml.host import keeper
 from gitops_ml.host.runner import Instance
-from gitops_ml.promotion import deploy
 
 from tests.automation.world import World
 

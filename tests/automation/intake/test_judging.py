@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from gitops_ml.core import project as project_settings
-from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
+from gitops_ml.versions.revision import Revision
 from pipeline.stages import files, prepare, train, validate
 
 from tests.automation.intake.bringing import fitting, run_quickly, take

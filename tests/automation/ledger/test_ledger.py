@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from gitops_ml.core import record, signing
-from gitops_ml.core.git import Git
 from gitops_ml.host import host
 from gitops_ml.ledger import entries as ledger
 from gitops_ml.ledger import page
-from gitops_ml.promotion import holds, promote
+from gitops_ml.marks import holds
+from gitops_ml.promotion import promote
+from gitops_ml.versions.git import Git
 
 from tests.automation.cli.test_commands import gitops
 from tests.automation.ledger import states

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gitops_ml.core import forge
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.monitor import alarm, content
 from gitops_ml.monitor.content import Monitoring
+from gitops_ml.versions import forge
+from gitops_ml.versions.git import Git
 
 from tests.automation.monitor.samples import WELL, monitoring, states
 from tests.forge import REPOSITORY, TOKEN, GitHub

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from gitops_ml.core import environment, record
+from gitops_ml.core import record
 from gitops_ml.promotion import verify
 from gitops_ml.release import tags
+from gitops_ml.versions import environment
 
 from tests.automation.promotion.test_promotion import failing
 from tests.automation.world import World, git

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 from gitops_ml.core.errors import UserError
-from gitops_ml.promotion import collect, holds
+from gitops_ml.marks import holds
+from gitops_ml.promotion import collect
 
 from tests.automation.promotion.test_foreign import newer_form
 from tests.automation.world import World, git

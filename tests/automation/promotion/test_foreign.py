@@ -4,14 +4,15 @@ import json
 import subprocess
 
 import pytest
-from gitops_ml.core import environment, record
+from gitops_ml.core import record
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.gate import judge
 from gitops_ml.ledger import status
 from gitops_ml.promotion import proposals
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
+from gitops_ml.versions import environment
+from gitops_ml.versions.git import Git
 
 from tests.automation.world import World, git
 

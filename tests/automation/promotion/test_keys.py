@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from gitops_ml.core import record, signing
 from gitops_ml.core.errors import UserError
+from gitops_ml.deployment import deploy
 from gitops_ml.host.host import Host
-from gitops_ml.promotion import deploy, keys
+from gitops_ml.promotion import keys
 from gitops_ml.release import tags
 
 from tests.automation.promotion.test_promotion import failing

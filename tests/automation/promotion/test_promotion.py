@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 import yaml
 from filelock import FileLock
-from gitops_ml.core import environment, record, signing
+from gitops_ml.core import record, signing
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.core.project import Project
 from gitops_ml.host import host
 from gitops_ml.host.runner import free_port
 from gitops_ml.ledger import entries, status
-from gitops_ml.promotion import health, holds, promote, proposals, verify
+from gitops_ml.marks import holds
+from gitops_ml.promotion import health, promote, proposals, verify
 from gitops_ml.promotion.outcome import Outcome
 from gitops_ml.release import tags
+from gitops_ml.versions import environment
+from gitops_ml.versions.git import Git
 from pydantic import ValidationError
 
 from tests.automation.world import PROJECT, Servers, World, environments, git

@@ -19,13 +19,16 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
-from gitops_ml.core import environment, record, signing
+from gitops_ml.core import record, signing
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import MENDING, Git
 from gitops_ml.host import host
-from gitops_ml.promotion import health, holds, promote, proposals
+from gitops_ml.marks import holds
+from gitops_ml.promotion import health, promote, proposals
 from gitops_ml.promotion.outcome import Outcome
 from gitops_ml.release import tags
+from gitops_ml.versions import environment
+from gitops_ml.versions.git import Git
+from gitops_ml.versions.objects import MENDING
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule

@@ -5,14 +5,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from gitops_ml.core import environment, record, signing
+from gitops_ml.core import record, signing
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.forge import PlainGit
-from gitops_ml.core.git import Git
+from gitops_ml.deployment import advance, deploy
 from gitops_ml.host.host import Host
 from gitops_ml.ledger import entries
-from gitops_ml.promotion import advance, deploy, holds, promote, proposals
+from gitops_ml.marks import holds
+from gitops_ml.promotion import promote, proposals
 from gitops_ml.release import tags
+from gitops_ml.versions import environment
+from gitops_ml.versions.forge import PlainGit
+from gitops_ml.versions.git import Git
 
 from tests.automation.promotion.test_promotion import failing, proposed
 from tests.automation.world import Servers, World, environments, git

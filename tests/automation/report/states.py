@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from gitops_ml.core.requirements import PackageChange
 from gitops_ml.gate import verdict
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Measured
 from gitops_ml.report import figures
 from gitops_ml.report.compared import Choice, Compared
 from gitops_ml.report.content import Change, Decisive, Report, Shift, Stage, Table
+from gitops_ml.versions.requirements import PackageChange
 
 from tests.automation.gate.test_verdict import BAD, EVALUATION, GOOD, MEDIUM, ROWS, SETTINGS, candidate
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gitops_ml.core.git import Git
 from gitops_ml.report import decisive, forms
 from gitops_ml.report.content import Decisive
+from gitops_ml.versions.git import Git
 
 from tests.automation.tables import PROJECT
 from tests.automation.world import git

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.report import facts
+from gitops_ml.versions.git import Git
 
 from tests.automation.world import git
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.core.programs import DVC, run
 from gitops_ml.search import propose
 from gitops_ml.search.trials import Trials, Tried
+from gitops_ml.versions.git import Git
 from pipeline.params import Estimator, Train
 
 from tests.automation.world import git

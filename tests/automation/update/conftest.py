@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gitops_ml.core.git import Git
 from gitops_ml.update import bakes
 from gitops_ml.update.record import Record
 from gitops_ml.update.template import Template
+from gitops_ml.versions.git import Git
 
 from tests.automation.world import git
 

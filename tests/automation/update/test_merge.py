@@ -6,8 +6,8 @@ import tomllib
 from collections.abc import Callable
 
 import pytest
-from gitops_ml.core.git import Git
 from gitops_ml.update import merge
+from gitops_ml.versions.git import Git
 
 from tests.automation.update.conftest import BEFORE, FIRST, NOW, PACKAGED, Team, Versions
 from tests.automation.world import git

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import yaml
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.core.project import Project
 from gitops_ml.update import settings, template
+from gitops_ml.versions.git import Git
 
 from tests.automation.update.conftest import BEFORE, FIRST, NOW, Versions
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import yaml
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.core.project import Project
 from gitops_ml.update import update
+from gitops_ml.versions.git import Git
 
 from tests.automation.tables import PROJECT
 from tests.automation.update.conftest import BEFORE, FIRST, Team

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 from uv import find_uv_bin
 
-from gitops_ml.core import environment, progress, requirements
+from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import run
 from gitops_ml.core.record import Release
@@ -22,6 +22,7 @@ from gitops_ml.host.runner import INSTALL_SECONDS, complete
 from gitops_ml.promotion import checks, verify
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
+from gitops_ml.versions import environment, requirements
 
 SOURCE = "src/"
 # What of a Bento a worker needs: what a model is made of, and nothing of the service.

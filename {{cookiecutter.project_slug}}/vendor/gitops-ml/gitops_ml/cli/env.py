@@ -21,9 +21,10 @@ from gitops_ml.cli.options import (
 )
 from gitops_ml.ledger import entries, page
 from gitops_ml.ledger import status as standing
+from gitops_ml.marks import freezes
 from gitops_ml.promotion import bootstrap as branches
-from gitops_ml.promotion import freezes, repository
 from gitops_ml.promotion import promote as promotion
+from gitops_ml.promotion import repository
 
 LOOK, CHANGE = "Look", "Change"
 

@@ -16,9 +16,9 @@ import typer
 from gitops_ml.cli.options import AsJson, DryRun, Folder, Name, agents_folder, environment_or_last, examples, group
 from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
+from gitops_ml.deployment import deploy as agent
 from gitops_ml.host import keeper
 from gitops_ml.host.host import Host
-from gitops_ml.promotion import deploy as agent
 from gitops_ml.promotion import health, repository
 
 commands = group()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gitops_ml.cli.options import AsJson, examples, group
-from gitops_ml.core import lock, requirements
+from gitops_ml.versions import lock, requirements
 
 commands = group()
 

@@ -15,9 +15,8 @@ import typer
 from gitops_ml.batch import run
 from gitops_ml.cli import tables
 from gitops_ml.cli.options import BLOCKED, AsJson, Champion, Where, examples, group
-from gitops_ml.core import lock, progress, project
+from gitops_ml.core import progress, project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.gate import judge
 from gitops_ml.host import trial
 from gitops_ml.host.runner import free_port
@@ -26,6 +25,8 @@ from gitops_ml.pages import words
 from gitops_ml.report import card, compare, render, summary
 from gitops_ml.search import propose
 from gitops_ml.search import run as search
+from gitops_ml.versions import lock
+from gitops_ml.versions.git import Git
 
 FOLDER = Path("build/report")
 MADE, JUDGED, PACKED, SCORED = "How it is made", "What it is worth", "What serves it", "What it says of many rows"

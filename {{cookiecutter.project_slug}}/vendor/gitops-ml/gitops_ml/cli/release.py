@@ -13,8 +13,9 @@ from gitops_ml.cli import tables
 from gitops_ml.cli.options import BLOCKED, AsJson, DryRun, examples, group
 from gitops_ml.core import signing
 from gitops_ml.core.errors import UserError
+from gitops_ml.marks import holds
 from gitops_ml.pages import words
-from gitops_ml.promotion import holds, keys, repository
+from gitops_ml.promotion import keys, repository
 from gitops_ml.release import make as making
 from gitops_ml.release import tags
 

@@ -10,14 +10,15 @@ import typer
 from rich.filesize import decimal
 
 from gitops_ml.cli.options import BLOCKED, AsJson, examples, group
-from gitops_ml.core import forge, initialize, manifest, project
+from gitops_ml.core import manifest, project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.github import doctor as doctors
 from gitops_ml.github import rulesets
 from gitops_ml.promotion import collect as collecting
 from gitops_ml.promotion import repository
 from gitops_ml.update import update as updating
+from gitops_ml.versions import forge, initialize
+from gitops_ml.versions.git import Git
 
 commands = group()
 

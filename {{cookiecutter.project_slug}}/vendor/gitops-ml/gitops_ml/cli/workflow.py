@@ -11,18 +11,19 @@ from typing import Annotated
 import typer
 
 from gitops_ml.cli.options import AsJson, DryRun, Name, conclude, group
-from gitops_ml.core import actions, forge, project
+from gitops_ml.core import actions, project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import MAIN, Git
+from gitops_ml.deployment import advance as promotion
 from gitops_ml.github import credentials as storage
 from gitops_ml.github import publish as publishing
 from gitops_ml.github import trust as trusting
 from gitops_ml.image import engine, registry
 from gitops_ml.monitor import alarm as alarms
 from gitops_ml.monitor import content, webhook
-from gitops_ml.promotion import advance as promotion
 from gitops_ml.promotion import repository
 from gitops_ml.release import keyless
+from gitops_ml.versions import forge
+from gitops_ml.versions.git import MAIN, Git
 
 commands = group()
 

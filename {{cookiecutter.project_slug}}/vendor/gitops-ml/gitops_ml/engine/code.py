@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from gitops_ml.core import requirements
+from gitops_ml.versions import requirements
 
 OWN = Path(__file__).resolve().parents[2]
 PACKAGES = (OWN / "gitops_ml", OWN / "gitops_serving")

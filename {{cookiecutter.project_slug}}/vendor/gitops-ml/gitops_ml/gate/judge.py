@@ -16,14 +16,16 @@ from pipeline.model import PIECE_ROWS
 from pipeline.params import Params
 from pipeline.schema import Schema, cast
 
-from gitops_ml.core import environment, lock, progress, project
+from gitops_ml.core import progress, project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import REMOTE, Git
-from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import verdict
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Result
 from gitops_ml.gate.rollout import Answers, Promise
+from gitops_ml.versions import environment, lock
+from gitops_ml.versions.git import Git
+from gitops_ml.versions.objects import REMOTE
+from gitops_ml.versions.revision import Revision, resolve
 from gitops_serving.fast import Scorer, compiled
 
 TEST = "data/prepared/test.parquet"

@@ -8,14 +8,16 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from gitops_ml.core import forge, project, signing
+from gitops_ml.core import project, signing
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import MAIN, REMOTE, Git
 from gitops_ml.core.storage import Storage
 from gitops_ml.github import credentials, rulesets
 from gitops_ml.host import units
 from gitops_ml.promotion import hosts
 from gitops_ml.promotion.repository import Repository
+from gitops_ml.versions import forge
+from gitops_ml.versions.git import MAIN, Git
+from gitops_ml.versions.objects import REMOTE
 
 ENVIRONMENT = "release"
 

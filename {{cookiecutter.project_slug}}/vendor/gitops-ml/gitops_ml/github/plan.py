@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gitops_ml.core import actions
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
+from gitops_ml.versions.git import Git
 
 # What no stage reads and no service holds.
 DOCUMENTS = re.compile(r"(.*/)?[^/]+\.(md|rst)|docs/.*|LICENSE|CODEOWNERS|\.github/(CODEOWNERS|ISSUE_TEMPLATE/.*)")

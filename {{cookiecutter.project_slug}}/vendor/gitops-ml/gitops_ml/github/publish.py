@@ -12,13 +12,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from gitops_ml.core import forge, project
+from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git, RejectedError
 from gitops_ml.github import plan, trust
 from gitops_ml.pages import markup
 from gitops_ml.report import decisive, facts, forms, render
 from gitops_ml.report.content import Report
+from gitops_ml.versions import forge
+from gitops_ml.versions.git import Git, RejectedError
 
 LOCK = "dvc.lock"
 REPORT = "build/report/report.json"

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from gitops_ml.core.forge import CONTEXT, GitHub
 from gitops_ml.core.project import Project
 from gitops_ml.github import publish, trust
+from gitops_ml.versions.forge import CONTEXT, GitHub
 
 # GitHub's own app, as which a workflow's token acts: a status that anybody else posts does not count.
 ACTIONS_APP = 15368

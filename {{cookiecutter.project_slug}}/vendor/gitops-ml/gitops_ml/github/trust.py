@@ -11,11 +11,13 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from gitops_ml.core import forge, project
+from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import REMOTE, Git
 from gitops_ml.report import decisive, render
 from gitops_ml.report.content import Decisive, Report
+from gitops_ml.versions import forge
+from gitops_ml.versions.git import Git
+from gitops_ml.versions.objects import REMOTE
 
 CONTEXT = "trust"
 

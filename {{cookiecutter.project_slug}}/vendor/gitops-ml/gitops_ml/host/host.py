@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import httpx
 import psutil
 from filelock import FileLock
-from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core import progress
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.project import Environment, Workers
 from gitops_ml.core.record import Release
+from gitops_ml.front.server import ACTIVE
+from gitops_ml.host import active
+from gitops_ml.host.active import Active, Rolling
 from gitops_ml.host.containers import Containers
-from gitops_ml.host.front import ACTIVE
 from gitops_ml.host.port import Port
 from gitops_ml.host.processes import Processes
 from gitops_ml.host.runner import UNWELL_SECONDS, Instance, Runner
@@ -35,34 +35,6 @@ PAUSE_SECONDS = 0.1
 DRAIN_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
 LOCK = "serving.lock"
-
-
-class Rolling(BaseModel):
-    """The stage of a rollout: a new release answers copies of all requests, or a share of the callers."""
-
-    release: Release
-    commit: str
-    port: int = 0
-    stage: int
-    share: float
-    by: str
-    log: str  # where the front writes down what was answered, in the agent's folder
-    # When the stage began, on the clock since boot, which nobody sets.
-    boot: str
-    uptime: float
-
-
-class Active(BaseModel):
-    """active.json: what serves, where, and which commit of the branch said so."""
-
-    commit: str
-    release: Release
-    port: int
-    ready_seconds: float
-    runner: Literal["process", "compose"]
-    public: int
-    workers: Workers = 1
-    rollout: Rolling | None = None
 
 
 @dataclass(frozen=True)
@@ -95,13 +67,7 @@ class Host:
         Raises:
             UserError: the file is damaged.
         """
-        path = self.folder / ACTIVE
-        try:
-            return Active.model_validate_json(path.read_text())
-        except FileNotFoundError:
-            return None
-        except ValidationError as error:
-            raise UserError(f"{path} is damaged; remove it, and the next step deploys anew") from error
+        return active.read(self.folder)
 
     def revive(self) -> Serving | None:
         """Have what served serve again if it ended, does not answer, or the machine was started anew; what serves then.

@@ -10,14 +10,14 @@ from pathlib import Path
 import psutil
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.host import handover
+from gitops_ml.front import handover
 from gitops_ml.host.runner import UNWELL_SECONDS
 from gitops_ml.host.system import end, words
 
 BACKLOG = 1024
-FRONT = "gitops_ml.host.front"
-# As fronts are called that an agent of 0.1 started, and that go on through an update.
-FRONT_BEFORE = "ci.front"
+FRONT = "gitops_ml.front.server"
+# As fronts are called that an older agent started, and that go on through an update.
+FRONTS_BEFORE = ("ci.front", "gitops_ml.host.front")
 # The folder of the package, in which `-m` finds the front.
 CODE = Path(__file__).resolve().parent.parent.parent
 
@@ -72,7 +72,7 @@ class Port:
 
     def fronts(self) -> list[psutil.Process]:
         """The fronts of this folder, whoever started them."""
-        shapes = [["-m", name, str(self.folder)] for name in (FRONT, FRONT_BEFORE)]
+        shapes = [["-m", name, str(self.folder)] for name in (FRONT, *FRONTS_BEFORE)]
         return [each for each in psutil.process_iter() if words(each)[1:4] in shapes]
 
     def _is_well(self, number: int) -> bool:

@@ -25,10 +25,10 @@ from uv import find_uv_bin
 
 from gitops_ml.core import progress, project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.core.programs import run
 from gitops_ml.image import engine, package
 from gitops_ml.image.engine import Engine
+from gitops_ml.versions.git import Git
 from gitops_serving.version import Version
 
 DOCKERFILE = Path("deploy/Dockerfile")

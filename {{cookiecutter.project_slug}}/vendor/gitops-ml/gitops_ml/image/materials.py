@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gitops_ml.core import requirements
 from gitops_ml.core.programs import run
 from gitops_ml.image.build import Built
+from gitops_ml.versions import requirements
 
 BASE = "base"
 # Asked of the image's own Python, the one program that every base has. Bases that are made of Debian's packages without

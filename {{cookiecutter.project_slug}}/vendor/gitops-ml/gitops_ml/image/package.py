@@ -17,11 +17,12 @@ from typing import Any
 import yaml
 from pipeline.schema import Schema
 
-from gitops_ml.core import lock, progress, project, requirements
+from gitops_ml.core import progress, project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.core.programs import run
-from gitops_ml.core.revision import Revision
+from gitops_ml.versions import lock, requirements
+from gitops_ml.versions.git import Git
+from gitops_ml.versions.revision import Revision
 from gitops_serving.records import logged
 from gitops_serving.version import Version
 

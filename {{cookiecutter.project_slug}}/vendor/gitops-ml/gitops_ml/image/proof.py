@@ -22,10 +22,11 @@ from pipeline.decision import Policy
 from pipeline.schema import Column, Schema, cast
 from sklearn.pipeline import Pipeline
 
-from gitops_ml.core import lock, progress, project
+from gitops_ml.core import progress, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.record import Proof
-from gitops_ml.core.revision import Revision
+from gitops_ml.versions import lock
+from gitops_ml.versions.revision import Revision
 from gitops_serving.contract import requests, to_answer, to_answers, values
 from gitops_serving.fast import Scorer, compiled
 from gitops_serving.fast.rows import drawn

@@ -12,9 +12,9 @@ from typing import Any
 
 from gitops_ml.core import pointers
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.core.programs import DVC, run
 from gitops_ml.intake.take import RAW, Taken
+from gitops_ml.versions.git import Git
 
 # What the last `make data` wrote, by its hash: that may be overwritten, anybody's changes may not.
 WRITTEN = Path("build/make-data.json")

@@ -16,15 +16,16 @@ import yaml
 from pipeline.tasks import MEASURES
 from pydantic import BaseModel, ValidationError
 
-from gitops_ml.core import environment, project, record
+from gitops_ml.core import project, record
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.gate.result import Says, meaning
 from gitops_ml.ledger import status, steps
+from gitops_ml.marks import freezes, holds
 from gitops_ml.pages import words
 from gitops_ml.pages.words import Tone
-from gitops_ml.promotion import freezes, holds
 from gitops_ml.promotion.repository import Repository
+from gitops_ml.versions import environment
+from gitops_ml.versions.git import Git
 
 Action = Literal[steps.Action, "freeze", "unfreeze"]
 SIGNS: dict[Action, tuple[Tone, str]] = {

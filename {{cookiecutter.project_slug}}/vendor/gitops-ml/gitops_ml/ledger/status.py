@@ -8,14 +8,17 @@ from typing import Literal
 import httpx
 from pydantic import BaseModel
 
-from gitops_ml.core import environment, windows
-from gitops_ml.core.git import MAIN, REMOTE
+from gitops_ml.core import windows
 from gitops_ml.core.project import Environment
 from gitops_ml.gate.result import Says
+from gitops_ml.marks import freezes, holds
 from gitops_ml.pages.words import Tone
-from gitops_ml.promotion import freezes, health, holds, proposals
+from gitops_ml.promotion import health, proposals
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
+from gitops_ml.versions import environment
+from gitops_ml.versions.git import MAIN
+from gitops_ml.versions.objects import REMOTE
 
 SECONDS = 5.0
 Health = Literal["healthy", "failed", "in rollout", "not applied yet", "hosts disagree", "silent", "empty", "no branch"]

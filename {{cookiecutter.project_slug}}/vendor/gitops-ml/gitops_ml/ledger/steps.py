@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from gitops_ml.core import environment, record
+from gitops_ml.core import record
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
+from gitops_ml.versions import environment
+from gitops_ml.versions.git import Git
 
 Action = Literal["promote", "roll back", "edit by hand"]
 # NUL stands in no name and no message.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from gitops_ml.core import actions
-from gitops_ml.core.forge import GitHub
 from gitops_ml.monitor import findings, page
 from gitops_ml.monitor.content import Monitoring
 from gitops_ml.pages import words
+from gitops_ml.versions.forge import GitHub
 
 LABEL = "monitoring"
 RETRAIN = "retrain.yml"

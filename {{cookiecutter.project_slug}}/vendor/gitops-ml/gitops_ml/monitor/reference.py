@@ -14,13 +14,14 @@ from pipeline.params import Evaluate, Params
 from pipeline.persistence import ModelFacts
 from pipeline.schema import Schema
 
-from gitops_ml.core import environment, project
+from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
-from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import judge
 from gitops_ml.promotion import served
 from gitops_ml.report import compare, figures
+from gitops_ml.versions import environment
+from gitops_ml.versions.git import Git
+from gitops_ml.versions.revision import Revision, resolve
 
 PROFILE = "reports/profile.json"
 WORKING_TREE = "the working tree"

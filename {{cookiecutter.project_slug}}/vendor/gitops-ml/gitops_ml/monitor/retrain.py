@@ -17,13 +17,14 @@ import yaml
 from pydantic import BaseModel
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import MAIN, REMOTE, Git
 from gitops_ml.core.programs import DVC, run
 from gitops_ml.github import publish, trust
 from gitops_ml.monitor import content
 from gitops_ml.pages import markup
 from gitops_ml.predictions import stored
 from gitops_ml.promotion.repository import Repository
+from gitops_ml.versions.git import MAIN, Git
+from gitops_ml.versions.objects import REMOTE
 
 BRANCH = "retrain/data"
 FETCHED = "+refs/remotes/origin/*:refs/remotes/origin/*"

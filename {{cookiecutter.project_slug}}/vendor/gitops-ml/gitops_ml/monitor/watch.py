@@ -10,13 +10,14 @@ from pipeline.tasks import MEASURES
 
 from gitops_ml.core import progress, project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import REMOTE, Git
 from gitops_ml.gate import rules
 from gitops_ml.gate.result import Measured
 from gitops_ml.monitor import bins, drift, figures, findings, reference, signals, window
 from gitops_ml.monitor.content import Bins, Monitoring, Window
 from gitops_ml.monitor.reference import Reference
 from gitops_ml.predictions import labels, stored
+from gitops_ml.versions.git import Git
+from gitops_ml.versions.objects import REMOTE
 
 PICTURES = 4
 

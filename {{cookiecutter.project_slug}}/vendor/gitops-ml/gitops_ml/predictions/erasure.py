@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.revision import Revision
 from gitops_ml.host import runner
 from gitops_ml.predictions import labels, stored
+from gitops_ml.versions.revision import Revision
 
 IDS = (labels.ANSWER, labels.REQUEST)
 

@@ -23,7 +23,7 @@ ANSWERS, REQUESTS = "answers", "requests"
 BATCHES = "batch"
 # What stands before the name of a column that was sent.
 INPUT = "input."
-# With what the id of a request begins that is a copy of another one; see `gitops_ml.host.shadow`.
+# With what the id of a request begins that is a copy of another one; see `gitops_ml.front.shadow`.
 SHADOWED = "shadow:"
 # A file is begun at most so long before its newest line; see `log.file_seconds`.
 LONGEST = timedelta(days=1)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gitops_ml.core import environment
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import RejectedError
 from gitops_ml.promotion import served
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
+from gitops_ml.versions import environment
+from gitops_ml.versions.git import RejectedError
 
 
 def bootstrap(repository: Repository, dry_run: bool = False) -> list[str]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from gitops_ml.core import environment, record, signing, windows
+from gitops_ml.core import record, signing, windows
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import MAIN
 from gitops_ml.image import attach, registry
-from gitops_ml.promotion import freezes, health, holds, served, verdicts
+from gitops_ml.marks import freezes, holds
+from gitops_ml.promotion import health, served, verdicts
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
+from gitops_ml.versions import environment
+from gitops_ml.versions.git import MAIN
 
 
 class FailedCheckError(UserError):

@@ -17,11 +17,12 @@ import yaml
 from pydantic import BaseModel
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import MAIN, Git
 from gitops_ml.core.storage import FOLDER, Stored, tracked
-from gitops_ml.promotion import holds, proposals, served
+from gitops_ml.marks import holds
+from gitops_ml.promotion import proposals, served
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
+from gitops_ml.versions.git import MAIN, Git
 
 # Of each environment, the releases that it may go back to.
 KEPT = 5

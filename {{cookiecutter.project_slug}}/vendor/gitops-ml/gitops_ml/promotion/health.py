@@ -24,8 +24,8 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git, RejectedError
 from gitops_ml.core.project import Environment
+from gitops_ml.versions.git import Git, RejectedError
 
 PREFIX = "agents/"
 # One branch an environment, of which version 0.1 did not know which host wrote it.

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from gitops_ml.core import programs
 from gitops_ml.core.errors import UserError, said
-from gitops_ml.core.git import COMMAND, MAIN, REMOTE
 from gitops_ml.core.project import Environment
 from gitops_ml.core.storage import digest_of
 from gitops_ml.host import units
 from gitops_ml.host.host import Host
 from gitops_ml.promotion import health
 from gitops_ml.promotion.repository import Repository
+from gitops_ml.versions.git import MAIN
+from gitops_ml.versions.objects import COMMAND, REMOTE
 
 # A release with its packages takes about a third of that, and there are two while one replaces the other.
 ROOM = 1024**3

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from gitops_ml.core import record, signing
 from gitops_ml.core.errors import UserError
-from gitops_ml.promotion import holds, proposals, served
+from gitops_ml.marks import holds
+from gitops_ml.promotion import proposals, served
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from gitops_ml.core import environment, record
+from gitops_ml.core import record
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import DamagedError
 from gitops_ml.image import attach
-from gitops_ml.promotion import checks, freezes, holds, proposals, served, verify
+from gitops_ml.marks import freezes, holds
+from gitops_ml.promotion import checks, proposals, served, verify
 from gitops_ml.promotion.outcome import Outcome
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
+from gitops_ml.versions import environment
+from gitops_ml.versions.objects import DamagedError
 
 
 def promote(repository: Repository, name: str, wanted: str | None = None, dry_run: bool = False) -> Outcome:

@@ -6,11 +6,13 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gitops_ml.core import environment, record
+from gitops_ml.core import record
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import RejectedError
-from gitops_ml.promotion import holds, verify
+from gitops_ml.marks import holds
+from gitops_ml.promotion import verify
 from gitops_ml.promotion.repository import Repository
+from gitops_ml.versions import environment
+from gitops_ml.versions.git import RejectedError
 
 KINDS: tuple[verify.Kind, ...] = ("promote", "rollback")
 # What machines propose is called so; branches of other names are somebody's own.

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from gitops_ml.core import environment, forge, project, record
+from gitops_ml.core import project, record
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import MAIN, Git
-from gitops_ml.core.revision import Revision
 from gitops_ml.core.storage import Storage
+from gitops_ml.versions import environment, forge
+from gitops_ml.versions.git import MAIN, Git
+from gitops_ml.versions.revision import Revision
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from datetime import datetime
 from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git, RejectedError
 from gitops_ml.core.project import Environment
 from gitops_ml.core.record import Release
 from gitops_ml.promotion import health
 from gitops_ml.release import tags
+from gitops_ml.versions.git import Git, RejectedError
 
 PREFIX = "served/"
 FILE = "served.jsonl"

@@ -17,11 +17,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gitops_ml.core import record
-from gitops_ml.core.git import Git
 from gitops_ml.core.project import Project
-from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
 from gitops_ml.gate.result import Result
+from gitops_ml.versions.git import Git
+from gitops_ml.versions.revision import Revision
 
 FOLDER = "gitops-ml/verdicts"
 JUDGING = ("vendor/gitops-ml", "pipeline")

@@ -8,10 +8,10 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from gitops_ml.core import environment
 from gitops_ml.core.errors import UserError
 from gitops_ml.promotion import checks, served
 from gitops_ml.promotion.repository import Repository
+from gitops_ml.versions import environment
 
 # How a commit shall come onto an environment's branch, or that it is there and serves.
 Kind = Literal["promote", "rollback", "serve"]

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from gitops_ml.core import actions, project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.core.programs import run
 from gitops_ml.core.record import Image
 from gitops_ml.image import attach
 from gitops_ml.release import tags
+from gitops_ml.versions.git import Git
 
 
 def sign(root: Path, options: Sequence[str] = ()) -> str:

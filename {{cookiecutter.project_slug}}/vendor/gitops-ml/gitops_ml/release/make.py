@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gitops_ml.core import lock, progress, project, record, requirements, signing
+from gitops_ml.core import progress, project, record, signing
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import MAIN, Git, RejectedError
 from gitops_ml.core.storage import Storage, digest_of
 from gitops_ml.gate import judge
 from gitops_ml.host import trial
 from gitops_ml.image import attach, build, materials, package, proof
 from gitops_ml.release import tags
 from gitops_ml.report import card, render
+from gitops_ml.versions import lock, requirements
+from gitops_ml.versions.git import MAIN, Git, RejectedError
 from gitops_serving.version import Version
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 
-from gitops_ml.core import environment, record, signing
+from gitops_ml.core import record, signing
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import MAIN, DamagedError, Git
+from gitops_ml.versions import environment
+from gitops_ml.versions.git import MAIN, Git
+from gitops_ml.versions.objects import DamagedError
 
 TAG = "release/"
 OURS = re.compile(r"release/[0-9a-f]{16}")

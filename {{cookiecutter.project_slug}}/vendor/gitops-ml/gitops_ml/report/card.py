@@ -14,11 +14,11 @@ from pydantic import BaseModel
 
 from gitops_ml.core import project
 from gitops_ml.core.record import Proof
-from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
 from gitops_ml.gate.result import Measured
 from gitops_ml.report import compare, compared, figures, forms, rows
 from gitops_ml.report.compared import Choice
+from gitops_ml.versions.revision import Revision
 
 SHOWN_CATEGORIES = 8
 SHOWN_METRICS = 2

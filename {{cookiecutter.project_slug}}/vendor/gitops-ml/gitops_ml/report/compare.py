@@ -12,12 +12,12 @@ from pipeline.schema import Schema
 
 from gitops_ml.core import pointers, progress, project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
-from gitops_ml.core.recomputed import recomputed
-from gitops_ml.core.revision import Revision, resolve
 from gitops_ml.gate import judge, verdict
 from gitops_ml.report import compared, facts, figures, rows, searched, shifts
 from gitops_ml.report.content import Report, Stage, Table
+from gitops_ml.versions.git import Git
+from gitops_ml.versions.recomputed import recomputed
+from gitops_ml.versions.revision import Revision, resolve
 
 METRICS = "reports/metrics.json"
 DATA = "reports/data.json"

@@ -7,9 +7,9 @@ from pipeline.schema import Task
 from pipeline.tasks import MEASURES
 from pydantic import BaseModel
 
-from gitops_ml.core import lock
-from gitops_ml.core.revision import Revision
 from gitops_ml.gate.result import Measured
+from gitops_ml.versions import lock
+from gitops_ml.versions.revision import Revision
 
 CANDIDATES = "reports/candidates.json"
 

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from gitops_ml.core.requirements import PackageChange
 from gitops_ml.gate.result import Difference, Measured, Result, Says
 from gitops_ml.pages import words
 from gitops_ml.report.compared import Choice
 from gitops_ml.search.trials import Trials
+from gitops_ml.versions.requirements import PackageChange
 
 
 class Change(BaseModel):

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from gitops_ml.core import manifest
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.report import forms, owners
 from gitops_ml.report.content import Decisive
+from gitops_ml.versions.git import Git
 
 GONE = "000000"
 FILES = ("100644", "100755", GONE)

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gitops_ml.core import requirements
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.report import decisive, forms
 from gitops_ml.report.content import Change, Facts, Stage
+from gitops_ml.versions import requirements
+from gitops_ml.versions.git import Git
 
 PACKAGES = (requirements.LOCK, requirements.TRAIN, requirements.SERVE)
 READ = ("dvc.lock", "params.yaml", "schema.yaml", *PACKAGES)

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 from pipeline.schema import Task
 
-from gitops_ml.core.revision import Revision
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Measured, Result
 from gitops_ml.pages import charts
 from gitops_ml.report.content import Curve, Metric
+from gitops_ml.versions.revision import Revision
 
 PLOTS = "reports/plots"
 CURVES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from gitops_ml.core.git import Git
+from gitops_ml.versions.git import Git
 
 # GitHub takes the first of these that there is.
 PLACES = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")

@@ -8,9 +8,9 @@ from datetime import date, datetime
 import pandas as pd
 from pipeline.params import Split
 
-from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
 from gitops_ml.pages import words
+from gitops_ml.versions.revision import Revision
 
 DATE = ["year", "month", "day"]
 

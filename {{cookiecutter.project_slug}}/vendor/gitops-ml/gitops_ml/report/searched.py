@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gitops_ml.core.revision import Revision
 from gitops_ml.pages import charts
 from gitops_ml.pages.charts import ACCENT, HEIGHT, SOFT, WIDTH
 from gitops_ml.search.trials import FOLDER, TABLE, Trials, Tried
+from gitops_ml.versions.revision import Revision
 
 POINTER = f"{FOLDER}.dvc"
 SHOWN_SETTINGS = 8

@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 from pipeline.schema import Schema
 
-from gitops_ml.core.revision import Revision
 from gitops_ml.gate import judge
 from gitops_ml.report.content import Shift
+from gitops_ml.versions.revision import Revision
 
 # From here on a column's change is shown: a fifth of a standard deviation is a small effect (Cohen 1988).
 SHIFT = 0.2

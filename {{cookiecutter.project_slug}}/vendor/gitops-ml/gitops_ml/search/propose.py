@@ -12,13 +12,13 @@ from pipeline.params import Train
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from gitops_ml.core import forge
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import MAIN, Git
 from gitops_ml.core.programs import DVC, run
 from gitops_ml.pages import markup
 from gitops_ml.search.space import ENCODINGS
 from gitops_ml.search.trials import FOLDER, TABLE, Trials, Tried
+from gitops_ml.versions import forge
+from gitops_ml.versions.git import MAIN, Git
 
 PARAMS = "params.yaml"
 POINTER = f"{FOLDER}.dvc"

@@ -27,9 +27,8 @@ from pipeline.schema import DataError, Schema
 from pipeline.stages import rows as stored
 from pipeline.tasks import MEASURES
 
-from gitops_ml.core import lock, project
+from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.revision import Revision
 from gitops_ml.engine import code, engine
 from gitops_ml.engine.engine import Engine
 from gitops_ml.search import space as spaces
@@ -37,6 +36,8 @@ from gitops_ml.search.journal import Journal
 from gitops_ml.search.space import Space
 from gitops_ml.search.task import ROWS, SCHEMA, SETTINGS, Scored, Task, score
 from gitops_ml.search.trials import Trials, Tried
+from gitops_ml.versions import lock
+from gitops_ml.versions.revision import Revision
 
 TRAIN = "data/prepared/train.parquet"
 CANDIDATES = "reports/candidates.json"

@@ -11,10 +11,10 @@ from cookiecutter.exceptions import CookiecutterException
 from cookiecutter.main import cookiecutter
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.update import record
 from gitops_ml.update.record import Record
 from gitops_ml.update.template import Template, Version
+from gitops_ml.versions.git import Git
 
 # The branch of bakes, which only machines write, and how a commit says which bake it is.
 BRANCH = "template"

@@ -10,8 +10,8 @@ import yaml
 from pydantic import BaseModel
 
 from gitops_ml.core import programs
-from gitops_ml.core.git import Git
 from gitops_ml.core.programs import finished, run
+from gitops_ml.versions.git import Git
 
 # What a terminal would not have, and what would have the checkout work with another one's environment.
 OTHERS = (

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import COMMAND, MACHINE, Git
 from gitops_ml.core.programs import finished
 from gitops_ml.update import bakes, owned, packages
+from gitops_ml.versions.git import Git
+from gitops_ml.versions.objects import COMMAND, MACHINE
 
 # diff3 shows between both sides what both began from. What a team put into a folder that the template moved stays.
 HOW = ("merge.conflictStyle=diff3", "merge.renames=true", "merge.directoryRenames=false", "merge.renameLimit=0")

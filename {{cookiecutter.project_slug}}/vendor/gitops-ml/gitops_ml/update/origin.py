@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
 from gitops_ml.update import bakes, owned
 from gitops_ml.update.bakes import BAKED, BRANCH, Bake
 from gitops_ml.update.record import FILE, Record
 from gitops_ml.update.template import Template, Version
+from gitops_ml.versions.git import Git
 
 # Of a project's files, how many must once have been those of the version that it is said to be made from.
 LEAST = 0.9

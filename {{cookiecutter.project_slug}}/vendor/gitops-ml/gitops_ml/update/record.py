@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
+from gitops_ml.versions.git import Git
 
 FILE = ".template.json"
 CRUFT = ".cruft.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import Git
+from gitops_ml.versions.git import Git
 
 VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 # Where the version is said, since there is a package.

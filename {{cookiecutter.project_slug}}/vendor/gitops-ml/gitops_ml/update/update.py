@@ -15,13 +15,14 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from gitops_ml.core import forge
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.git import MACHINE, MAIN, REMOTE, Git
 from gitops_ml.core.programs import DVC, run
 from gitops_ml.update import bakes, checks, merge, origin, owned, record, settings, template, words
 from gitops_ml.update.bakes import BAKED, BRANCH, Bake
 from gitops_ml.update.checks import Check
+from gitops_ml.versions import forge
+from gitops_ml.versions.git import MAIN, Git
+from gitops_ml.versions.objects import MACHINE, REMOTE
 
 SUBJECT = "Update the template to "
 PLACE = Path("build") / "update"
