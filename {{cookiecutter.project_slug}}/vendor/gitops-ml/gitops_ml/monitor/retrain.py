@@ -6,7 +6,6 @@ It works in a clone of its own, on what main says, so nobody's working tree is t
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,12 +22,10 @@ from gitops_ml.monitor import content
 from gitops_ml.pages import markup
 from gitops_ml.predictions import stored
 from gitops_ml.promotion.repository import Repository
+from gitops_ml.versions import checkout
 from gitops_ml.versions.git import MAIN, Git
-from gitops_ml.versions.objects import REMOTE
 
 BRANCH = "retrain/data"
-FETCHED = "+refs/remotes/origin/*:refs/remotes/origin/*"
-LOCAL = Path(".dvc") / "config.local"
 PLACE = Path("build") / "retrain"
 TITLE = "Retrain on new data"
 BODY_LENGTH = 60_000
@@ -105,17 +102,9 @@ def retrain(root: Path, files: list[Path], told: Callable[[str], object] = lambd
 
 
 def _cloned(root: Path, commit: str) -> Path:
-    """A fresh clone beside the working tree, at a commit, that shares cache and credentials with it."""
-    clone = root / PLACE / "project"
-    shutil.rmtree(root / PLACE, ignore_errors=True)
-    clone.parent.mkdir(parents=True)
-    Git(root).said("clone", "--quiet", "--shared", "--no-checkout", str(root), str(clone))
-    copy = Git(clone)
-    # What was fetched, from here: the credentials for the real origin may be settings of this clone alone.
-    copy.said("fetch", "--quiet", "--prune", REMOTE, FETCHED)
-    copy.said("checkout", "--quiet", "-B", BRANCH, commit)
-    if (root / LOCAL).exists():
-        shutil.copy(root / LOCAL, clone / LOCAL)
+    """A checkout of a commit on the branch of retrainings, that shares cache and credentials with the working tree."""
+    clone = checkout.beside(root, PLACE, commit)
+    Git(clone).said("checkout", "--quiet", "-B", BRANCH)
     run(*DVC, "config", "--local", "cache.dir", run(*DVC, "cache", "dir", cwd=root), cwd=clone)
     run(*DVC, "pull", "--quiet", *map(str, _pointers(clone)), cwd=clone)
     return clone

@@ -21,13 +21,12 @@ from gitops_ml.update import bakes, checks, merge, origin, owned, record, settin
 from gitops_ml.update.bakes import BAKED, BRANCH, Bake
 from gitops_ml.update.checks import Check
 from gitops_ml.versions import forge
+from gitops_ml.versions.checkout import beside
 from gitops_ml.versions.git import MAIN, Git
 from gitops_ml.versions.objects import MACHINE, REMOTE
 
 SUBJECT = "Update the template to "
 PLACE = Path("build") / "update"
-LOCAL = Path(".dvc") / "config.local"
-FETCHED = f"+refs/remotes/{REMOTE}/*:refs/remotes/{REMOTE}/*"
 
 
 class Wish(BaseModel):
@@ -112,7 +111,7 @@ def _updated(root: Path, wish: Wish, told: Callable[[str], object]) -> Updating:
         raise UserError(f"{REMOTE} has no branch {MAIN}: `git push -u {REMOTE} {MAIN}`")
     known = record.read(git, main)
     told("template")
-    checkout, source = _begun(root, main), _source(root, known, wish)
+    checkout, source = beside(root, PLACE, main), _source(root, known, wish)
     copy, here = Git(checkout), template.Template(source, checkout.parent / "template.git")
     old = _old(copy, main, here, known, wish)
     target = here.named(wish.to) if wish.to else here.newest()
@@ -165,21 +164,6 @@ def _updated(root: Path, wish: Wish, told: Callable[[str], object]) -> Updating:
         replaced=merged.replaced,
         checks=done,
     )
-
-
-def _begun(root: Path, main: str) -> Path:
-    """A fresh checkout of main beside the working tree, which shares objects and credentials with it."""
-    place = root / PLACE
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    checkout = place / "project"
-    Git(root).said("clone", "--quiet", "--shared", "--no-checkout", str(root), str(checkout))
-    copy = Git(checkout)
-    copy.said("fetch", "--quiet", "--prune", REMOTE, FETCHED)
-    copy.said("checkout", "--quiet", "--detach", main)
-    if (root / LOCAL).exists():
-        shutil.copy(root / LOCAL, checkout / LOCAL)
-    return checkout
 
 
 def _cache(root: Path) -> Path:
