@@ -80,8 +80,8 @@ class Fitted:
         """What the Pipeline says of rows."""
         return model.score(self.pipeline, cast(table, self.schema.features))
 
-    def archive(self) -> bytes:
-        """A Bento of it, as far as scoring needs one."""
+    def archive(self, lacking: str = "") -> bytes:
+        """A Bento of it, as far as scoring needs one; `lacking` is a file that older ones do not have."""
         content = persistence.dump(self.pipeline)
         facts = persistence.ModelFacts(
             sha256=hashlib.sha256(content).hexdigest(),
@@ -105,6 +105,8 @@ class Fitted:
         whole = io.BytesIO()
         with tarfile.open(fileobj=whole, mode="w") as tar:
             for name, data in files.items():
+                if name == lacking:
+                    continue
                 entry = tarfile.TarInfo(name)
                 entry.size = len(data)
                 tar.addfile(entry, io.BytesIO(data))

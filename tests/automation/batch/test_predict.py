@@ -200,6 +200,14 @@ def test_what_cannot_be_scored_is_one_sentence(
         run.predict(world.root, str(tmp_path / name), str(tmp_path / "out"), on=ON)
 
 
+def test_a_release_that_cannot_score_batches_is_named(world: World, fitted: bento.Fitted, tmp_path: Path) -> None:
+    """A release whose own pipeline is older than batches is refused by its name, before anything is read."""
+    made = world.release("older", archive=fitted.archive(lacking="src/pipeline/trend.py"))
+    bento.write(bento.rows(3), tmp_path / "rows.csv")
+    with pytest.raises(UserError, match=rf"{made.release} was made before batches could be scored"):
+        run.predict(world.root, str(tmp_path / "rows.csv"), str(tmp_path / "out"), made.release, on=ON)
+
+
 def test_rows_may_hold_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is cut between records only, however many ends of lines stand within quotation marks."""
     monkeypatch.setattr(look, "BLOCK_BYTES", 64)

@@ -25,6 +25,8 @@ from gitops_ml.release import tags
 from gitops_ml.versions import environment, requirements
 
 SOURCE = "src/"
+# What the ways of scoring import, and releases of version 0.1 do not have.
+NEWEST = "pipeline/trend.py"
 # What of a Bento a worker needs: what a model is made of, and nothing of the service.
 NEEDED = ("pipeline/", "models/", "schema.yaml", "project.yaml")
 # The packages that decide what a model says, of those that it was tried out with.
@@ -58,6 +60,11 @@ def found(root: Path, wanted: str | None, *, here: bool) -> Scoring:
     release = candidate.release
     with tarfile.open(fileobj=io.BytesIO(repository.storage.get(release.bento.digest))) as tar:
         files = {each.name: file.read() for each in tar if each.isfile() and (file := tar.extractfile(each))}
+    if f"{SOURCE}{NEWEST}" not in files:
+        raise UserError(
+            f"{release.release} was made before batches could be scored: its own pipeline lacks {NEWEST}; name a newer "
+            "release, or make one of the same model"
+        )
     python = str(yaml.safe_load(files["bento.yaml"])["image"]["python_version"])
     own = {name.removeprefix(SOURCE): content for name, content in files.items() if name.startswith(SOURCE)}
     pinned = code.pinned(own["requirements.txt"].decode())
