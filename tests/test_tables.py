@@ -146,7 +146,7 @@ def test_the_projects_checks_and_tests_fit_the_table(ready: Path, tmp_path: Path
     gitops("model", "report", cwd=project)
     gitops("model", "card", cwd=project)
     report = (project / "build/report/report.md").read_text()
-    assert "| RMSE | " in report
+    assert "| RMSE, lower is better | " in report
     assert "What was compared to train it" in report
     assert "What was compared to train it" in (project / "MODEL_CARD.md").read_text()
 
