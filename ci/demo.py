@@ -55,7 +55,7 @@ def main() -> int:
     console.print(f"  {key}={KEYS[key]} gitops-ml release make")
     console.print("                                     releases what you change there and push")
     console.print("  make help, gitops-ml --help        list what else it can do")
-    console.print("  Change train.estimator in params.yaml, then: make repro metrics")
+    console.print("  Change train.estimator in params.yaml, then: make repro report")
     return 0
 
 

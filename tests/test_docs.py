@@ -46,7 +46,7 @@ ADVISERS = sorted(
     for pattern in PLACES.split()
     for path in PROJECT.glob(pattern)
     if path.is_file() and path not in DOCUMENTS and "__pycache__" not in path.parts
-)
+) + sorted((ROOT / "ci").rglob("*.py"))
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
 MAKE = re.compile(r"\bmake((?: +[a-z][a-z-]*(?![\w.=/:-]))+)")
 GITOPS = re.compile(r"\bgitops-ml(?: +([a-z]+))?(?: +([a-z]+))?([^`\n]*)")
@@ -154,7 +154,8 @@ def test_advice_names_commands_that_exist(path: Path) -> None:
     # A sentence that goes on in the next line, or in its literal.
     text = path.read_text()
     sentences = re.sub(r"\s*\n[\s#]*", " ", re.sub(r"\"\n\s*f?\"", "", text) if path.suffix == ".py" else text)
-    said = re.findall(r"`((?:make|gitops-ml)\s[^`]{1,200})`|[\"(](make [a-z-]+)[\")]", sentences)
+    told = r"`((?:make|gitops-ml)\s[^`]{1,200})`|[\"(](make [a-z-]+)[\")]|then: (make(?: [a-z-]+)+)\""
+    said = re.findall(told, sentences)
     steps = re.findall(r"^ *(?:- )?run: (?:>\s*)?(.*)$", text, flags=re.MULTILINE) if path in WORKFLOWS else []
     assert [each for piece in chain(*said, steps) for each in wrong(piece)] == []
 
