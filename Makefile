@@ -55,8 +55,8 @@ tables: setup ## Fifty real tables, from file to judged model, beside scikit-lea
 test: setup browser containers ## Run all tests, the golden path, every variant and real images included
 	$(RUN) pytest
 
-study: setup ## The large counts behind the tests, into docs/studies.md (several hours)
-	PYTHONPATH='{{cookiecutter.project_slug}}' $(RUN) python -m tests.study
+study: setup ## The large counts behind the tests, into docs/studies.md (several hours; PARTS= for some)
+	PYTHONPATH='{{cookiecutter.project_slug}}' $(RUN) python -m tests.study $(PARTS)
 
 browser: # for the tests of the pages
 	@if ! command -v chromium chromium-browser google-chrome >/dev/null; then \

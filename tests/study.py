@@ -1,10 +1,11 @@
 """What `make study` does: runs in large numbers what `make test` runs once, and writes docs/studies.md.
 
-How often gate and monitor say what, where the truth is known; and long sequences of promotions and accidents.
+Each part writes its own section when it is done, so that hours of work survive whatever ends a run.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import re
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +28,9 @@ from tests.automation.serving import study as serving
 
 REPORT = ROOT / "docs" / "studies.md"
 FOLDER = ROOT / "build" / "study"
+HEADING = (
+    "# Studies\n\nWhat `make study` found; `make test` runs the smallest case of each. `PARTS=` names some of them.\n"
+)
 GATE_TIMES, GATE_ROWS = 1000, 2000
 ROLLOUT_TIMES, ROLLOUT_KILLS = 1000, 100
 MONITOR_TIMES = 200
@@ -38,53 +43,45 @@ ANSWERS = 5_000
 BATCH_ROWS = 10_000_000
 
 
+@dataclass(frozen=True)
+class Part:
+    """One study: the heading of its section, what is run how often, and what finds the text below that."""
+
+    title: str
+    what: str
+    run: Callable[[], str]
+
+
 def main() -> int:
-    """Run everything; the report is written when all of it is done."""
-    parts = [
-        part("The gate", f"{GATE_TIMES:,} comparisons of each kind, {GATE_ROWS:,} rows each, margin {gate.MARGIN:g}",
-             lambda: gate.table(GATE_TIMES, GATE_ROWS)),
-        part("Rollouts", f"{ROLLOUT_TIMES:,} of each kind, looked at every {rollouts.LOOK} requests of each release, "
-             f"{rollouts.ROWS:,} at most", lambda: rollouts.table(ROLLOUT_TIMES)),
-        part("The monitor", f"{MONITOR_TIMES} stretches of {monitor.WINDOWS} windows of {monitor.DAYS_A_WINDOW} days",
-             lambda: monitor.table(MONITOR_TIMES, trained())),
-        part("What the monitor finds how fast", f"{POWER_TIMES} windows of each kind, a reference of "
-             f"{monitor.DAYS} days with {monitor.ROWS_A_DAY} rows each",
-             lambda: monitor.power_table(POWER_TIMES)),
-        part("The agent", f"killed {KILLS} times at random moments of replacing a release under load", kills),
-        part("Rollouts under load", f"An agent killed {ROLLOUT_KILLS} times at random moments of a shadow or a canary",
-             rollout_kills),
-        part("The update", f"killed {UPDATE_KILLS} times at random moments, of a project of version 0.1.0", updates),
-        part("Promotion", f"{EXAMPLES} random sequences of up to {STEPS} promotions, rollbacks, reverts, edits by "
-             "hand, crashes and pushes at once", promotions),
-        part("Answers without pandas", f"Up to {ANSWERS:,} evaluation rows of each table, one by one and in one batch",
-             lambda: serving.table(ANSWERS)),
-        part("Batches", f"{BATCH_ROWS:,} rows, the command or one of its workers killed {batch.KILLS} times at random",
-             lambda: batch.table(BATCH_ROWS)),
-        part("The tests", f"{FAULTS} faults planted at random in each room, and which of them the tests notice",
-             lambda: mutants.table(FAULTS, FOLDER / "mutants")),
-    ]  # fmt: skip
-    REPORT.write_text(f"{heading()}\n\n" + "\n\n".join(parts) + "\n")
-    sys.stdout.write(f"wrote {REPORT.relative_to(ROOT)}\n")
+    """Run the parts that are named, or all."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART", help=", ".join(PARTS))
+    for name in asked.parse_args().parts or PARTS:
+        part = PARTS[name]
+        sys.stdout.write(f"{name}: {part.what} ...\n")
+        sys.stdout.flush()
+        commit = subprocess.check_output(["git", "describe", "--always", "--dirty"], cwd=ROOT, text=True).strip()
+        start = time.monotonic()
+        found = part.run()
+        machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+        circumstances = (
+            f"{part.what}; {(time.monotonic() - start) / 60:.0f} minutes on {machine}; commit {commit}, "
+            f"{datetime.now(UTC):%Y-%m-%d}."
+        )
+        write(part.title, f"{circumstances}\n\n{found.strip()}\n")
     return 0
 
 
-def part(title: str, what: str, study: Callable[[], str]) -> str:
-    """A section of the report, with how long it took."""
-    sys.stdout.write(f"{title}: {what} ...\n")
-    sys.stdout.flush()
-    start = time.monotonic()
-    found = study()
-    return f"## {title}\n\n{what}; {(time.monotonic() - start) / 60:.0f} minutes.\n\n{found}"
-
-
-def heading() -> str:
-    """What was tried, when, and on which machine."""
-    commit = subprocess.check_output(["git", "describe", "--always", "--dirty"], cwd=ROOT, text=True).strip()
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    return (
-        "# Studies\n\nWhat `make study` found; `make test` runs the smallest case of each.\n\n"
-        f"Commit {commit}, {datetime.now(UTC):%Y-%m-%d}, {machine}."
+def write(title: str, text: str) -> None:
+    """Put a section into the report in the order of the parts, in place of what an earlier run found."""
+    before = re.split(r"^## (.*)\n\n", REPORT.read_text(), flags=re.MULTILINE)[1:] if REPORT.exists() else []
+    sections = dict(zip(before[::2], before[1::2], strict=True)) | {title: text}
+    parts = (
+        f"\n## {part.title}\n\n{sections[part.title].strip()}\n" for part in PARTS.values() if part.title in sections
     )
+    REPORT.write_text(HEADING + "".join(parts))
+    sys.stdout.write(f"wrote {title} into {REPORT.name}\n")
+    sys.stdout.flush()
 
 
 def trained() -> Path:
@@ -137,6 +134,61 @@ def tried(test: str, counts: dict[str, str], said: str) -> list[str]:
     if done.returncode or not found:
         raise SystemExit(f"{test} failed:\n{done.stdout[-4000:]}")
     return [f"{int(each):,}" for each in found.groups()]
+
+
+PARTS = {
+    "gate": Part(
+        "The gate",
+        f"{GATE_TIMES:,} comparisons of each kind, {GATE_ROWS:,} rows each, margin {gate.MARGIN:g}",
+        lambda: gate.table(GATE_TIMES, GATE_ROWS),
+    ),
+    "rollouts": Part(
+        "Rollouts",
+        f"{ROLLOUT_TIMES:,} of each kind, looked at every {rollouts.LOOK} requests of each release, "
+        f"{rollouts.ROWS:,} at most",
+        lambda: rollouts.table(ROLLOUT_TIMES),
+    ),
+    "monitor": Part(
+        "The monitor",
+        f"{MONITOR_TIMES} stretches of {monitor.WINDOWS} windows of {monitor.DAYS_A_WINDOW} days",
+        lambda: monitor.table(MONITOR_TIMES, trained()),
+    ),
+    "power": Part(
+        "What the monitor finds how fast",
+        f"{POWER_TIMES} windows of each kind, a reference of {monitor.DAYS} days with {monitor.ROWS_A_DAY} rows each",
+        lambda: monitor.power_table(POWER_TIMES),
+    ),
+    "kills": Part("The agent", f"Killed {KILLS} times at random moments of replacing a release under load", kills),
+    "rollout-kills": Part(
+        "Rollouts under load",
+        f"An agent killed {ROLLOUT_KILLS} times at random moments of a shadow or a canary",
+        rollout_kills,
+    ),
+    "updates": Part(
+        "The update", f"Killed {UPDATE_KILLS} times at random moments, of a project of version 0.1.0", updates
+    ),
+    "promotions": Part(
+        "Promotion",
+        f"{EXAMPLES} random sequences of up to {STEPS} promotions, rollbacks, reverts, edits by hand, crashes and "
+        "pushes at once",
+        promotions,
+    ),
+    "answers": Part(
+        "Answers without pandas",
+        f"Up to {ANSWERS:,} evaluation rows of each table, one by one and in one batch",
+        lambda: serving.table(ANSWERS),
+    ),
+    "batches": Part(
+        "Batches",
+        f"{BATCH_ROWS:,} rows, the command or one of its workers killed {batch.KILLS} times at random",
+        lambda: batch.table(BATCH_ROWS),
+    ),
+    "faults": Part(
+        "The tests",
+        f"{FAULTS} faults planted at random in each room, and which of them the tests notice",
+        lambda: mutants.table(FAULTS, FOLDER / "mutants"),
+    ),
+}
 
 
 if __name__ == "__main__":
