@@ -1,6 +1,8 @@
 """Plants faults at random and counts those that the tests notice; a part of `make study`, which lists the others.
 
-Cosmic Ray, in an environment of its own, changes one expression of a clone at a time and runs the tests of its room.
+Cosmic Ray, in an environment of its own, changes one expression of a clone at a time and runs the tests of its room
+until one fails. Those that execute the changed line come first, so that a fault that is noticed is noticed soon; for
+that this module is a plugin of pytest, too.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -17,6 +20,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import coverage
+import pytest
+
 from ci.shell import ROOT
 
 TOOL = ("uv", "tool", "run", "--from", "cosmic-ray==8.7.0", "cosmic-ray")
@@ -24,6 +30,7 @@ PACKAGES = Path("{{cookiecutter.project_slug}}") / "vendor" / "gitops-ml"
 SECONDS = 900.0
 CHANGED = re.compile(r"[+-](?![+-]{2})")
 SEED = 20261127
+COVERED = "covered"
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,8 @@ def faults(room: Room, count: int, folder: Path) -> list[Fault]:
     tests = " ".join(f"tests/automation/{name}" for name in room.tests)
     settings = folder / "mutants.toml"
     # The sequences of accidents are a study of their own, and would take hours here.
-    command = f"{sys.executable} -m pytest -q -x -n0 -p no:cacheprovider {tests} -k 'not no_sequence'"
+    asked = f"-m pytest -q -x -n0 -p no:cacheprovider {tests} -k 'not no_sequence'"
+    command = f"{sys.executable} {asked} -p tests.mutants"
     settings.write_text(
         "[cosmic-ray]\n"
         f"module-path = {json.dumps([str(PACKAGES / module) for module in room.modules])}\n"
@@ -103,13 +111,36 @@ def faults(room: Room, count: int, folder: Path) -> list[Fault]:
         '[cosmic-ray.distributor]\nname = "local"\n'
     )
     session = folder / "mutants.sqlite"
-    for command in (["init", settings.name, session.name], ["exec", settings.name, session.name]):
-        # What is installed is the package of this checkout; the changed one is that of the clone.
-        environment = os.environ | {"PYTHONPATH": str(folder / PACKAGES)}
-        subprocess.run([*TOOL, *command], cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
-        if command[0] == "init":
+    # What is installed is the package of this checkout; the changed one is that of the clone.
+    environment = os.environ | {"PYTHONPATH": str(folder / PACKAGES), "COVERAGE_FILE": str(folder / COVERED)}
+    (folder / "covered.toml").write_text(
+        f'[tool.coverage.run]\ndynamic_context = "test_function"\nsource = {json.dumps([str(PACKAGES)])}\n'
+    )
+    for command in (
+        [sys.executable, "-m", "coverage", "run", "--rcfile=covered.toml", *shlex.split(asked)],
+        [*TOOL, "init", settings.name, session.name],
+        [*TOOL, "exec", settings.name, session.name],
+    ):
+        subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
+        if "init" in command:
             _choose(session, count)
     return _found(session)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests first that execute the line that was changed."""
+    diff = subprocess.check_output(["git", "diff", "--unified=0", "--", str(PACKAGES)], text=True)
+    lines = {int(line) for line in re.findall(r"^@@ -(\d+)", diff, flags=re.MULTILINE)}
+    covered = coverage.CoverageData()
+    covered.read()
+    first = {
+        context
+        for file in re.findall(r"^--- a/(.*)$", diff, flags=re.MULTILINE)
+        for line, contexts in covered.contexts_by_lineno(str(Path(file).resolve())).items()
+        if line in lines
+        for context in contexts
+    }
+    items.sort(key=lambda item: f"{item.module.__name__}.{item.originalname}" not in first)  # type: ignore[attr-defined]
 
 
 def table(count: int, folder: Path) -> str:
