@@ -116,13 +116,13 @@ def faults(room: Room, count: int, folder: Path) -> list[Fault]:
     (folder / "covered.toml").write_text(
         f'[tool.coverage.run]\ndynamic_context = "test_function"\nsource = {json.dumps([str(PACKAGES)])}\n'
     )
-    for command in (
+    for step in (
         [sys.executable, "-m", "coverage", "run", "--rcfile=covered.toml", *shlex.split(asked)],
         [*TOOL, "init", settings.name, session.name],
         [*TOOL, "exec", settings.name, session.name],
     ):
-        subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
-        if "init" in command:
+        subprocess.run(step, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
+        if "init" in step:
             _choose(session, count)
     return _found(session)
 
