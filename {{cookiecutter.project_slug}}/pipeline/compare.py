@@ -1,7 +1,8 @@
 """Which of several estimators to train: cross-validation within the rows that train, and one rule.
 
-The simplest candidate is taken whose paired difference to the best one lies within the gate's margin: the same test of
-non-inferiority by which the gate lets one model replace another (Wellek 2010).
+The simplest candidate is taken whose paired difference to the best one lies within the gate's margin. The difference
+itself counts, not its lower bound as at the gate: nothing serves yet that could get worse, and on a small table no bound
+lies within the margin, so that the less simple would be taken by chance.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def compare(rows: pd.DataFrame, schema: Schema, split: Split, train: Train, rule
     for each, values in zip(able, drawn, strict=True):
         each.difference = sign * (each.metrics[rule.metric] - best.metrics[rule.metric])
         each.low, each.high = np.quantile(values - of_best, [1 - rule.confidence, rule.confidence]).tolist()
-    taken = next(each for each in able if each.low is not None and each.low >= -rule.margin)
+    taken = next(each for each in able if each.difference is not None and each.difference >= -rule.margin)
     return Comparison(
         taken=taken.estimator,
         reason=_reason(taken, best, rule, simplest=taken is able[0]),
@@ -207,12 +208,12 @@ def _trivial(table: pd.DataFrame, parts: list[Fold], schema: Schema, split: Spli
 def _reason(taken: Tried, best: Tried, rule: Rule, *, simplest: bool) -> str:
     if taken is not best:
         return (
-            f"the simplest that is equal to the best, {_name(best)}, within the margin of {rule.margin:g}: "
-            f"{rule.metric} {taken.difference:+.4f} (at least {taken.low:+.4f})"
+            f"the simplest whose difference to the best, {_name(best)}, lies within the margin of {rule.margin:g}: "
+            f"{rule.metric} {taken.difference:+.4f} ({taken.low:+.4f} to {taken.high:+.4f})"
         )
     if simplest:
         return f"the simplest is the best by {rule.metric}"
-    return f"the best by {rule.metric}, and no simpler one is equal within the margin of {rule.margin:g}"
+    return f"the best by {rule.metric}, and no simpler one lies within the margin of {rule.margin:g}"
 
 
 def _name(tried: Tried) -> str:

@@ -110,7 +110,8 @@ def compared() -> Report:
         lower_is_better=True,
         margin=0.01,
         taken="Ridge",
-        reason="the simplest that is equal to the best, HistGradientBoostingRegressor, within the margin of 0.01",
+        reason="the simplest whose difference to the best, HistGradientBoostingRegressor, lies within the margin of "
+        "0.01",
         cost="25 fits to two thirds or less of 112,776 rows",
         compared=[
             Compared(name="mean", value=41.2, says="trivial"),

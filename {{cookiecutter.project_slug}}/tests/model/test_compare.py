@@ -57,6 +57,20 @@ def test_the_simplest_of_equals_is_taken() -> None:
     assert found.trivial["mean of the labels"]["r2"] < 0.01
 
 
+def test_few_rows_do_not_favour_the_less_simple() -> None:
+    """What is equal in the estimate is taken, though so few rows cannot prove it; the table has the bounds."""
+    rows = table("line", rows=60)
+    rows["y"] += np.random.default_rng(0).normal(0, 2, len(rows))
+    flatter = Estimator(path=LINE.path, arguments={"alpha": 10})
+    found = compare.compare(rows, SCHEMA, AT_RANDOM, train(LINE, flatter), RULE)
+    assert found.taken == LINE
+    line = found.candidates[0]
+    assert line.difference is not None
+    assert line.low is not None
+    assert line.low < -RULE.margin <= line.difference < 0
+    assert "lies within the margin" in found.reason
+
+
 def test_a_better_one_is_taken_even_if_it_is_less_simple() -> None:
     """Where a line is worse by more than the margin, trees are taken."""
     found = compare.compare(table("steps"), SCHEMA, AT_RANDOM, train(LINE, TREES), RULE)
