@@ -21,7 +21,9 @@ CUT = """() => [document.documentElement, ...document.querySelectorAll('main, se
   .map(each => each.tagName + ' ' + each.textContent.slice(0, 60))"""
 
 # Figures and headings of which a part stands in another line, where it reads as another one.
-BROKEN = """() => [...document.querySelectorAll('.table > table thead th, td.number, td.interval, td.window')].filter(cell => {
+BROKEN = """() => [
+  ...document.querySelectorAll('.table > table thead th, td.number, td.interval, td.window')
+].filter(cell => {
   const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
   for (let text = texts.nextNode(); text; text = texts.nextNode())
     for (const word of text.textContent.matchAll(/\\S+/g)) {
