@@ -15,7 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from gitops_ml.core.project import Project
+from gitops_ml.gate import judge
 from gitops_ml.promotion import verdicts
+from gitops_ml.report import render
+from gitops_ml.report.card import build
 from gitops_ml.versions import environment
 from gitops_ml.versions.git import Git
 from gitops_ml.versions.revision import Revision
@@ -209,6 +212,38 @@ def test_a_better_model_passes_and_is_reported(trained: Path, tmp_path: Path) ->
     assert "2013-03&#46;parquet" in card
     with browser.started() as found:
         browser.inspect(found, (project / "build/report/report.html").as_uri())
+
+
+def test_naming_a_sensitive_column_trains_nothing(champion: Path) -> None:
+    """Columns that are named in project.yaml are judged without a stage to run; gate and card say what they found."""
+    path = champion / "project.yaml"
+    before = path.read_text()
+    rule = "{columns: [origin, month, carrier, nope], errors: null, selection: 0.9, features: [origin]}"
+    path.write_text(before.replace("resamples: 1000", "resamples: 100") + f"\nfairness: {rule}\n")
+    try:
+        stages = yaml.safe_load((champion / "dvc.yaml").read_text())["stages"].values()
+        assert not any("project.yaml" in stage["deps"] or "fairness" in str(stage.get("params")) for stage in stages)
+        result = judge.judge(champion)
+        card = html.unescape(render.model_card(build(champion)))
+    finally:
+        path.write_text(before)
+    assert result.reasons[:2] == [
+        "fairness by carrier is a feature of the model, and fairness.features does not allow that",
+        "fairness by nope: not judged, since schema.yaml has no such column",
+    ]
+    found = result.fairness
+    assert found
+    assert found.allowed == ["origin"]
+    assert "month: not judged: all rows are of one group, 3" in found.unjudged
+    assert {(each.value, each.what) for each in found.groups if each.column == "origin"} == {
+        (origin, what)
+        for origin in ("EWR", "JFK", "LGA")
+        for what in ("given rebook", "wrong where late = 0", "wrong where late = 1")
+    }
+    assert {each.column for each in result.slices} >= {"origin", "carrier"}
+    assert "## Groups" in card
+    assert "origin = EWR: given rebook" in card
+    assert "Groups" not in html.unescape(render.model_card(build(champion)))
 
 
 def test_a_champion_that_cannot_be_loaded_judges_nothing(challenger: Path) -> None:

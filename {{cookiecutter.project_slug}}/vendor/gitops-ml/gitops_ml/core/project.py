@@ -101,6 +101,25 @@ class Gate(_Block):
     model_bytes: int = Field(gt=0)
 
 
+class Fairness(_Block):
+    """Columns whose groups must be treated alike, and by how much rates of two groups may differ; null: by any.
+
+    `features` names those of the columns that the model may see.
+    """
+
+    columns: list[str] = Field(min_length=1)
+    errors: float | None = Field(gt=0, le=1)
+    selection: float | None = Field(gt=0, le=1)
+    features: list[str] = []
+
+    @model_validator(mode="after")
+    def _features_are_sensitive(self) -> Self:
+        for name in self.features:
+            if name not in self.columns:
+                raise ValueError(f"features names {name!r}, which is not among its columns")
+        return self
+
+
 class PullRequests(_Block):
     """What CI does with a pull request, and how many people must approve it."""
 
@@ -237,6 +256,7 @@ class Project(_Block):
     monitor: Monitor
     trusted_types: list[str]
     gate: Gate
+    fairness: Fairness | None = None
     decision: Decision | None = None
     pull_requests: PullRequests
     environments: list[Environment] = Field(min_length=1)

@@ -18,9 +18,9 @@ from pipeline.schema import Schema, cast
 
 from gitops_ml.core import progress, project
 from gitops_ml.core.errors import UserError
-from gitops_ml.gate import verdict
-from gitops_ml.gate.candidates import Candidate, Evaluation
-from gitops_ml.gate.result import Result
+from gitops_ml.gate import fairness, verdict
+from gitops_ml.gate.candidates import Candidate, Evaluation, Sensitive
+from gitops_ml.gate.result import Fairness, Result
 from gitops_ml.gate.rollout import Answers, Promise
 from gitops_ml.versions import environment, lock
 from gitops_ml.versions.git import Git
@@ -41,7 +41,8 @@ def judge(root: Path, champion_branch: str | None = None) -> Result:
     Raises:
         UserError: something that the judgement needs cannot be read or trusted; nothing was judged.
     """
-    return verdict.judge(*candidates(root, champion_branch), project.read(root).gate)
+    settings = project.read(root)
+    return verdict.judge(*candidates(root, champion_branch), settings.gate, settings.fairness)
 
 
 @progress.doing("judging the model")
@@ -64,7 +65,20 @@ def compare(revision: Revision, champion: Revision | None, settings: project.Pro
     Raises:
         UserError: something that the judgement needs cannot be read or trusted; nothing was judged.
     """
-    return verdict.judge(*_scored(revision, champion, settings), settings.gate)
+    return verdict.judge(*_scored(revision, champion, settings), settings.gate, settings.fairness)
+
+
+def treated(root: Path) -> Fairness | None:
+    """How the working tree's model treats the groups of sensitive columns; None where project.yaml names none.
+
+    Raises:
+        UserError: something that this needs cannot be read or trusted.
+    """
+    settings = project.read(root)
+    if settings.fairness is None:
+        return None
+    evaluation, model_, _ = _scored(Revision(root, None), None, settings)
+    return fairness.judge(evaluation, model_, None, settings.fairness, settings.gate)
 
 
 @progress.doing("comparing what the two releases say of the evaluation's rows")
@@ -108,10 +122,12 @@ def _scored(
     rows = cast(table, schema.columns)
     split = params.prepare.split
     known = _read(revision.output(TRAIN), schema, trivial.columns(schema, split))
+    sensitive = _sensitive(rows, schema, settings.fairness)
     evaluation = Evaluation(
         labels=data.labels(rows, schema).to_numpy(),
         clusters=data.clusters(rows, params.evaluate.resample_by),
-        slices={name: _named(rows[name]) for name in params.evaluate.slices},
+        slices={name: _named(rows[name]) for name in params.evaluate.slices}
+        | {each.name: each.values for each in sensitive if each.values is not None},
         slice_minimum=params.evaluate.slice_minimum,
         calibration_bins=params.evaluate.calibration_bins,
         trivial=trivial.answers(known, rows, schema, split),
@@ -120,10 +136,19 @@ def _scored(
         digest=hashlib.sha256(content).hexdigest(),
         # By its own payoffs, which it would serve by, whatever main says by now.
         policy=project.policy(revision.settings("project.yaml", project.Decided).decision, schema),
+        sensitive=sensitive,
+        classes=[f"{schema.target} = {name}" for name in schema.classes],
     )
     challenger = _candidate(revision, table, schema, "challenger", settings.trusted_types)
     serving = _candidate(champion, table, schema, "champion", settings.trusted_types) if champion else None
     return evaluation, challenger, serving
+
+
+def _sensitive(rows: pd.DataFrame, schema: Schema, settings: project.Fairness | None) -> list[Sensitive]:
+    return [
+        Sensitive(name, _named(rows[name]) if name in schema.columns else None, name in schema.features)
+        for name in (settings.columns if settings else [])
+    ]
 
 
 def _require_none_at_origin(root: Path, branch: str) -> None:

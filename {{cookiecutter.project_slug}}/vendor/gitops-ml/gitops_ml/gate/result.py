@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
 from gitops_ml.core.project import Gate
 from gitops_ml.pages import words
@@ -118,6 +118,83 @@ def meaning(verdict: str, *, passes: bool, same: bool, fails: bool = False) -> S
     return Says(text="Must not replace what serves", tone="bad")
 
 
+class GroupDifference(BaseModel):
+    """How much more often something happens to a group than to the others of its column, as shares, with an interval.
+
+    `rows` are those of the group that it may happen to; `against` is the only other group, if there is one alone.
+    """
+
+    column: str
+    value: str
+    against: str = ""
+    what: str
+    rows: int
+    here: float
+    others: float
+    difference: float
+    low: float
+    high: float
+    # The difference that the champion makes.
+    champion: float | None = None
+    limit: float | None
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is beyond its limit, and beyond chance."""
+        return self.limit is not None and abs(self.difference) > self.limit and (self.low > 0 or self.high < 0)
+
+    @property
+    def name(self) -> str:
+        """Which group, and compared with which if that is one."""
+        return f"{self.column} = {self.value}{f' against {self.against}' if self.against else ''}"
+
+    @property
+    def says(self) -> Says:
+        """What the interval says."""
+        if self.fails:
+            return Says(text="apart", tone="bad")
+        if self.limit is None:
+            return Says(text="no limit", tone="plain")
+        if max(abs(self.low), abs(self.high)) > self.limit:
+            return Says(text="not known", tone="wait")
+        return Says(text="within", tone="good")
+
+    @property
+    def sentence(self) -> str:
+        """For a person."""
+        rates = f"{words.share(self.here)} of {words.counted(self.rows, 'row')} against {words.share(self.others)}"
+        between = f"{words.points(self.low)} to {words.points(self.high)}"
+        limit = "" if self.limit is None else f", with a limit of {self.limit * 100:g}"
+        return f"{self.name}: {self.what}: {words.points(self.difference)} points ({between}){limit}; {rates}"
+
+
+class Fairness(BaseModel):
+    """How groups are treated: differences of their rates, what was not judged and why, and what must not be.
+
+    `errors` and `selection` are the limits of project.yaml; `allowed` names sensitive columns that the model may see.
+    """
+
+    errors: float | None
+    selection: float | None
+    confidence: float
+    groups: list[GroupDifference] = []
+    unjudged: list[str] = []
+    refused: list[str] = []
+    allowed: list[str] = []
+
+    @property
+    def worst(self) -> list[GroupDifference]:
+        """The differences, the largest first."""
+        return sorted(self.groups, key=lambda each: (not each.fails, -abs(each.difference)))
+
+    @property
+    def summary(self) -> str:
+        """In a few words."""
+        apart = sum(each.fails for each in self.groups) + len(self.refused)
+        judged = words.counted(len(self.groups), "difference")
+        return f"{judged} between groups, {apart} against the rules" if apart else f"{judged} between groups"
+
+
 class Result(BaseModel):
     """What the gate found; the JSON that other programs read."""
 
@@ -146,6 +223,15 @@ class Result(BaseModel):
     worth: Worth | None = None
     champion_worth: Worth | None = None
     worth_difference: Measured | None = None
+    # Where project.yaml names sensitive columns; else the JSON is as it would be without them.
+    fairness: Fairness | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_nobody_asked(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = serialize(self)
+        if self.fairness is None:
+            found.pop("fairness", None)
+        return found
 
     @property
     def same(self) -> bool:

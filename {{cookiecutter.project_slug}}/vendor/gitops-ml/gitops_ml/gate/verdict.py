@@ -16,8 +16,8 @@ from pipeline import metrics
 from pipeline.tasks.scores import Floats
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.project import Gate
-from gitops_ml.gate import rules, worth
+from gitops_ml.core.project import Fairness, Gate
+from gitops_ml.gate import fairness, rules, worth
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Difference, Measured, Result, SliceDifference, Verdict, Worth
 
@@ -28,7 +28,13 @@ Pair = tuple[Candidate, Candidate]
 Drawn = dict[str, Floats]
 
 
-def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | None, gate: Gate) -> Result:
+def judge(
+    evaluation: Evaluation,
+    challenger: Candidate,
+    champion: Candidate | None,
+    gate: Gate,
+    fair: Fairness | None = None,
+) -> Result:
     """Compare the challenger with the champion and hold it to the absolute rules.
 
     Args:
@@ -36,6 +42,7 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
         challenger: the model that wants to serve.
         champion: the model that serves, scored on the same rows; None if nothing serves yet.
         gate: the limits.
+        fair: how differently groups may be treated; None if no sensitive column is named.
 
     Raises:
         UserError: a metric of the settings is none of the task's, a model gives scores that cannot be judged, or the
@@ -63,6 +70,8 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
         differences = _differences(evaluation, everything, (challenger, champion), (ours, theirs), gate)
         slices = _slice_differences(evaluation, (challenger, champion), gate)
         held += [rules.of_slice(each, gate) for each in slices]
+    treated = fairness.judge(evaluation, challenger, champion, fair, gate) if fair else None
+    held += fairness.rules_of(treated) if treated else []
     difference = differences[0] if differences else None
     verdict, reason = _verdict(difference, challenger, champion, gate)
     broken = [rule.sentence for rule in held if not rule.holds]
@@ -91,6 +100,7 @@ def judge(evaluation: Evaluation, challenger: Candidate, champion: Candidate | N
         worth=decided,
         champion_worth=_worth(evaluation, champion, gate) if champion else None,
         worth_difference=_worth_difference(evaluation, (challenger, champion), gate) if champion else None,
+        fairness=treated,
     )
 
 

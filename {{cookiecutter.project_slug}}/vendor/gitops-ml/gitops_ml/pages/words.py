@@ -72,6 +72,11 @@ def share(value: float) -> str:
     return f"{value:.0%}".replace("%", " %") if value >= 0.1 or value == 0 else f"{value:.1%}".replace("%", " %")
 
 
+def points(value: float, sign: Sign = "+") -> str:
+    """A difference of shares, in points of per cent."""
+    return f"{value * 100:{sign}.1f}"
+
+
 def confidence(value: float) -> str:
     """How sure, in per cent, with all digits that were asked for: 97.5 %."""
     return f"{value * 100:g} %"

@@ -71,7 +71,7 @@ def _key(root: Path, found: record.Release, champion: record.Release | None, pol
     facts = {
         "release": found.hash,
         "champion": champion.hash if champion else None,
-        "rules": policy.model_dump(mode="json", include={"gate", "trusted_types"}),
+        "rules": policy.model_dump(mode="json", include={"gate", "fairness", "trusted_types"}),
         "code": code,
         "packages": sorted(f"{each.name}=={each.version}" for each in metadata.distributions()),
         "python": platform.python_version(),

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from gitops_ml.core import project
 from gitops_ml.core.record import Proof
 from gitops_ml.gate import judge
-from gitops_ml.gate.result import Measured
+from gitops_ml.gate.result import Fairness, Measured
 from gitops_ml.report import compare, compared, figures, forms, rows
 from gitops_ml.report.compared import Choice
 from gitops_ml.versions.revision import Revision
@@ -72,6 +72,7 @@ class Card(BaseModel):
     params: dict[str, str]
     confidence: float
     slice_minimum: int
+    fairness: Fairness | None = None
 
 
 def build(root: Path, proof: Proof | None = None) -> Card:
@@ -120,6 +121,7 @@ def build(root: Path, proof: Proof | None = None) -> Card:
         params=forms.flat(params.model_dump()),
         confidence=params.evaluate.confidence,
         slice_minimum=params.evaluate.slice_minimum,
+        fairness=judge.treated(root),
     )
 
 

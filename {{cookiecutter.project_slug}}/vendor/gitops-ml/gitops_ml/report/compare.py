@@ -47,7 +47,7 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     if not report.changed:
         return report
     evaluation, challenger, champion = judge.candidates(root, champion_branch)
-    gate = verdict.judge(evaluation, challenger, champion, settings.gate)
+    gate = verdict.judge(evaluation, challenger, champion, settings.gate, settings.fairness)
     before, after = (facts.stages(revision.text("dvc.lock")) for revision in (base, here))
     # Another task before this change has no metrics and no curves in common with this one.
     task = here.settings("schema.yaml", Schema).task

@@ -37,6 +37,7 @@ PINNED = re.compile(rf"(({PIN}({MARKER})?|{HASH})(\s+{HASH})*\s*\\?)?(^#.*|\s+#.
 WORDS = (
     (r"gate\.floors(\..*)?", "what no model may fall below"),
     (r"gate\..*", "when a model may replace the one that serves"),
+    (r"fairness(\..*)?", "how differently groups may be treated"),
     (r"decision(\..*)?", "what decisions pay"),
     (r"trusted_types", "types that a model's file may hold"),
     (r"pull_requests\.approvals", "how many people must approve a change"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from gitops_ml.gate import rules
+from gitops_ml.gate import fairness, rules
 from gitops_ml.gate.result import Difference, Result, Rule, SliceDifference
 from gitops_ml.pages import words
 from gitops_ml.pages.words import Tone
@@ -18,6 +18,8 @@ NEAR = 0.1
 NAMED, LENGTH = 3, 100
 # A gain of more than this share of what the champion lacks to perfect is rarely a better model, and often a leak.
 OUTSIZED = 0.5
+# Rules that stand in tables of their own.
+APART = (rules.SLICE, fairness.FAIRNESS)
 
 
 class Note(BaseModel):
@@ -88,17 +90,20 @@ def _new_values(table: Table) -> list[str]:
 
 
 def _of_rules(gate: Result) -> Iterator[Note]:
-    general = [rule for rule in gate.rules if not rule.name.startswith(rules.SLICE)]
-    shared = [rule for rule in general if rule.name.startswith(rules.OVERLAP) and rule.value]
+    others = [rule for rule in gate.rules if not rule.name.startswith(APART)]
+    shared = [rule for rule in others if rule.name.startswith(rules.OVERLAP) and rule.value]
     if shared:
         yield Note(what="Rows that judge also trained", text=_few([rule.sentence for rule in shared]), place="rules")
-    near = [rule.sentence for rule in general if rule.holds and rule not in shared and is_near(rule)]
+    near = [rule.sentence for rule in others if rule.holds and rule not in shared and is_near(rule)]
     if near:
         yield Note(what="Near a limit", text=_few(near, "; "), place="rules")
     open_ = [each for each in slices(gate) if each.tone == "wait"]
     if open_:
         named = [f"{each.name}: {each.difference.sentence} in {words.counted(each.rows, 'row')}" for each in open_]
         yield Note(what="Slices that may be worse", text=_few(named, "; "), place="slices")
+    treated = gate.fairness.worst if gate.fairness else []
+    if unsure := [each.sentence for each in treated if each.says.tone == "wait"]:
+        yield Note(what="Groups that may be treated differently", text=_few(unsure, "; "), place="fairness")
 
 
 def is_near(rule: Rule) -> bool:
@@ -113,8 +118,8 @@ def is_outsized(found: Difference) -> bool:
 
 
 def general(gate: Result) -> list[Rule]:
-    """The rules that are of no slice, those that fail first."""
-    return sorted((rule for rule in gate.rules if not rule.name.startswith(rules.SLICE)), key=lambda rule: rule.holds)
+    """The rules that are of no slice and no group, those that fail first."""
+    return sorted((rule for rule in gate.rules if not rule.name.startswith(APART)), key=lambda rule: rule.holds)
 
 
 def slices(gate: Result) -> list[Slice]:
@@ -143,6 +148,8 @@ def chips(report: Report) -> list[tuple[str, str, str]]:
         found.append(("rules", gate.held, "good" if all(rule.holds for rule in gate.rules) else "bad"))
         if gate.slices:
             found.append(("slices", f"slices: {balance(gate)}", ""))
+        if gate.fairness:
+            found.append(("fairness", gate.fairness.summary, ""))
         if gate.worth_difference and gate.worth:
             between = (
                 f"{words.amount(gate.worth_difference.low, '+')} to {words.amount(gate.worth_difference.high, '+')}"
