@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
 from gitops_ml.gate.result import Measured, Worth
+from gitops_ml.monitor.estimate import Estimate, Record
 from gitops_ml.monitor.signals import Kind, Signal
 from gitops_ml.pages import words
 
@@ -34,6 +35,8 @@ class Window(BaseModel):
     enough: bool
     signals: list[Signal]
     worth: Worth | None = None
+    # Before labels come; none of a regression, nor of too few rows.
+    estimates: list[Estimate] = []
 
 
 class Finding(BaseModel):
@@ -88,6 +91,9 @@ class Monitoring(BaseModel):
     importance: dict[str, float]
     importance_is: str
     pictures: list[Bins]
+    # How often the estimates were right; what there are none of.
+    records: list[Record] = []
+    unestimated: str = ""
     settings: project.Monitor
 
     @property

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from gitops_ml.gate.result import Measured
+from gitops_ml.monitor import estimate
 from gitops_ml.monitor.content import Monitoring, Verdict, Window
 from gitops_ml.monitor.signals import Bound, Kind, Signal, State
 from gitops_ml.pages import words
@@ -26,6 +28,7 @@ BOUNDS: dict[Bound, str] = {"at most": "≤", "at least": "≥", "below": "<"}
 NAMES: dict[Kind, tuple[str, str]] = {
     "calibration": ("calibration error", ""),
     "worth": ("worth", ""),
+    "expected worth": ("expected worth", ""),
     "refused": ("refused requests", ""),
     "errors": ("failed requests", ""),
     "latency": ("latency", "95th percentile"),
@@ -36,6 +39,8 @@ WRITE: dict[Kind, Callable[[float], str]] = {
     "performance": words.number,
     "calibration": words.number,
     "worth": lambda value: words.amount(value, "+"),
+    "expected": words.number,
+    "expected worth": lambda value: words.amount(value, "+"),
     "latency": lambda value: f"{value:,.0f} ms",
     "silence": lambda value: words.age(timedelta(hours=value)),
     "age": lambda value: words.age(timedelta(days=value)),
@@ -114,16 +119,46 @@ def name(signal: Signal) -> str:
     """What people call it."""
     if signal.kind == "performance":
         return words.metric(signal.name)
+    if signal.kind == "expected":
+        return f"expected {words.metric(signal.name)}"
     return NAMES[signal.kind][0] if signal.kind in NAMES else signal.column or signal.name
 
 
 def about(signal: Signal, unit: str) -> str:
     """What is looked at of what has that name; `unit` is that of the decisions."""
-    if signal.kind == "worth":
+    if signal.kind == "expected":
+        return "before labels come"
+    if signal.kind in ("worth", "expected worth"):
         return f"{unit} per 1,000 rows beyond the best single action".strip()
     if signal.column not in (None, signal.name):
         return f"{signal.kind} of what is missing"
     return NAMES[signal.kind][1] if signal.kind in NAMES else signal.kind
+
+
+def of_estimate(name: str) -> str:
+    """What is expected, as people call it."""
+    return name if name == estimate.WORTH else words.metric(name)
+
+
+def value(name: str, found: float) -> str:
+    """A figure of what is expected, or was measured, in its unit."""
+    return words.amount(found, "+") if name == estimate.WORTH else words.number(found)
+
+
+def between(name: str, found: Measured) -> str:
+    """Its interval."""
+    return f"{value(name, found.low)} to {value(name, found.high)}"
+
+
+def expected(found: Monitoring) -> list[str]:
+    """What labels will probably say of the newest window, a sentence each, with the record."""
+    known = {each.name: each.sentence for each in found.records}
+    said = [
+        f"{of_estimate(each.name)} {value(each.name, each.expected.value)} ({between(each.name, each.expected)}), "
+        f"{known[each.name]}"
+        for each in found.windows[-1].estimates
+    ]
+    return said or [found.unestimated] if found.unestimated else said
 
 
 def begins(window: Window) -> str:
@@ -151,7 +186,8 @@ def limit(signal: Signal) -> str:
     """Its limit with its unit."""
     if signal.limit is None:
         return ""
-    return words.amount(signal.limit) if signal.kind == "worth" else WRITE.get(signal.kind, words.share)(signal.limit)
+    is_worth = signal.kind in ("worth", "expected worth")
+    return words.amount(signal.limit) if is_worth else WRITE.get(signal.kind, words.share)(signal.limit)
 
 
 def next_steps(found: Monitoring) -> list[str]:

@@ -21,10 +21,13 @@ OF_THE_MODEL: tuple[Kind, ...] = ("drift", "performance")
 WARNING = 0.05
 RETRAIN = "`gitops-ml watch retrain` proposes a model of the new data"
 ROLL_BACK = "`gitops-ml env rollback {environment}` brings back the release before"
+LABELS = "bring labels of these rows early, if that can be had, since they alone show whether it is so"
 ASK = "find out what changed where it comes from"
 NEXT: dict[Kind, str] = {
     "performance": RETRAIN,
     "worth": RETRAIN,
+    "expected": f"{LABELS}; {RETRAIN}",
+    "expected worth": f"{LABELS}; {RETRAIN}",
     "calibration": RETRAIN,
     "drift": RETRAIN,
     "age": RETRAIN,

@@ -43,6 +43,7 @@ def terminal(found: Monitoring, page: Path) -> str:
     if found.by_chance:
         said.append(f"{words.SHAPES['wait']} {figures.CHANCE}: {figures.names(found.by_chance)}")
     said += [f"· not tested: {figures.names(each.names)} ({each.reason})" for each in found.unknown]
+    said += [f"before labels come: {each}" for each in figures.expected(found)]
     answered = words.counted(sum(window.rows for window in found.windows), "row")
     said.append(f"{figures.windows(found)}, {answered}; all of it is in {page}")
     return "\n".join(_wrapped(text, "  " if number else "") for number, text in enumerate(said))

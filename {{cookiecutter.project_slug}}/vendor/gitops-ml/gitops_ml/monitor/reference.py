@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Reference:
     profile: profile.Profile
     metrics: dict[str, Any]
     importance: dict[str, float]
+    # Of two classes: mean score and rate of positives of equally many rows.
+    calibration: list[tuple[float, float]] = field(default_factory=list)
 
 
 def read(root: Path, name: str) -> Reference:
@@ -68,6 +70,7 @@ def read(root: Path, name: str) -> Reference:
         profile=revision.facts(PROFILE, profile.Profile),
         metrics=json.loads(revision.output(compare.METRICS)),
         importance=dict(figures.importance(revision)),
+        calibration=figures.reliability(revision) if schema.task == "binary" else [],
     )
 
 

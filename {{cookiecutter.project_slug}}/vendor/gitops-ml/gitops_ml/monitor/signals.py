@@ -23,7 +23,19 @@ from gitops_ml.pages import words
 RESAMPLES = 200
 # The most harmful first, where nothing else tells two of them apart.
 Kind = Literal[
-    "performance", "worth", "errors", "refused", "silence", "schema", "unseen", "calibration", "drift", "latency", "age"
+    "performance",
+    "worth",
+    "expected",
+    "expected worth",
+    "errors",
+    "refused",
+    "silence",
+    "schema",
+    "unseen",
+    "calibration",
+    "drift",
+    "latency",
+    "age",
 ]
 # What is wrong with certainty needs no second window.
 AT_ONCE: tuple[Kind, ...] = ("schema", "refused", "silence", "age", "unseen")
@@ -75,7 +87,7 @@ def of_drift(moved: drift.Moved, monitor: project.Monitor, column: str | None = 
     return Signal(
         kind="drift",
         name=moved.name,
-        state=_state(beyond, proven=beyond and moved.p < monitor.level),
+        state=state_of(beyond, proven=beyond and moved.p < monitor.level),
         sentence=said,
         value=moved.effect,
         limit=monitor.effect,
@@ -128,7 +140,7 @@ def of_labels(joined: pd.DataFrame, reference: Reference, settings: project.Proj
         return []
     value = measures.measure(labels, scored)[name]
     params = reference.evaluate.model_copy(update={"resamples": RESAMPLES})
-    low, high = metrics.intervals(measures, labels, scored, _days(joined), params)[name]
+    low, high = metrics.intervals(measures, labels, scored, by_day(joined), params)[name]
     promised, margin = reference.metrics[name], settings.monitor.metric_margin
     sign = 1 if name in measures.LOWER_IS_BETTER else -1
     worse = (value - promised["value"]) * sign
@@ -139,7 +151,7 @@ def of_labels(joined: pd.DataFrame, reference: Reference, settings: project.Proj
         Signal(
             kind="performance",
             name=name,
-            state=_state(not worse <= margin, proven=not worse - unsure <= margin),
+            state=state_of(not worse <= margin, proven=not worse - unsure <= margin),
             sentence=f"{said} ({words.interval(low, high)}), and {words.number(promised['value'])} was promised",
             value=value,
             limit=promised["value"] + sign * margin,
@@ -170,7 +182,7 @@ def worth_of(joined: pd.DataFrame, reference: Reference, least_rows: int) -> Wor
     if len(rows) < least_rows or labels.min() == labels.max():
         return None
     chosen = rows["decision"].map(policy.actions.index).to_numpy(dtype=np.int64)
-    draws = metrics.draws(labels, _days(rows), RESAMPLES, reference.evaluate.seed)
+    draws = metrics.draws(labels, by_day(rows), RESAMPLES, reference.evaluate.seed)
     return worth.estimate(policy, labels, chosen, draws, reference.evaluate.confidence)
 
 
@@ -180,7 +192,7 @@ def of_worth(found: Worth) -> Signal:
     return Signal(
         kind="worth",
         name="decisions",
-        state=_state(not gain.value >= 0, proven=not gain.high >= 0),
+        state=state_of(not gain.value >= 0, proven=not gain.high >= 0),
         sentence=found.sentence,
         value=gain.value,
         limit=0,
@@ -212,7 +224,7 @@ def scores(answers: pd.DataFrame) -> Floats:
     return np.array(answers["score"].tolist(), dtype="float64")
 
 
-def _state(beyond: bool, *, proven: bool) -> State:
+def state_of(beyond: bool, *, proven: bool) -> State:
     """What is proven is beyond its limit in any case."""
     if proven:
         return "proven"
@@ -222,11 +234,11 @@ def _state(beyond: bool, *, proven: bool) -> State:
 def limited(kind: Kind, name: str, value: float, limit: float, sentence: str) -> Signal:
     """What is counted, and needs no test to be known."""
     beyond = not value <= limit
-    state = _state(beyond, proven=beyond)
+    state = state_of(beyond, proven=beyond)
     return Signal(kind=kind, name=name, state=state, sentence=sentence, value=value, limit=limit)
 
 
-def _days(rows: pd.DataFrame) -> npt.NDArray[np.int64]:
+def by_day(rows: pd.DataFrame) -> npt.NDArray[np.int64]:
     """The day of each row, as a number from 0; of a single day, each row by itself."""
     days = rows["time"].dt.floor("D").factorize()[0].astype(np.int64)
     return days if days.max() else np.arange(len(rows), dtype=np.int64)

@@ -1,10 +1,10 @@
-"""The five figures at the top of the page: performance, worth, calibration, service, labels."""
+"""The figures at the top of the page: performance, worth, what is expected of both, calibration, service, labels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gitops_ml.monitor import figures
+from gitops_ml.monitor import estimate, figures
 from gitops_ml.monitor.content import Monitoring, Window
 from gitops_ml.monitor.signals import Kind, Signal, State
 from gitops_ml.pages import words
@@ -28,7 +28,7 @@ class Tile:
 
 def tiles(found: Monitoring) -> list[Tile]:
     """The figures that a person asks for first; what does not exist in this project has none."""
-    made = [_performance(found), _worth(found), _calibration(found), _service(found), _labels(found)]
+    made = [_performance(found), _worth(found), *_expected(found), _calibration(found), _service(found), _labels(found)]
     return [tile for tile in made if tile]
 
 
@@ -57,6 +57,21 @@ def _worth(found: Monitoring) -> Tile | None:
         f"{words.amount(gain.low, '+')} to {words.amount(gain.high, '+')} per 1,000 rows, beyond always {worth.always}",
         figure=f"{words.amount(gain.value, '+')} {worth.unit}",
     )
+
+
+def _expected(found: Monitoring) -> list[Tile]:
+    """What labels will probably say of the newest window; plain without an alarm, since then it is a guess."""
+    kinds: dict[bool, Kind] = {True: "expected worth", False: "expected"}
+    made = []
+    for each in found.windows[-1].estimates:
+        record = next(known for known in found.records if known.name == each.name)
+        kind = kinds[each.name == estimate.WORTH]
+        signal = next((signal for signal in found.windows[-1].signals if signal.kind == kind), None)
+        tone, sign, _ = figures.state(signal) if signal else figures.OPEN
+        said = [figures.between(each.name, each.expected), f"by the scores alone; {record.sentence}"]
+        figure = figures.value(each.name, each.expected.value)
+        made.append(Tile(f"Expected {figures.of_estimate(each.name)}", tone, sign, figure, said))
+    return made
 
 
 def _calibration(found: Monitoring) -> Tile | None:

@@ -12,8 +12,9 @@ from gitops_ml.core import progress, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.gate import rules
 from gitops_ml.gate.result import Measured
-from gitops_ml.monitor import bins, drift, figures, findings, reference, signals, window
+from gitops_ml.monitor import bins, drift, estimate, figures, findings, reference, signals, window
 from gitops_ml.monitor.content import Bins, Monitoring, Window
+from gitops_ml.monitor.estimate import Record
 from gitops_ml.monitor.reference import Reference
 from gitops_ml.predictions import labels, stored
 from gitops_ml.versions.git import Git
@@ -61,6 +62,7 @@ def told(
     """
     settings, name, moment = asked
     monitor = settings.monitor
+    records = _records(windows, serving, monitor)
     windows = window.aligned(windows)
     order = findings.ranked(windows, monitor.alarms, serving.importance)
     places = {key: place for place, key in enumerate(order)}
@@ -88,8 +90,21 @@ def told(
         importance=serving.importance,
         importance_is=MEASURES[serving.schema.task].IMPORTANCE,
         pictures=_pictures(newest, windows[-1]),
+        records=records,
+        unestimated=estimate.NO_LABELS_OF_ITS_OWN if serving.schema.task == "regression" else "",
         settings=monitor,
     )
+
+
+def _records(windows: list[Window], serving: Reference, monitor: project.Monitor) -> list[Record]:
+    """How often each estimate was right; those that are trusted become signals of their windows."""
+    every = [each for window_ in windows for each in window_.estimates]
+    found = [estimate.record(name, every) for name in dict.fromkeys(each.name for each in every)]
+    trusted = {each.name for each in found if each.trusted}
+    for window_ in windows:
+        known = [each for each in window_.estimates if each.name in trusted]
+        window_.signals += [estimate.signal(each, serving, monitor.metric_margin) for each in known]
+    return found
 
 
 def _log(

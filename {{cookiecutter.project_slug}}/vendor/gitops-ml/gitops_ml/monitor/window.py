@@ -11,8 +11,9 @@ from pipeline import profile
 from pipeline.schema import Schema, cast, problems
 
 from gitops_ml.core import project
-from gitops_ml.monitor import drift, findings, signals
+from gitops_ml.monitor import drift, estimate, findings, signals
 from gitops_ml.monitor.content import Window
+from gitops_ml.monitor.estimate import Estimate
 from gitops_ml.monitor.reference import Reference
 from gitops_ml.monitor.signals import Kind, Signal
 from gitops_ml.predictions.stored import INPUT
@@ -63,6 +64,7 @@ def look(
         found += signals.of_labels(labelled, reference, settings)
         if worth := signals.worth_of(labelled, reference, monitor.least_rows):
             found.append(signals.of_worth(worth))
+    estimates = _estimates(here.answers, labelled, found, (reference, settings)) if enough else []
     window = Window(
         since=span[0],
         until=span[1],
@@ -72,8 +74,24 @@ def look(
         enough=enough,
         signals=found,
         worth=worth,
+        estimates=estimates,
     )
     return with_untested(window, frozenset(wrong), log.columns, reference, settings), moved
+
+
+def _estimates(
+    answers: pd.DataFrame, labelled: pd.DataFrame, found: list[Signal], known: tuple[Reference, project.Project]
+) -> list[Estimate]:
+    """What labels will probably say of a window, beside what they said."""
+    reference, settings = known
+    own = answers[answers["model"] == reference.model]
+    if len(own) < settings.monitor.least_rows:
+        return []
+    names = {"performance": settings.gate.metric, "worth": estimate.WORTH}
+    measured = {names[each.kind]: each.value for each in found if each.kind in names and each.value is not None}
+    return estimate.of_window(
+        own, labelled if measured else labelled.iloc[:0], reference, settings.gate.metric, measured
+    )
 
 
 def aligned(windows: list[Window]) -> list[Window]:

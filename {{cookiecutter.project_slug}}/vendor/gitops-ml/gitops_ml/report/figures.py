@@ -89,6 +89,11 @@ def calibration(revision: Revision) -> list[tuple[float, float]]:
     return _points(_plot(revision, "calibration"), "score", "label")
 
 
+def reliability(revision: Revision) -> list[tuple[float, float]]:
+    """Of two classes: mean score and rate of positives of equally many rows, from the lowest to the highest."""
+    return _points(_plot(revision, "calibration"), "score", "positive_rate")
+
+
 def importance(revision: Revision) -> list[tuple[str, float]]:
     """What shuffling each column costs, the most important one first."""
     table = _plot(revision, "importance")
