@@ -25,6 +25,7 @@ PROJECT = ROOT / SLUG
 FOLDERS = [ROOT, PROJECT]
 PAGES = sorted((PROJECT / "docs").glob("*.md"))
 COPIED = [PROJECT / "AGENTS.md", *PAGES]
+MATURITY = PROJECT / "vendor" / "gitops-ml" / "docs" / "maturity.md"
 CHANGELOG = ROOT / "CHANGELOG.md"
 DOCUMENTS = [
     *sorted(ROOT.glob("*.md")),
@@ -256,7 +257,7 @@ def test_places_named_in_the_text_exist(document: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
 
 
-@pytest.mark.parametrize("document", [PROJECT / "README.md", *COPIED], ids=place)
+@pytest.mark.parametrize("document", [PROJECT / "README.md", *COPIED, MATURITY], ids=place)
 def test_files_named_in_the_text_exist(document: Path) -> None:
     """A path of the project that a page names is there; `make init` makes the key."""
     rooted = re.compile(r"(?:\.github|ci|deploy|docs|pipeline|requirements|service|tests|vendor)/[\w.@*/-]*")
@@ -265,13 +266,28 @@ def test_files_named_in_the_text_exist(document: Path) -> None:
     assert [path for path in named - made if "NAME" not in path and not list(PROJECT.glob(path.rstrip("/")))] == []
 
 
-def test_what_shows_that_something_is_stopped_exists() -> None:
-    """Each test that the page on security names is one."""
+@pytest.mark.parametrize("document", [MATURITY.with_name("security.md"), MATURITY], ids=place)
+def test_what_shows_that_something_is_so_exists(document: Path) -> None:
+    """Each test that the pages on security and maturity name is one."""
     tests = [*(ROOT / "tests").rglob("test_*.py"), *(PROJECT / "tests").rglob("test_*.py")]
     known = set(re.findall(r"^def (test_\w+)", "\n".join(path.read_text() for path in tests), re.MULTILINE))
-    named = re.findall(r"`(test_\w+)`", (PROJECT / "vendor/gitops-ml/docs/security.md").read_text())
+    named = re.findall(r"`(test_\w+)`", document.read_text())
     assert named
     assert [name for name in named if name not in known] == []
+
+
+def test_the_score_of_maturity_is_the_sum_of_its_answers() -> None:
+    """Seven questions of each part are answered by 0, 0.5 or 1, with what shows it or that it is missing."""
+    text = MATURITY.read_text()
+    parts = re.findall(r"^## (\w+): ([\d.]+) of 7\n(.*?)(?=^## )", text, flags=re.MULTILINE | re.DOTALL)
+    assert [name for name, _, _ in parts] == ["Data", "Model", "Infrastructure", "Monitoring"]
+    for name, claimed, part in parts:
+        rows = re.findall(r"^\| (\d) \| .+? \| (0|0\.5|1) \| (.+) \|$", part, flags=re.MULTILINE)
+        assert [number for number, _, _ in rows] == list("1234567"), name
+        assert sum(float(score) for _, score, _ in rows) == float(claimed), name
+        assert all("`test_" in shown or (score == "0" and "issing" in shown) for _, score, shown in rows), name
+    least = min(float(claimed) for _, claimed, _ in parts)
+    assert f"The score is **{least:g}**" in text
 
 
 def test_the_documents_are_as_short_as_they_promise() -> None:
