@@ -35,8 +35,8 @@ PACKAGES = {
     "npm": "npm",
     "systemd-analyze": "systemd",
 }
-# Of npm, into the same folder: what Argo CD, Flux and the Prometheus operator take, as schemas.
-MODELS = ("argo-cd@4.0.0", "flux-cd@4.0.0", "prometheus-operator@6.0.0")
+# Of npm, into the same folder: what Argo CD, Flux, the Prometheus operator and gateways take, as schemas.
+MODELS = ("argo-cd@4.0.0", "flux-cd@4.0.0", "gateway-api@2.0.0", "prometheus-operator@6.0.0")
 NEWER = {"cosign": "cosign", "docker-compose": "docker-compose", "kubectl": "kubectl"}
 NEWER_FILES = {
     "cosign": TOOLS / "root/usr/bin/cosign",
@@ -108,8 +108,8 @@ def install() -> None:
         run("apt-get", "install", *quietly, *missing, cwd=ROOT, env={"DEBIAN_FRONTEND": "noninteractive"})
     if newer:
         _unpack(newer)
-    if not (TOOLS / "node_modules").exists():
-        models = [f"@kubernetes-models/{name}" for name in MODELS]
+    models = [f"@kubernetes-models/{name}" for name in MODELS]
+    if not all((TOOLS / "node_modules" / name.rpartition("@")[0]).exists() for name in models):
         nothing_else = ("--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
         # Where the registry cannot be reached, npm goes on trying for ten minutes otherwise.
         soon = ("--fetch-retries=1", "--fetch-timeout=60000")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,6 +19,7 @@ from ci.shell import run
 KINDS = ["Deployment", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget", "Service"]
 MODELS = {
     "argoproj.io": "argo-cd",
+    "gateway.networking.k8s.io": "gateway-api",
     "kustomize.toolkit.fluxcd.io": "flux-cd",
     "monitoring.coreos.com": "prometheus-operator",
     "source.toolkit.fluxcd.io": "flux-cd",
@@ -100,6 +102,57 @@ def test_a_cluster_can_keep_what_is_answered(baked: Path, tmp_path: Path) -> Non
     assert (variable["name"], variable["value"]) == ("PREDICTIONS", f"/predictions/$({pod_name['name']})")
     assert mounted["/predictions"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     assert set(mounted) == {"/tmp", "/predictions"}  # noqa: S108
+
+
+def applied(deploy: Path, environment: str) -> list[dict[str, Any]]:
+    """What a cluster applies of an environment's branch, each object held to its schema."""
+    top = deploy.parent / f"{environment}-branch"
+    folders = ("base", f"overlays/{environment}")
+    files = {path: path.relative_to(deploy) for folder in folders for path in (deploy / folder).rglob("*.yaml")}
+    files[deploy / "branch/kustomization.yaml"] = Path("kustomization.yaml")
+    facts = {"project": "late-flights", "environment": environment, "short": "0" * 16, "digest": f"sha256:{'0' * 64}"}
+    for path, place in files.items():
+        (top / place).parent.mkdir(parents=True, exist_ok=True)
+        text = re.sub("@([a-z]+)@", lambda found: facts.get(found[1], "x"), path.read_text())
+        (top / place).write_text(text)
+    found = objects(run(str(NEWER_FILES["kubectl"]), "kustomize", str(top), cwd=top))
+    for each in found:
+        if each["kind"] in KINDS:
+            kubernetes_validate.validate(each, "1.32", strict=True)
+        else:
+            done = validated(each)
+            assert done.returncode == 0, done.stderr
+            assert validated(each | {"spec": {"rules": [{"backendRefs": [{"weight": 5}]}]}}).returncode != 0
+    return found
+
+
+@pytest.mark.parametrize("way", ["canary", "shadow"])
+def test_a_gateway_hands_requests_of_production_to_a_canary_too(baked: Path, tmp_path: Path, way: str) -> None:
+    """With the component, production's route names the services of both environments, and the canary's lets it."""
+    deploy = shutil.copytree(baked / "deploy", tmp_path / "deploy")
+    shutil.copytree(deploy / "overlays/production", deploy / "overlays/canary")
+    for name, component in (("production", "gateway"), ("canary", "gateway/open")):
+        with (deploy / f"overlays/{name}/kustomization.yaml").open("a") as overlay:
+            overlay.write(f"components: [../../base/{component}]\n")
+    if way == "shadow":
+        component = deploy / "base/gateway/kustomization.yaml"
+        component.write_text(component.read_text().replace("- canary.yaml", "").replace("# - shadow", "- shadow"))
+    production, canary = applied(deploy, "production"), applied(deploy, "canary")
+    assert sorted(each["kind"] for each in production) == sorted([*KINDS, "HTTPRoute"])
+    assert sorted(each["kind"] for each in canary) == sorted([*KINDS, "ReferenceGrant"])
+    services = {
+        (each["metadata"]["namespace"], each["metadata"]["name"], each["spec"]["ports"][0]["port"])
+        for each in [*production, *canary]
+        if each["kind"] == "Service"
+    }
+    route = next(each for each in production if each["kind"] == "HTTPRoute")
+    grant = next(each for each in canary if each["kind"] == "ReferenceGrant")
+    assert [each["namespace"] for each in grant["spec"]["from"]] == [route["metadata"]["namespace"]]
+    (rule,) = route["spec"]["rules"]
+    asked = [*rule["backendRefs"], *(each["requestMirror"]["backendRef"] for each in rule.get("filters", []))]
+    own = route["metadata"]["namespace"]
+    assert {(each.get("namespace", own), each["name"], each["port"]) for each in asked} == services
+    assert [each.get("weight") for each in asked] == ([95, 5] if way == "canary" else [None, None])
 
 
 @pytest.mark.parametrize("name", ["agents/argo-cd.yaml", "agents/flux.yaml", "base/alerts.yaml", "base/monitor.yaml"])
