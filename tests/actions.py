@@ -42,7 +42,7 @@ class Run:
 class Actions:
     """Answers the events of a repository with its workflows.
 
-    `tools` is what is first on PATH; `given` the secrets, variables and environment of the machine.
+    `tools` is what is first on PATH, `given` the machine's environment; secrets and variables are the repository's.
     """
 
     github: GitHub
@@ -50,16 +50,18 @@ class Actions:
     tools: list[Path]
     secrets: dict[str, str] = field(default_factory=dict)
     given: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
     runs: int = 0
 
-    def answer(self, until: str | None = None) -> list[Run]:
+    def answer(self, until: str | None = None, in_turn: bool = True) -> list[Run]:
         """Run what the events ask for, and what that asks for in turn; a run for each workflow that was started.
 
-        With `until`, each run is cancelled when it begins the step of that name.
+        With `until`, each run is cancelled when it begins the step of that name. Without `in_turn`, what the runs ask
+        for is left.
         """
-        done = []
-        while self.github.events:
-            event = self.github.events.pop(0)
+        done, count = [], len(self.github.events)
+        while self.github.events and (in_turn or count):
+            event, count = self.github.events.pop(0), count - 1
             by_main = event.workflow or event.name == "pull_request_target"
             commit = self.github.tip("main") if by_main else event.commit
             for name, content in self._workflows(commit):
@@ -110,6 +112,7 @@ class Actions:
             *("-a", "dev", "-P", "ubuntu-24.04=-self-hosted", "--action-cache-path", str(place / "cache")),
             *("--env-file", "/dev/null", "--var-file", "/dev/null", "--input-file", "/dev/null"),
             *("--secret-file", str(place / "secrets")),
+            *(word for key, value in self.variables.items() for word in ("--var", f"{key}={value}")),
             *(word for key, value in variables.items() for word in ("--env", f"{key}={value}")),
             *(word for used in self._used(content, event.commit) for word in ("--local-repository", used)),
         ]

@@ -24,18 +24,23 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import githubkit_schemas.v2026_03_10.models as github
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from pydantic import AnyUrl, BaseModel
 
 from ci.shell import CommandError, run
 
 VERSION = "2026-03-10"
 TOKEN = "not-a-secret"  # noqa: S105
+APP = "the app"
 REPOSITORY = "acme/late-flights"
 # A workflow's token, which alone comes over HTTP here, may push no workflow that main does not have to the byte. GitHub
 # says so of tokens of another kind, and of any other branch: "Workflow files can be committed without this scope if the
 # same file (with both the same path and contents) exists on another branch in the same repository".
+# The token of an app passes if it was asked for with that permission.
 PRE_RECEIVE = """#!/bin/sh
-[ -n "$REMOTE_USER" ] || exit 0
+[ -n "$REMOTE_USER" ] && [ "$REMOTE_USER" != "$MAY_PUSH_WORKFLOWS" ] || exit 0
 git rev-list $(cut --delimiter=' ' --fields=2 | grep --invert-match '^0*$') --not --all |
   git diff-tree --stdin -r -m --root --no-commit-id --diff-filter=AM -- .github/workflows |
   while read -r _ _ _ blob _ path; do
@@ -73,6 +78,10 @@ class GitHub:
         self.down = False
         # Whether everything is as the README's list for a new repository asks.
         self.set_up = False
+        # The public key of a GitHub App that is installed here, and what each of its tokens may do.
+        self.app: tuple[str, rsa.RSAPublicKey] | None = None
+        self.tokens: dict[str, dict[str, str]] = {}
+        self.asking = threading.local()
         hook = origin / "hooks/pre-receive"
         hook.parent.mkdir(exist_ok=True)
         hook.write_text(PRE_RECEIVE)
@@ -93,6 +102,17 @@ class GitHub:
     def url(self) -> str:
         """Where it is."""
         return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def who(self, authorization: str) -> str | None:
+        """Who asks: the workflow's token, a token of the app, or the app by its key; None if nobody knows."""
+        kind, _, said = authorization.partition(" ")
+        if kind.lower() == "basic":
+            said = base64.b64decode(said).decode().removeprefix("x-access-token:")
+        elif kind not in ("Bearer", "token"):
+            return None
+        if said == TOKEN or said in self.tokens:
+            return said
+        return APP if self.app and _signed_by(*self.app, said) else None
 
     def pushed(self, branch: str, before: str = "0" * 40) -> None:
         """Somebody, and no workflow, pushed to a branch."""
@@ -140,6 +160,11 @@ class GitHub:
     def tip(self, branch: str) -> str:
         """The commit of a branch."""
         return run("git", "rev-parse", f"refs/heads/{branch}", cwd=self.origin).strip()
+
+    def tips(self) -> dict[str, str]:
+        """The commits of all branches."""
+        listed = run("git", "for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/heads", cwd=self.origin)
+        return dict(line.split(" ") for line in listed.splitlines())
 
     def _changed(self, pull: dict[str, Any], action: str) -> None:
         head, base = self.tip(pull["head"]), self.tip(pull["base"])
@@ -200,6 +225,13 @@ class GitHub:
                 github.ReposOwnerRepoActionsWorkflowsWorkflowIdDispatchesPostBody,
                 self._dispatch,
             ),
+            ("GET", rf"{at}/installation", None, self._installation),
+            (
+                "POST",
+                r"/app/installations/7/access_tokens",
+                github.AppInstallationsInstallationIdAccessTokensPostBody,
+                self._token,
+            ),
             ("GET", rf"{at}/actions/permissions/workflow", None, self._token_permissions),
             ("GET", rf"{at}/actions/permissions", None, self._permissions),
             ("GET", rf"{at}/environments/([\w-]+)", None, self._environment),
@@ -210,6 +242,15 @@ class GitHub:
             ("POST", rf"{at}/rulesets", github.ReposOwnerRepoRulesetsPostBody, self._create_ruleset),
             ("PUT", rf"{at}/rulesets/(\d+)", github.ReposOwnerRepoRulesetsRulesetIdPutBody, self._update_ruleset),
         ]
+
+    def _installation(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        return 200, self._filled(github.Installation, id=7)
+
+    def _token(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        assert self.asking.by == APP
+        made = f"ghs_{len(self.tokens)}"
+        self.tokens[made] = body["permissions"]
+        return 201, self._filled(github.InstallationToken, token=made)
 
     def _list(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
         wanted = [
@@ -222,6 +263,9 @@ class GitHub:
     def _open(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
         pull = {**body, "number": len(self.pulls) + 1, "state": "open", "source": REPOSITORY}
         self.pulls.append(pull)
+        # What a workflow's own token opens starts nothing.
+        if self.asking.by in self.tokens:
+            self._changed(pull, "opened")
         return 201, self._shown(github.PullRequest, pull)
 
     def _close(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
@@ -261,7 +305,9 @@ class GitHub:
 
     def _shown_issue(self, issue: dict[str, Any]) -> Any:
         return self._filled(
-            github.Issue, **{name: issue[name] for name in ("number", "state", "title", "body", "labels")}
+            github.Issue,
+            **{name: issue[name] for name in ("number", "state", "title", "body", "labels")},
+            html_url=f"https://github.com/{REPOSITORY}/issues/{issue['number']}",
         )
 
     def _list_comments(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
@@ -340,7 +386,9 @@ class GitHub:
 
     def _shown(self, form: type[BaseModel], pull: dict[str, Any]) -> Any:
         facts = {name: pull[name] for name in ("number", "state", "title", "body")}
-        return self._filled(form, **facts, html_url=f"https://github.com/{REPOSITORY}/pull/{pull['number']}")
+        merged = datetime.now(UTC).isoformat() if pull.get("merged") else None
+        where = f"https://github.com/{REPOSITORY}/pull/{pull['number']}"
+        return self._filled(form, **facts, html_url=where, merged_at=merged)
 
     def _hold(self, form: type[BaseModel], body: Any) -> None:
         try:
@@ -354,6 +402,21 @@ class GitHub:
         """A response that has all that GitHub says it has; what does not matter here is filled in."""
         whole = _example(form) | facts
         return json.loads(form.model_validate(whole).model_dump_json(by_alias=True, exclude_unset=True))
+
+
+def _signed_by(client: str, key: rsa.RSAPublicKey, token: str) -> bool:
+    """Whether this is a JSON Web Token of an app that is valid now."""
+    try:
+        said, _, signature = token.rpartition(".")
+        key.verify(_decoded(signature), said.encode(), padding.PKCS1v15(), hashes.SHA256())
+        claims = json.loads(_decoded(said.partition(".")[2]))
+    except (ValueError, InvalidSignature):
+        return False
+    return bool(claims["iss"] == client and claims["iat"] <= datetime.now(UTC).timestamp() < claims["exp"])
+
+
+def _decoded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _example(form: Any) -> Any:  # noqa: PLR0911 - one for each kind of type
@@ -389,11 +452,12 @@ def _handler(github_: GitHub) -> type[BaseHTTPRequestHandler]:
             query = {name: values[-1] for name, values in parse_qs(asked.query).items()}
             if github_.down:
                 code, answer = 503, {"message": "down"}
-            elif self.headers.get("authorization") not in {f"Bearer {TOKEN}", f"token {TOKEN}"}:
+            elif (by := github_.who(self.headers.get("authorization") or "")) is None:
                 code, answer = 401, {"message": "Bad credentials"}
             elif self.headers.get("x-github-api-version") != VERSION:
                 code, answer = 400, {"message": "another version is described here"}
             else:
+                github_.asking.by = by
                 code, answer = github_.answer(self.command, asked.path, query, body)
             content = json.dumps(answer).encode() if code != 204 else b""
             self.send_response(code)
@@ -404,8 +468,8 @@ def _handler(github_: GitHub) -> type[BaseHTTPRequestHandler]:
 
         def serve_git(self, path: str, query: str) -> None:
             """Git's own server, for who has the token."""
-            basic = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
-            if self.headers.get("authorization", "").lower() != f"basic {basic}".lower():
+            by = github_.who(self.headers.get("authorization") or "")
+            if by is None or by == APP:
                 self.send_response(401)
                 self.send_header("www-authenticate", 'Basic realm="GitHub"')
                 self.send_header("content-length", "0")
@@ -415,7 +479,8 @@ def _handler(github_: GitHub) -> type[BaseHTTPRequestHandler]:
                 "PATH": os.environ["PATH"],
                 "GIT_PROJECT_ROOT": str(github_.origin.parent),
                 "GIT_HTTP_EXPORT_ALL": "1",
-                "REMOTE_USER": "acme",
+                "REMOTE_USER": by,
+                "MAY_PUSH_WORKFLOWS": by if github_.tokens.get(by, {}).get("workflows") == "write" else "",
                 "REQUEST_METHOD": self.command,
                 "PATH_INFO": f"/{github_.origin.name}{path.removeprefix(f'/{REPOSITORY}').removeprefix('.git')}",
                 "QUERY_STRING": query,
@@ -423,9 +488,13 @@ def _handler(github_: GitHub) -> type[BaseHTTPRequestHandler]:
                 "HTTP_CONTENT_ENCODING": self.headers.get("content-encoding", ""),
                 "GIT_PROTOCOL": self.headers.get("git-protocol", ""),
             }
+            before = github_.tips()
             done = subprocess.run(
                 ["git", "http-backend"], env=variables, input=self._content(), capture_output=True, check=True
             )
+            if by in github_.tokens:
+                for branch in github_.tips().items() - before.items():
+                    github_.pushed(branch[0])
             head, _, content = done.stdout.partition(b"\r\n\r\n")
             lines = [line.partition(": ") for line in head.decode().split("\r\n")]
             status = next((value for name, _, value in lines if name == "Status"), "200 OK")

@@ -91,7 +91,9 @@ def wrong(text: str) -> Iterator[str]:
         if noun not in {known for known, _ in commands()} or (verb and (noun, verb) not in commands()):
             yield f"gitops-ml {noun} {verb}"
         elif verb and not commands()[noun, verb].context_settings.get("ignore_unknown_options"):
-            known = set(chain(*(each.opts for each in commands()[noun, verb].params))) | {"--help"}
+            known = set(chain(*(each.opts + each.secondary_opts for each in commands()[noun, verb].params))) | {
+                "--help"
+            }
             # Of several commands in a line, the options of the last one are its own.
             said = re.findall(r"(?<![\w-])--[a-z][a-z-]*", re.split(r"&&|\||;", rest)[0])
             yield from (f"gitops-ml {noun} {verb} {option}" for option in said if option not in known)

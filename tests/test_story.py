@@ -17,9 +17,12 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ci.shell import KEYS, ROOT, CommandError, environment, free_port, run
 from tests.actions import Actions, Run
+from tests.automation.update.conftest import newer
 from tests.conftest import SLUG, UV, clone, gitops, make, tool
 from tests.forge import REPOSITORY, TOKEN, GitHub
 
@@ -427,6 +430,65 @@ def test_a_token_pushes_no_workflow_that_main_does_not_have(team: Team) -> None:
     run("git", "push", "--quiet", "origin", "HEAD:refs/heads/by-hand", cwd=developer)
 
 
+def test_the_templates_newer_version_is_told_and_proposed(team: Team, history: Path, tmp_path: Path) -> None:
+    """Without an app, an issue says what there is and the command; with one there is a pull request with workflows.
+
+    A template that cannot be reached is said in one sentence.
+    """
+    github, actions = team.github, team.actions
+    schedule = (".github/workflows/batch.yml", "23 3 * * *", "24 3 * * *")
+    template = newer(history, tmp_path, schedule=schedule)
+    run("git", "tag", "v0.2.0", "HEAD~1", cwd=template)
+    run("git", "fetch", "--quiet", "origin", cwd=team.developer)
+    before = run("git", "show", "origin/main:.template.json", cwd=team.developer)
+    team.push("main", {".template.json": json.dumps(json.loads(before) | {"template": str(template)})})
+    github.events.clear()
+    known = len(github.issues), len(github.pulls)
+
+    def answered(prepare: str, propose: str) -> str:
+        github.dispatched("update.yml")
+        done = actions.answer(in_turn=False)
+        assert jobs(done) == [("update", {"prepare": prepare, "propose": propose})]
+        return done[0].said
+
+    assert "this project is up to date: it has version 0.2.0 of the template" in answered("success", "success")
+    assert (len(github.issues), len(github.pulls)) == known
+
+    run("git", "tag", "v0.3.0", cwd=template)
+    answered("success", "success")
+    issue = github.issues[-1]
+    assert (len(github.issues), issue["title"]) == (known[0] + 1, "Version 0.3.0 of the template")
+    assert "\n    make update\n" in issue["body"]
+    assert "## What you must do for 0.3.0\n\n- Dance." in issue["body"]
+    assert "update/v0.3.0" not in github.tips()
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+    github.app = ("Iv1.an-app", key.public_key())
+    secrets, actions.secrets = actions.secrets, {**actions.secrets, "UPDATE_APP_KEY": pem}
+    actions.variables = {"UPDATE_APP": "Iv1.an-app"}
+    try:
+        said = answered("success", "success")
+        pull = github.pulls[-1]
+        assert (len(github.pulls), pull["head"], pull["base"]) == (known[1] + 1, "update/v0.3.0", "main")
+        assert f"pull/{pull['number']} is open: from 0.2.0 to 0.3.0" in said
+        assert "- Dance." in pull["body"]
+        changed = run("git", "diff", "--name-only", "main", "update/v0.3.0", cwd=github.origin).split()
+        own = [path for path in changed if not path.startswith("vendor/")]
+        assert own == [".github/workflows/batch.yml", ".template.json"]
+        # What the app pushes and opens starts the workflows that check it, and the issue is over.
+        assert {each.name for each in github.events} >= {"pull_request", "pull_request_target"}
+        assert (issue["state"], github.comments[-1]["body"].partition(" ")[2]) == ("closed", "proposes it.")
+
+        github.events.clear()
+        template.rename(tmp_path / "moved")
+        assert f"error: the template {template} cannot be reached from here" in answered("failure", "skipped")
+    finally:
+        actions.secrets, actions.variables = secrets, {}
+        team.push("main", {".template.json": before})
+        github.events.clear()
+
+
 def test_two_changes_at_once_are_settled_by_one_command(team: Team) -> None:
     """Two pull requests that both train conflict in dvc.lock; `lock resolve` settles it by reproducing."""
     github, developer = team.github, team.developer
@@ -564,5 +626,7 @@ def test_the_doctor_says_what_is_missing_and_how_to_set_it(team: Team) -> None:
     team.github.set_up = True
     ask(team, "repo", "protect", "--apply")
     left = json.loads(ask(team, "repo", "doctor", "--json", check=False).stdout)
-    # The storage of these tests is a folder of this machine.
-    assert [each["name"] for each in left if each["state"] != "ok"] == ["storage"]
+    # The storage of these tests is a folder of this machine, and nobody knows where their template came from.
+    assert [each["name"] for each in left if each["state"] != "ok"] == ["storage", "template"]
+    (updates,) = [each["sentence"] for each in left if each["name"] == "template's updates"]
+    assert "`gh secret set UPDATE_APP_KEY --env update < KEY.pem`" in updates

@@ -78,6 +78,9 @@ PERMISSIONS = {
     ("project", "hold.yml", "hold"): {"contents": "write"},
     ("project", "hold.yml", "unhold"): {"contents": "write"},
     ("project", "hold.yml", "freeze"): {"contents": "write", "statuses": "write"},
+    # The template's own code runs in the one, which may write nothing; an app's token is in the other alone.
+    ("project", "update.yml", "prepare"): READ,
+    ("project", "update.yml", "propose"): READ | {"issues": "write"},
     ("project", "deploy.yml", "start"): {"actions": "write"},  # to start main's workflow
 }
 TOOLS = {"PATH": f"{ROOT / '.venv' / 'bin'}:{environment()['PATH']}"}
@@ -206,7 +209,7 @@ def test_a_projects_steps_are_commands_of_a_laptop() -> None:
             assert noun, where
             command = noun.get_command(None, words[1])
             assert command, where
-            known = {option for parameter in command.params for option in parameter.opts}
+            known = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
             assert {word for word in words if word.startswith("-")} <= known, where
             assert set(re.findall(r"\$(\w+)", step["run"])) <= variables, where
             # So that no value is taken apart.

@@ -16,6 +16,24 @@ FIRST, BEFORE, PACKAGED, NOW = "0.0.1", "0.1.0", "f86d312cf238ea9ac062b760789fed
 ANSWERS = {"python_version": "3.11"}
 
 
+def newer(history: Path, into: Path, **files: tuple[str, str, str]) -> Path:
+    """A template with a version 0.3.0: its changelog says so, and in each file one text is exchanged."""
+    git(into, "clone", "--quiet", str(history), "newer")
+    folder = into / "newer"
+    project = next(folder.glob("*/vendor")).parent
+    changes = {
+        "version": (f"{project.name}/vendor/gitops-ml/pyproject.toml", 'version = "0.2.0"', 'version = "0.3.0"'),
+        "changes": ("CHANGELOG.md", "## Unreleased", "## 0.3.0\n\n### What you must do\n\n- Dance.\n\n## 0.2.0"),
+        **{name: (f"{project.name}/{path}", before, after) for name, (path, before, after) in files.items()},
+    }
+    for path, before, after in changes.values():
+        text = (folder / path).read_text()
+        assert before in text
+        (folder / path).write_text(text.replace(before, after, 1))
+    git(folder, "commit", "--quiet", "--all", "--message", "0.3.0")
+    return folder
+
+
 class Team:
     """A project's `origin`, and the clone in which its team works."""
 

@@ -136,6 +136,7 @@ def update(
     ] = None,
     check: Annotated[bool, typer.Option(help="Install, check, train, test and judge before proposing.")] = True,
     train: Annotated[bool, typer.Option(help="Run the pipeline and the gate, too.")] = True,
+    push: Annotated[bool, typer.Option(help="Otherwise it is kept in build/update/proposal, and 0 says so.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Propose the template's newer version: one branch on main's tip, one pull request.
@@ -151,6 +152,10 @@ def update(
         raise typer.BadParameter(f"{wrong[0]!r} is not NAME=VALUE", param_hint="--answer")
     wish = updating.Wish(to=to, source=source, recorded=recorded, answers=answers, check=check, train=train)
     told = (lambda step: None) if as_json else (lambda step: typer.echo(f"... {step}", err=True))
+    if not push:
+        kept = updating.prepare(Path.cwd(), wish, told).outcome
+        typer.echo(kept.model_dump_json(indent=2) if as_json else kept.kept)
+        return
     done = updating.update(Path.cwd(), wish, told)
     typer.echo(done.model_dump_json(indent=2) if as_json else done.sentence)
     raise typer.Exit(BLOCKED if done.state in ("conflicts", "failed") else 0)

@@ -15,6 +15,7 @@ from gitops_ml.core import actions, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.deployment import advance as promotion
 from gitops_ml.github import credentials as storage
+from gitops_ml.github import offer as offers
 from gitops_ml.github import publish as publishing
 from gitops_ml.github import trust as trusting
 from gitops_ml.image import engine, registry
@@ -133,6 +134,14 @@ def login() -> None:
     registry.require_answer(host)
     engine.find().login(host, user, password)
     typer.echo(f"logged in to {host} as {user}")
+
+
+@commands.command("update")
+def update(as_json: AsJson = False) -> None:
+    """Propose what `gitops-ml repo update --no-push` kept: with APP_TOKEN a pull request, without it one issue."""
+    done = offers.offer(Path.cwd())
+    actions.summarise(done.sentence)
+    typer.echo(done.model_dump_json(indent=2) if as_json else done.sentence)
 
 
 @commands.command("sign", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

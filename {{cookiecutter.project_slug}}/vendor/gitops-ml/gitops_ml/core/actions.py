@@ -28,6 +28,11 @@ def token() -> str | None:
     return os.environ.get("GH_TOKEN") or os.environ.get("GITHUB_TOKEN") or None
 
 
+def app_token() -> str | None:
+    """The token of a GitHub App, which a workflow that may act as one is given beside its own."""
+    return os.environ.get("APP_TOKEN") or None
+
+
 def identity() -> tuple[str, str] | None:
     """Where this job asks GitHub for an OIDC token that says which workflow it is, and with which secret.
 
@@ -64,13 +69,19 @@ def prepare() -> None:
         for field, value in BOT.items():
             os.environ.setdefault(f"GIT_{role}_{field}", value)
     if found := token():
-        server = os.environ.get("GITHUB_SERVER_URL", SERVER)
-        basic = base64.b64encode(f"x-access-token:{found}".encode()).decode()
-        os.environ |= {
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": f"http.{server}/.extraheader",
-            "GIT_CONFIG_VALUE_0": f"AUTHORIZATION: basic {basic}",
-        }
+        authenticate(found)
+
+
+def authenticate(token: str) -> None:
+    """Have Git and requests go to GitHub with this token from here on."""
+    server = os.environ.get("GITHUB_SERVER_URL", SERVER)
+    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    os.environ |= {
+        "GH_TOKEN": token,
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{server}/.extraheader",
+        "GIT_CONFIG_VALUE_0": f"AUTHORIZATION: basic {basic}",
+    }
 
 
 def output(name: str, value: str) -> None:

@@ -15,11 +15,22 @@ from gitops_ml.github import credentials, rulesets
 from gitops_ml.host import units
 from gitops_ml.promotion import hosts
 from gitops_ml.promotion.repository import Repository
+from gitops_ml.update import record
 from gitops_ml.versions import forge
 from gitops_ml.versions.git import MAIN, Git
 from gitops_ml.versions.objects import REMOTE
 
 ENVIRONMENT = "release"
+# Where the app is told of that opens updates' pull requests; the workflow `update` says the same.
+UPDATES, APP = "update", "UPDATE_APP"
+SET_APP = (
+    f"`gh variable set {APP} --env {UPDATES} --body CLIENT_ID` and `gh secret set {APP}_KEY --env {UPDATES} < KEY.pem`"
+)
+WITHOUT_APP = (
+    "the workflow `update` says in an issue when there is a newer version. For a pull request instead: Settings, "
+    "Developer settings, New GitHub App, with write access to contents, pull requests and workflows, and installed on "
+    f"this repository alone; an environment {UPDATES!r} limited to {MAIN}; {SET_APP}"
+)
 
 
 class Finding(BaseModel):
@@ -98,6 +109,8 @@ def examine(root: Path) -> Iterator[Finding]:
     yield _asked("storage credentials", lambda: _credentials(hub, kind))
     yield _asked("rulesets", lambda: _rulesets(hub, settings))
     yield _asked("code owners", lambda: _owners(hub))
+    yield _asked("template", lambda: _template(root))
+    yield _asked("template's updates", lambda: _updates(hub))
 
 
 def _asked(name: str, question: Callable[[], str]) -> Finding:
@@ -261,6 +274,45 @@ def _owners(hub: forge.GitHub) -> str:
     if errors := hub.held(_Owners, "GET", "codeowners/errors").errors:
         raise FaultError(f"CODEOWNERS, line {errors[0].line}: {errors[0].kind}; name people or teams that exist")
     return "CODEOWNERS names people or teams that exist"
+
+
+def _template(root: Path) -> str:
+    git = Git(root)
+    main = git.tip(MAIN)
+    known = record.read(git, main) if main else None
+    source = known.template if known else ""
+    if not source:
+        raise FaultError(
+            f"nothing says where the template is, so the workflow `update` fails: `make update OPTIONS='--from URL'` "
+            f"notes it in {record.FILE}"
+        )
+    if "://" not in source and "@" not in source:
+        raise FaultError(
+            f"the template is the folder {source}, which GitHub's machines lack, so the workflow `update` fails: put "
+            f"its URL into {record.FILE}"
+        )
+    return f"the template is {source}"
+
+
+def _updates(hub: forge.GitHub) -> str:
+    variable, secret, where = APP, f"{APP}_KEY", f"environments/{UPDATES}"
+    try:
+        found = hub.held(_Environment, "GET", where)
+        variables, secrets = (_names(hub, f"{where}/{kind}") for kind in ("variables", "secrets"))
+    except forge.RefusedError as error:
+        if error.status != 404:
+            raise
+        return WITHOUT_APP
+    if variable not in variables and secret not in secrets:
+        return WITHOUT_APP
+    if variable not in variables or secret not in secrets:
+        raise FaultError(f"the app that opens updates has only one of {variable} and {secret}: {SET_APP}")
+    if not found.deployment_branch_policy:
+        raise FaultError(
+            f"any branch may use the environment {UPDATES!r}, and so an app that pushes workflows: Settings, "
+            f"Environments, limit it to {MAIN}"
+        )
+    return "an app opens the pull requests of the template's newer versions"
 
 
 def _names(hub: forge.GitHub, path: str) -> list[str]:

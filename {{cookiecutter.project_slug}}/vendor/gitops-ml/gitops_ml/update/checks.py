@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from gitops_ml.core import programs
 from gitops_ml.core.programs import finished, run
+from gitops_ml.versions import requirements
 from gitops_ml.versions.git import Git
 
 # What a terminal would not have, and what would have the checkout work with another one's environment.
@@ -52,12 +53,8 @@ def look(checkout: Path, cache: Path | None, relock: bool, train: bool, told: Ca
 
     def tried(name: str, *command: str) -> bool:
         told(name)
-        done = finished(*UNSET, *command, cwd=checkout)
-        printed = (done.stdout + done.stderr).decode(errors="replace").strip().splitlines()[-LINES:]
-        ended = "holds" if done.returncode == 0 else f"`{' '.join(command)}` ended with exit code {done.returncode}"
-        output = "\n".join(printed) if done.returncode else ""
-        found.append(Check(name=name, holds=done.returncode == 0, sentence=ended, output=output))
-        return done.returncode == 0
+        found.append(_ended(checkout, name, *command))
+        return found[-1].holds
 
     if relock and not tried("packages locked", "uv", "lock"):
         return found
@@ -84,6 +81,15 @@ def look(checkout: Path, cache: Path | None, relock: bool, train: bool, told: Ca
     return found
 
 
+def lock(checkout: Path, told: Callable[[str], object]) -> list[Check]:
+    """Lock packages that are not those of the template's lock, and nothing else; none of the checkout's code is run."""
+    told("packages locked")
+    done = [_ended(checkout, "packages locked", "uv", "lock")]
+    if done[0].holds:
+        requirements.write(checkout)
+    return done
+
+
 def outputs(checkout: Path) -> dict[str, str]:
     """What the lock says that the stages wrote, by hash."""
     path = checkout / "dvc.lock"
@@ -98,6 +104,15 @@ def store(checkout: Path) -> None:
         UserError: it cannot be written to.
     """
     run(*UNSET, "make", "push", cwd=checkout)
+
+
+def _ended(checkout: Path, name: str, *command: str) -> Check:
+    """Run a command; whether it went well, and if not, the end of what it said."""
+    done = finished(*UNSET, *command, cwd=checkout)
+    printed = (done.stdout + done.stderr).decode(errors="replace").strip().splitlines()[-LINES:]
+    ended = "holds" if done.returncode == 0 else f"`{' '.join(command)}` ended with exit code {done.returncode}"
+    output = "\n".join(printed) if done.returncode else ""
+    return Check(name=name, holds=done.returncode == 0, sentence=ended, output=output)
 
 
 def _has_data(checkout: Path, cache: Path | None) -> bool:

@@ -31,6 +31,14 @@ def merged(old: str, ours: str, new: str) -> str | None:
     return text
 
 
+def differ(ours: str, baked: str) -> bool:
+    """Whether two texts of pyproject.toml may ask for other packages: comments and order do not."""
+    try:
+        return tomllib.loads(ours) != tomllib.loads(baked)
+    except tomllib.TOMLDecodeError:
+        return True
+
+
 def _with(text: str, group: str, entries: list[str], *, is_new: bool) -> str | None:
     """The text with more entries in a group; None if the group is not written as the template does."""
     lines = "".join(f'  "{entry}",\n' for entry in entries)

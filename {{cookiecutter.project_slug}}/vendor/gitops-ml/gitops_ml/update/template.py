@@ -46,7 +46,11 @@ class Template:
         """
         self.source = source
         if into.parent.is_dir() and not source.startswith("-"):
-            Git(into.parent).said("clone", "--quiet", "--bare", "--", source, str(into))
+            try:
+                Git(into.parent).said("clone", "--quiet", "--bare", "--", source, str(into))
+            except UserError as error:
+                said = str(error).splitlines()[-1].strip().removeprefix("fatal: ")
+                raise UserError(f"the template {source} cannot be reached from here: {said}") from error
         self.git = Git(into)
         self.head = self.git.commit_of("HEAD")
         if self.head is None or self.git.read(self.head, "cookiecutter.json") is None:

@@ -11,22 +11,37 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import DVC, run
-from gitops_ml.update import bakes, checks, merge, origin, owned, record, settings, template, words
+from gitops_ml.update import (
+    bakes,
+    checks,
+    merge,
+    origin,
+    owned,
+    packages,
+    people,
+    proposal,
+    record,
+    settings,
+    template,
+    words,
+)
 from gitops_ml.update.bakes import BAKED, BRANCH, Bake
 from gitops_ml.update.checks import Check
+from gitops_ml.update.people import SUBJECT
+from gitops_ml.update.proposal import Proposal, Updating
 from gitops_ml.versions import forge
 from gitops_ml.versions.checkout import beside
 from gitops_ml.versions.git import MAIN, Git
-from gitops_ml.versions.objects import MACHINE, REMOTE
+from gitops_ml.versions.objects import REMOTE
 
-SUBJECT = "Update the template to "
 PLACE = Path("build") / "update"
+# What is to be proposed: made by `prepare`, pushed by whoever may.
+KEPT = PLACE / "proposal"
 
 
 class Wish(BaseModel):
@@ -49,42 +64,6 @@ class Wish(BaseModel):
     train: bool = True
 
 
-class Updating(BaseModel):
-    """What came of it; the JSON that other programs read."""
-
-    version: Literal[1] = 1
-    state: Literal["up to date", "conflicts", "failed", "open"]
-    old: str
-    new: str
-    branch: str | None = None
-    commit: str | None = None
-    where: str | None = None
-    conflicts: list[str] = []
-    deleted: list[str] = []
-    replaced: list[str] = []
-    checks: list[Check] = []
-
-    @property
-    def sentence(self) -> str:
-        """For the person at the command line."""
-        match self.state:
-            case "up to date":
-                return f"this project is up to date: it has version {self.new} of the template"
-            case "conflicts":
-                return (
-                    f"{self.where}: {len(self.conflicts)} files are yours to settle: {', '.join(self.conflicts)}; "
-                    f"`git fetch`, `git switch {self.branch}`, settle what stands between the markers, commit, push, "
-                    "then run this again"
-                )
-            case "failed":
-                failed = ", ".join(check.name for check in self.checks if not check.holds)
-                return (
-                    f"{self.where} is open, and does not pass: {failed}; mend it on {self.branch}, push, run this again"
-                )
-            case _:
-                return f"{self.where} is open: from {self.old} to {self.new}"
-
-
 def update(root: Path, wish: Wish, told: Callable[[str], object] = lambda step: None) -> Updating:
     """Propose the template's newer version on top of main.
 
@@ -96,16 +75,27 @@ def update(root: Path, wish: Wish, told: Callable[[str], object] = lambda step: 
     Raises:
         UserError: something is missing or does not fit; nothing was pushed then.
     """
-    done = _updated(root, wish, told)
+    git = Git(root)
+    # Before an hour's work: is there a token?
+    hub = forge.of(git)
+    made = prepare(root, wish, told)
+    done = made.outcome
+    if done.state != "up to date":
+        told("pull request")
+        done = proposal.propose(git, hub, made, root / KEPT)
     # With the packages that were installed to check it.
     shutil.rmtree(root / PLACE)
     return done
 
 
-def _updated(root: Path, wish: Wish, told: Callable[[str], object]) -> Updating:
+def prepare(root: Path, wish: Wish, told: Callable[[str], object] = lambda step: None) -> Proposal:
+    """Work out the template's newer version on top of main, and keep it in `build/update/proposal`; nothing is pushed.
+
+    Raises:
+        UserError: something is missing or does not fit.
+    """
     git = Git(root)
     git.fetch()
-    hub = forge.of(git)
     main = git.tip(MAIN)
     if main is None:
         raise UserError(f"{REMOTE} has no branch {MAIN}: `git push -u {REMOTE} {MAIN}`")
@@ -119,10 +109,11 @@ def _updated(root: Path, wish: Wish, told: Callable[[str], object]) -> Updating:
         raise UserError(f"{source} has version {target.name}, and this project has {old.version.name} already")
     new = bakes.made(copy, here, target, old.record, checkout.parent / "new")
     if known is not None and new.record.bake == known.bake:
-        return Updating(state="up to date", old=old.version.name, new=target.name)
+        current = Updating(state="up to date", old=old.version.name, new=target.name)
+        return proposal.keep(copy, Proposal(outcome=current), main, root / KEPT)
     new = Bake(target, new.record.model_copy(update={"template": _kept(known, source)}), new.tree)
-    branch = f"update/v{target.name}"
-    theirs = _of_people(git, branch)
+    branch = f"{proposal.BRANCHES}{target.name}"
+    theirs = people.of(git, branch)
     if theirs is None:
         told("merge")
         merged = merge.merge(checkout, old.tree, new.tree)
@@ -132,38 +123,52 @@ def _updated(root: Path, wish: Wish, told: Callable[[str], object]) -> Updating:
         copy.said("checkout", "--quiet", "--detach", theirs)
         merged = merge.Merged(conflicts=merge.marked(copy, theirs))
         parent = theirs
-    done: list[Check] = []
-    if wish.check and not merged.conflicts:
-        relock = copy.said("show", f":{merge.PACKAGES}") != copy.said("show", f"{new.tree}:{merge.PACKAGES}")
-        done = checks.look(checkout, _cache(root), relock, wish.train, told)
-        copy.said("add", "--update")
-        if (checkout / "dvc.lock").exists():
-            copy.said("add", "dvc.lock")
-        if wish.train and all(check.holds for check in done if check.name != "gate"):
-            checks.store(checkout)
+    done = [] if merged.conflicts else _tried(root, copy, new, wish, told)
     commit = _committed(copy, parent, old, new)
-    told("pull request")
-    commit = _pushed(git, copy, branch, commit, _branch_of_bakes(git, copy, old, new))
     skipped = (
         "" if wish.check and wish.train else "Not everything was tried here; the workflows of the pull request do."
     )
     changes = here.changes(old.version, target)
     heading = f"From version {old.version.name} of the template to {target.name}."
-    text = words.body(heading, changes, merged, done, skipped if not merged.conflicts else "")
-    where = hub.propose(branch, MAIN, f"{SUBJECT}{target.name}", text)
     failed = any(not check.holds for check in done)
-    return Updating(
+    outcome = Updating(
         state="conflicts" if merged.conflicts else "failed" if failed else "open",
         old=old.version.name,
         new=target.name,
         branch=branch,
         commit=commit,
-        where=where,
         conflicts=[each.path for each in merged.conflicts],
         deleted=merged.deleted,
         replaced=merged.replaced,
         checks=done,
     )
+    made = Proposal(
+        outcome=outcome,
+        title=f"{SUBJECT}{target.name}",
+        body=words.body(heading, changes, merged, done, skipped if not merged.conflicts else ""),
+        musts=words.musts(changes),
+        baked=_branch_of_bakes(git, copy, old, new),
+        before=git.tip(branch),
+    )
+    return proposal.keep(copy, made, main, root / KEPT)
+
+
+def _tried(root: Path, copy: Git, new: Bake, wish: Wish, told: Callable[[str], object]) -> list[Check]:
+    """Lock what must be locked anew, and try what is to be tried; its results are in the index then."""
+    checkout = copy.root
+    ours, baked = (copy.said("show", f"{place}:{merge.PACKAGES}") for place in ("", new.tree))
+    relock = packages.differ(ours, baked)
+    if not wish.check:
+        done = checks.lock(checkout, told) if relock else []
+        copy.said("add", "--update")
+        return done
+    done = checks.look(checkout, _cache(root), relock, wish.train, told)
+    copy.said("add", "--update")
+    if (checkout / "dvc.lock").exists():
+        copy.said("add", "dvc.lock")
+    if wish.train and all(check.holds for check in done if check.name != "gate"):
+        checks.store(checkout)
+    return done
 
 
 def _cache(root: Path) -> Path:
@@ -189,22 +194,6 @@ def _old(git: Git, main: str, here: template.Template, known: record.Record | No
         given = record.answers_of(git, main) | wish.answers
         return origin.stated(git, main, here, into, version=wish.recorded, answers=given)
     return origin.recorded(git, here, known, wish.recorded, into)
-
-
-def _of_people(git: Git, branch: str) -> str | None:
-    """The tip of an update's branch if people have worked on it; None if there is none, or only machines did."""
-    tip = git.tip(branch)
-    if tip is None:
-        return None
-    made = git.message(tip).startswith(SUBJECT) and BAKED in git.message(tip)
-    committer = git.said("show", "--no-patch", "--format=%cn", tip)
-    machine = made and committer == MACHINE["GIT_COMMITTER_NAME"] and _on_main(git, tip)
-    return None if machine else tip
-
-
-def _on_main(git: Git, commit: str) -> bool:
-    parents = git.parents(commit)
-    return len(parents) == 1 and git.is_ancestor(parents[0], git.tip(MAIN) or "")
 
 
 def _write(git: Git, checkout: Path, main: str, old: Bake, new: Bake) -> None:
@@ -244,16 +233,3 @@ def _branch_of_bakes(git: Git, copy: Git, old: Bake, new: Bake) -> str:
             message = f"Bake version {each.version.name} of the template\n\n{BAKED}{each.record.bake}\n"
             tip = copy.commit(tree, tip, message, machine=True)
     return tip or ""
-
-
-def _pushed(git: Git, copy: Git, branch: str, commit: str, baked: str) -> str:
-    """Bring the commits here and to `origin`, from where the credentials are; the commit that the branch has then."""
-    for name, each in (("update", commit), (BRANCH, baked)):
-        copy.said("update-ref", f"refs/{name}/made", each)
-    git.said("fetch", "--quiet", "--no-tags", str(copy.root), "refs/update/made", f"refs/{BRANCH}/made")
-    before = git.tip(branch)
-    git.push(baked, f"refs/heads/{BRANCH}")
-    if before and (git.tree(before), git.parents(before)) == (git.tree(commit), git.parents(commit)):
-        return before
-    git.push(commit, f"refs/heads/{branch}", expected=before)
-    return commit

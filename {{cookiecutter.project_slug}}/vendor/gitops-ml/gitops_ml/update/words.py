@@ -36,13 +36,17 @@ def body(heading: str, changes: dict[str, str], merged: Merged, checks: list[Che
     for each in checks:
         if each.output:
             lines += ["", f"{FENCE}", each.output.replace(FENCE, "'''"), FENCE]
-    musts = {version: found["text"].strip() for version, text in changes.items() if (found := MUST.search(text))}
-    for version, text in musts.items():
+    for version, text in musts(changes).items():
         lines += ["", f"## What you must do for {version}", "", text]
     for version, text in changes.items():
         lines += ["", f"## What {version} changes", "", MUST.sub("", text).strip()]
     whole = "\n".join(lines)
     return whole if len(whole) <= LENGTH else f"{whole[:LENGTH]}\n\n… the rest is in the template's CHANGELOG.md"
+
+
+def musts(changes: dict[str, str]) -> dict[str, str]:
+    """What each version asks of the team, if anything."""
+    return {version: found["text"].strip() for version, text in changes.items() if (found := MUST.search(text))}
 
 
 def _conflicts(merged: Merged) -> list[str]:
