@@ -15,7 +15,7 @@ VENDOR = Path("vendor") / "gitops-ml"
 SETTINGS = "project.yaml"
 NOWHERE = "in no project; run this in the folder of one"
 # What makes a folder without vendor/ a project, or brings it to a version that has one.
-ANYWHERE = (["repo", "update"],)
+ANYWHERE = (["repo", "update"], ["repo", "adopt"])
 PROJECT = ("pipeline", "service")
 PACKAGES = ("gitops_ml", "gitops_serving", *PROJECT)
 

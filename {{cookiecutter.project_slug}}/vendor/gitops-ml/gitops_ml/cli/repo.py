@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from gitops_ml.github import doctor as doctors
 from gitops_ml.github import rulesets
 from gitops_ml.promotion import collect as collecting
 from gitops_ml.promotion import repository
+from gitops_ml.update import adopt as adopting
 from gitops_ml.update import update as updating
 from gitops_ml.versions import forge, initialize
 from gitops_ml.versions.git import Git
@@ -147,11 +149,8 @@ def update(
     Exit codes: 0 proposed, or up to date; 3 proposed, and something is yours to settle or mend; 1 an error, and nothing
     was proposed.
     """
-    answers = dict(each.split("=", 1) for each in answer or () if "=" in each)
-    if wrong := [each for each in answer or () if "=" not in each]:
-        raise typer.BadParameter(f"{wrong[0]!r} is not NAME=VALUE", param_hint="--answer")
-    wish = updating.Wish(to=to, source=source, recorded=recorded, answers=answers, check=check, train=train)
-    told = (lambda step: None) if as_json else (lambda step: typer.echo(f"... {step}", err=True))
+    wish = updating.Wish(to=to, source=source, recorded=recorded, answers=_answers(answer), check=check, train=train)
+    told = _telling(as_json)
     if not push:
         kept = updating.prepare(Path.cwd(), wish, told).outcome
         typer.echo(kept.model_dump_json(indent=2) if as_json else kept.kept)
@@ -159,3 +158,53 @@ def update(
     done = updating.update(Path.cwd(), wish, told)
     typer.echo(done.model_dump_json(indent=2) if as_json else done.sentence)
     raise typer.Exit(BLOCKED if done.state in ("conflicts", "failed") else 0)
+
+
+@commands.command(
+    "adopt",
+    epilog=examples(
+        "repo adopt --from ../cookiecutter-gitops-ml",
+        "repo adopt --from ../cookiecutter-gitops-ml --data customers.csv --target churned --answer owner=my-org",
+    ),
+)
+def adopt(
+    *,
+    source: Annotated[str, typer.Option("--from", help="A clone or a URL of the template.")],
+    to: Annotated[str | None, typer.Option(help="A version, or a commit; the newest version by default.")] = None,
+    answer: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An answer that the repository does not tell.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="The table to learn from, as `make data` takes it.")] = None,
+    target: Annotated[str | None, typer.Option(help="The column of it to predict.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Once, in a repository that is no project yet: a branch with the project around what is there.
+
+    Nothing of yours is overwritten or moved; docs/adopt.md in vendor/gitops-ml says what becomes of names that both
+    have. Branch and working tree that are checked out stay as they are.
+
+    Exit codes: 0 the branch is there; 1 an error, and there is none.
+    """
+    if (data is None) != (target is None):
+        raise typer.BadParameter("a table needs the column to predict, and the other way round", param_hint="--target")
+    wish = adopting.Wish(source=source, to=to, answers=_answers(answer), target=target, data=data)
+    done = adopting.adopt(Path.cwd(), wish, _telling(as_json))
+    if as_json:
+        typer.echo(done.model_dump_json(indent=2))
+        return
+    typer.echo(f"the branch {done.branch} is there: {done.files} files of version {done.template} around yours")
+    for name, value in done.answers.items():
+        typer.echo(f"  {name}: {value}")
+    for note in done.notes:
+        typer.echo(f"  {note}")
+    typer.echo(f"next: {'; '.join(done.next)}; then merge it")
+
+
+def _answers(said: list[str] | None) -> dict[str, str]:
+    if wrong := [each for each in said or () if "=" not in each]:
+        raise typer.BadParameter(f"{wrong[0]!r} is not NAME=VALUE", param_hint="--answer")
+    return dict(each.split("=", 1) for each in said or ())
+
+
+def _telling(as_json: bool) -> Callable[[str], object]:
+    return (lambda step: None) if as_json else (lambda step: typer.echo(f"... {step}", err=True))

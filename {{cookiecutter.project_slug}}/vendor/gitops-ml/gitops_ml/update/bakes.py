@@ -11,7 +11,7 @@ from cookiecutter.exceptions import CookiecutterException
 from cookiecutter.main import cookiecutter
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.update import record
+from gitops_ml.update import laying, record
 from gitops_ml.update.record import Record
 from gitops_ml.update.template import Template, Version
 from gitops_ml.versions.git import Git
@@ -23,11 +23,12 @@ BAKED = "Template-Bake: "
 
 @dataclass(frozen=True)
 class Bake:
-    """A version with answers, and the tree that they give."""
+    """A version with answers, and the tree that they give; the folder where it was just made."""
 
     version: Version
     record: Record
     tree: str
+    folder: Path | None = None
 
 
 def made(git: Git, template: Template, version: Version, known: Record, into: Path) -> Bake:
@@ -42,9 +43,15 @@ def made(git: Git, template: Template, version: Version, known: Record, into: Pa
     answers = Record.model_validate_json(said.read_bytes()).answers if said.exists() else known.answers
     said.unlink(missing_ok=True)
     found = Record(
-        template=known.template, version=version.name, commit=version.commit, bake=digest(folder), answers=answers
+        template=known.template,
+        version=version.name,
+        commit=version.commit,
+        bake=digest(folder),
+        answers=answers,
+        moved=known.moved,
     )
-    return Bake(version, found, stored(git, folder))
+    laying.move(folder, known.moved)
+    return Bake(version, found, stored(git, folder), folder)
 
 
 def bake(template: Template, version: Version, answers: dict[str, str], into: Path) -> Path:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from gitops_ml.core import programs
 from gitops_ml.core.programs import finished, run
+from gitops_ml.update import laying
 from gitops_ml.versions import requirements
 from gitops_ml.versions.git import Git
 
@@ -50,6 +51,7 @@ def look(checkout: Path, cache: Path | None, relock: bool, train: bool, told: Ca
         told: is told of each step.
     """
     found: list[Check] = []
+    make = made_by(checkout)
 
     def tried(name: str, *command: str) -> bool:
         told(name)
@@ -58,27 +60,33 @@ def look(checkout: Path, cache: Path | None, relock: bool, train: bool, told: Ca
 
     if relock and not tried("packages locked", "uv", "lock"):
         return found
-    if not tried("packages installed", "make", "setup"):
+    if not tried("packages installed", *make, "setup"):
         return found
     if relock and not tried("packages exported", str(BIN / "gitops-ml"), "lock", "export"):
         return found
     Git(checkout).said("add", "--update")
     # Hooks mend what they can, such as the order of imports, and fail when they did.
-    if finished(*UNSET, "make", "check", cwd=checkout).returncode:
+    if finished(*UNSET, *make, "check", cwd=checkout).returncode:
         Git(checkout).said("add", "--update")
-        tried("check", "make", "check")
+        tried("check", *make, "check")
     else:
         found.append(Check(name="check", holds=True, sentence="holds"))
     Git(checkout).said("add", "--update")
     if train and _has_data(checkout, cache):
         before = outputs(checkout)
-        if tried("pipeline", "make", "repro"):
+        if tried("pipeline", *make, "repro"):
             found[-1].sentence = _same(before, outputs(checkout))
-            tried("test", "make", "test")
+            tried("test", *make, "test")
             found.append(_judged(checkout, told))
             return found
-    tried("test", "make", "test")
+    tried("test", *make, "test")
     return found
+
+
+def made_by(checkout: Path) -> tuple[str, ...]:
+    """The command for the project's targets: of an adopted repository, Makefile is its own."""
+    beside = laying.KEPT[laying.MAKEFILE][1]
+    return ("make", "-f", beside) if (checkout / beside).exists() else ("make",)
 
 
 def lock(checkout: Path, told: Callable[[str], object]) -> list[Check]:
@@ -103,7 +111,7 @@ def store(checkout: Path) -> None:
     Raises:
         UserError: it cannot be written to.
     """
-    run(*UNSET, "make", "push", cwd=checkout)
+    run(*UNSET, *made_by(checkout), "push", cwd=checkout)
 
 
 def _ended(checkout: Path, name: str, *command: str) -> Check:

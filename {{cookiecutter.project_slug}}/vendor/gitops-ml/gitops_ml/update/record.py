@@ -26,6 +26,7 @@ class Record(BaseModel):
         commit: of the template; empty if only the version is known.
         bake: the hash of all baked files; empty if nobody knows.
         answers: to the template's questions.
+        moved: in an adopted repository, files of the template by where they lie there; nothing for what it has not.
     """
 
     template: str = ""
@@ -33,11 +34,13 @@ class Record(BaseModel):
     commit: str = ""
     bake: str = ""
     answers: dict[str, str]
+    moved: dict[str, str] = {}
 
     @property
     def written(self) -> bytes:
         """The file, as the template's hook writes it."""
-        return (json.dumps(self.model_dump(), indent=2, ensure_ascii=False) + "\n").encode()
+        left_out = set() if self.moved else {"moved"}
+        return (json.dumps(self.model_dump(exclude=left_out), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def read(git: Git, commit: str) -> Record | None:

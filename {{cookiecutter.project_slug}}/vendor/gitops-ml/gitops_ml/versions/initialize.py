@@ -108,16 +108,24 @@ def _fix_storage(root: Path) -> str:
     """Where the storage is. A folder is made absolute, so that every clone on this machine finds the same one."""
     url = run(*DVC, "config", STORAGE_CONFIG, cwd=root)
     if "://" not in url:
-        # DVC reads a relative folder from where its config file is.
-        url = str((root / ".dvc" / Path(url).expanduser()).resolve())
-        if Path(url).is_relative_to(root.resolve()):
-            raise UserError(f"the storage {url} is inside the project, where Git would take it; put it elsewhere")
-        if not url.isascii():
-            raise UserError(
-                f"DVC cannot write the storage {url} into its settings: its path may hold ASCII letters only"
-            )
+        url = storage_folder(root, url)
         run(*DVC, "config", STORAGE_CONFIG, url, cwd=root)
     return url
+
+
+def storage_folder(root: Path, url: str) -> str:
+    """The absolute path of a storage that is a folder, as .dvc/config of a project names it.
+
+    Raises:
+        UserError: it is inside of the project, or DVC cannot write its name.
+    """
+    # DVC reads a relative folder from where its config file is.
+    path = str((root / ".dvc" / Path(url).expanduser()).resolve())
+    if Path(path).is_relative_to(root.resolve()):
+        raise UserError(f"the storage {path} is inside the project, where Git would take it; put it elsewhere")
+    if not path.isascii():
+        raise UserError(f"DVC cannot write the storage {path} into its settings: its path may hold ASCII letters only")
+    return path
 
 
 def _git(root: Path, *arguments: str) -> str:
