@@ -1,8 +1,8 @@
 """Which of several estimators to train: cross-validation within the rows that train, and one rule.
 
 The simplest candidate is taken whose paired difference to the best one lies within the gate's margin. The difference
-itself counts, not its lower bound as at the gate: nothing serves yet that could get worse, and on a small table no bound
-lies within the margin, so that the less simple would be taken by chance.
+counts, not its lower bound as at the gate: nothing serves yet that could get worse, and on a small table no bound lies
+within the margin, so that the less simple would be taken by chance.
 """
 
 from __future__ import annotations
