@@ -60,7 +60,7 @@ def test_nothing_is_green_that_was_not_tested(found: Monitoring) -> None:
             assert signal.state != "within" or figures.figure(signal)
     for tile in tiles.tiles(found):
         assert tile.tone != "good" or tile.figure != tiles.UNKNOWN
-    assert (figures.TONES[found.verdict] == "good") == (found.verdict == "all is well")
+    assert (figures.verdict(found)[0] == "good") == (found.verdict == "all is well" and not found.untested)
     for form in (page.html(found), page.markdown(found), page.terminal(found, PAGE)):
         said = " ".join(entities.unescape(re.sub(r"<[^>]+>", "", form)).split())
         for unknown in found.unknown:

@@ -92,8 +92,8 @@ def rows(found: Monitoring) -> list[Row]:
 
 
 def verdict(found: Monitoring) -> tuple[Tone, str, str]:
-    """The tone of the verdict, the sign that says the same, and the verdict."""
-    tone = TONES[found.verdict]
+    """The tone of the verdict, the sign that says the same, and the verdict; green only if all was tested."""
+    tone = "plain" if found.verdict == "all is well" and found.untested else TONES[found.verdict]
     return tone, words.SIGNS[tone], found.verdict
 
 
