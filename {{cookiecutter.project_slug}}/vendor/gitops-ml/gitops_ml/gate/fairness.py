@@ -132,7 +132,7 @@ def _chosen(evaluation: Evaluation, candidate: Candidate) -> Integers:
 def _cells(column: Sensitive, evaluation: Evaluation, chosen: Integers, rates: list[Rate]) -> Integers:
     """The number of each row's cell in the table of groups, classes and actions."""
     classes, actions = rates[0].among.shape
-    places = np.unique(np.asarray(column.values, dtype=str), return_inverse=True)[1]
+    places = np.unique(np.asarray(column.values), return_inverse=True)[1]
     return np.asarray((places * classes + evaluation.labels) * actions + chosen, dtype=np.int64)
 
 
@@ -140,7 +140,7 @@ def _groups(
     column: Sensitive, cells: Integers, evaluation: Evaluation, rates: list[Rate]
 ) -> tuple[list[Groups], list[str]]:
     """By each rate the groups of a column that have enough rows, in enough clusters; and what is said of others."""
-    names = [str(name) for name in np.unique(np.asarray(column.values, dtype=str))]
+    names = [str(name) for name in np.unique(np.asarray(column.values))]
     if len(names) == 1:
         return [], [f"{column.name}: not judged: all rows are of one group, {names[0]}"]
     least, found, said = evaluation.slice_minimum, list[Groups](), dict[str, None]()
@@ -153,16 +153,17 @@ def _groups(
     for rate in rates:
         rows = table[:, rate.among].sum(axis=1)
         inside = rate.among.ravel()[cells % (shape[1] * shape[2])]
-        clusters = np.array(
-            [len(np.unique(evaluation.clusters[inside & (places == place)])) for place in range(len(names))]
-        )
         fewer = np.flatnonzero(~few & (rows < least))
         if len(fewer):
             said[_few(f"{column.name}, {rate.name}", names, rows, fewer, least)] = None
-        for place in np.flatnonzero(~few & (rows >= least) & (clusters < FEWEST_CLUSTERS)):
-            together = words.counted(int(clusters[place]), "cluster")
-            said[f"{column.name} = {names[place]}: not judged: its rows are of {together}, and draws need 5"] = None
-        judged = np.flatnonzero((rows >= least) & (clusters >= FEWEST_CLUSTERS)).tolist()
+        judged = []
+        for place in np.flatnonzero(rows >= least).tolist():
+            clusters = len(np.unique(evaluation.clusters[inside & (places == place)]))
+            if clusters >= FEWEST_CLUSTERS:
+                judged.append(place)
+                continue
+            together = f"its rows are of {words.counted(clusters, 'cluster')}, and draws need {FEWEST_CLUSTERS}"
+            said[f"{column.name} = {names[place]}: not judged: {together}"] = None
         if len(judged) > 1:
             found.append(Groups(column.name, names, rate, judged, rows))
         elif judged:

@@ -90,7 +90,10 @@ def of_window(
     """
     if reference.schema.task == "regression":
         return []
-    everything, known = (expected(rows, reference, metric) if len(rows) else {} for rows in (answers, labelled))
+    everything = expected(answers, reference, metric)
+    known = everything
+    if len(labelled) < len(answers):
+        known = expected(labelled, reference, metric) if len(labelled) else {}
     return [
         Estimate(
             name=name,
@@ -114,11 +117,14 @@ def expected(answers: pd.DataFrame, reference: Reference, metric: str) -> dict[s
     labels, rows = np.tile(np.arange(count), len(scores)), np.repeat(scores, count, axis=0)
     value = float(measures.resampled(labels, rows, [chances.ravel()])[metric][0])
     some = _some(len(scores))
-    drawn = _draws(chances[some], signals.by_day(answers.iloc[some]), reference.evaluate.seed)
+    weights = _draws(chances[some], signals.by_day(answers.iloc[some]), reference.evaluate.seed)
     pieces = (np.tile(np.arange(count), len(some)), np.repeat(scores[some], count, axis=0))
-    found[metric] = _around(
-        value, measures.resampled(*pieces, drawn)[metric], reference.evaluate.confidence, reference.metrics[metric]
-    )
+    drawn, promised = measures.resampled(*pieces, weights)[metric], reference.metrics[metric]
+    own_width = _around(value, drawn, reference.evaluate.confidence)
+    unsure = (promised["high"] - promised["low"]) / 2
+    found[metric] = _around(value, drawn, reference.evaluate.confidence, unsure=unsure)
+    # Nobody promised a worth; the rows of a day share as much of their luck in it as in the metric.
+    wider = (found[metric].high - found[metric].low) / ((own_width.high - own_width.low) or 1)
     if gain := _gain(answers, chances, reference):
         earned, own = gain
         places = some[own[some]]
@@ -126,7 +132,7 @@ def expected(answers: pd.DataFrame, reference: Reference, metric: str) -> dict[s
         flat = earned[places].ravel()
         worth = np.array([weights @ flat / weights.sum() for weights in again]) * ROWS
         mean = float((chances[own] * earned[own]).sum() / own.sum()) * ROWS
-        found[WORTH] = _around(mean, worth, reference.evaluate.confidence, None)
+        found[WORTH] = _around(mean, worth, reference.evaluate.confidence, wider=wider)
     return found
 
 
@@ -222,12 +228,11 @@ def _draws(chances: Floats, days: Integers, seed: int) -> Iterator[Floats]:
             yield drawn.ravel()
 
 
-def _around(value: float, drawn: Floats, confidence: float, promised: dict[str, float] | None) -> Measured:
-    """The value with the interval of draws, made wider by how unsure the evaluation was, as squares add up."""
+def _around(value: float, drawn: Floats, confidence: float, *, unsure: float = 0.0, wider: float = 1.0) -> Measured:
+    """The value with the interval of draws: so many times as wide, and wider by `unsure`, as squares add up."""
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(drawn, [tail, 1 - tail])
-    unsure = (promised["high"] - promised["low"]) / 2 if promised else 0.0
-    down, up = (float(np.hypot(max(each, 0.0), unsure)) for each in (value - low, high - value))
+    down, up = (float(np.hypot(max(each, 0.0) * wider, unsure)) for each in (value - low, high - value))
     return Measured(value=value, low=value - down, high=value + up)
 
 
