@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ci.bake import bake
 from ci.shell import ROOT, make
-from tests import mutants
+from tests import hostile, mutants
 from tests.automation.batch import study as batch
 from tests.automation.gate import rollouts
 from tests.automation.gate import study as gate
@@ -40,6 +40,7 @@ KILLS = 200
 UPDATE_KILLS = 50
 FAULTS = 25
 ANSWERS = 5_000
+REQUESTS = 10_000
 BATCH_ROWS = 10_000_000
 
 
@@ -177,6 +178,11 @@ PARTS = {
         "Answers without pandas",
         f"Up to {ANSWERS:,} evaluation rows of each table, one by one and in one batch",
         lambda: serving.table(ANSWERS),
+    ),
+    "requests": Part(
+        "Requests",
+        f"{REQUESTS:,} by both ways through the server, and as many of the OpenAPI document, to the served example",
+        lambda: hostile.table(trained(), REQUESTS, FOLDER / "requests"),
     ),
     "batches": Part(
         "Batches",
