@@ -249,6 +249,8 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
         (issue,) = github.issues
         assert (issue["title"], issue["state"]) == ("Alarm: the model in production", "open")
         assert "100 % of the requests were refused" in html.unescape(issue["body"])
+        finding = json.loads(run("git", "show", "monitor/production:finding.json", cwd=github.origin))
+        assert finding["verdict"] == "alarm"
 
     # Once few enough are refused, the issue is closed, and nothing is retrained.
     example = httpx.get(f"{url.removesuffix('/predict')}/docs.json").json()["components"]["schemas"]["Row"]["example"]

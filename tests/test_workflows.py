@@ -61,9 +61,9 @@ PERMISSIONS = {
     ("project", "rollback.yml", "rollback"): PROPOSE | STORAGE,
     ("project", "deploy.yml", "deploy"): PROPOSE | STORAGE,
     ("project", "batch.yml", "batch"): READ | STORAGE,
-    ("project", "monitor.yml", "monitor"): READ
-    | STORAGE
+    ("project", "monitor.yml", "monitor"): STORAGE
     | {
+        "contents": "write",  # the branch that says what was found
         "issues": "write",  # the one about an alarm
         "actions": "write",  # the retraining
     },

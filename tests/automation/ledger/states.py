@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gitops_ml.gate.result import meaning
 from gitops_ml.ledger.entries import Entry, Ledger, Metric
 from gitops_ml.ledger.status import EnvironmentStatus, Status
 from gitops_ml.marks.holds import Hold
+from gitops_ml.pages.verdicts import meaning
 
 NOON = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 PLAIN = ("Ada Lovelace", "Train on January to April")

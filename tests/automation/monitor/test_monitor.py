@@ -501,6 +501,19 @@ def test_an_alarm_is_sent_if_the_command_is_told_to(project: Path, schema: Schem
     assert "nobody has asked" in (project / "build/monitor/monitor.md").read_text()
 
 
+def test_a_finding_is_published_if_the_command_is_told_to(project: Path, schema: Schema, tmp_path: Path) -> None:
+    """`--publish` has the branch monitor/production say what was found, and ends as without."""
+    traffic(project, schema)
+    subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path / "origin.git")], check=True)
+    subprocess.run(["git", "remote", "add", "origin", str(tmp_path / "origin.git")], cwd=project, check=True)
+    told = gitops("watch", "monitor", "--now", "2026-07-01", "--publish", cwd=project)
+    assert told.returncode == 3, told.stderr
+    shown = subprocess.check_output(["git", "show", "monitor/production:finding.json"], cwd=tmp_path / "origin.git")
+    assert json.loads(shown)["verdict"] == "alarm"
+    refused = gitops("watch", "monitor", "--publish", "--batches", cwd=project)
+    assert (refused.returncode, "--publish" in refused.stderr) == (2, True)
+
+
 def test_answers_of_each_task_are_watched(project: Path, schema: Schema) -> None:
     """The profile has the score; of more classes the chosen one and how surely."""
     wanted = {"label", "confidence"} if TASK == "multiclass" else {"score"}

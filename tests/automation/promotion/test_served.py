@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from gitops_ml.core.errors import UserError
 from gitops_ml.deployment import deploy
-from gitops_ml.gate.result import Says
 from gitops_ml.host.host import Host
 from gitops_ml.ledger import status
+from gitops_ml.pages.verdicts import Says
 from gitops_ml.promotion import health, served, verify
 from gitops_ml.versions.git import Git
 

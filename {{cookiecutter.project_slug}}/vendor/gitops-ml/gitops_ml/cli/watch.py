@@ -11,9 +11,10 @@ import typer
 from gitops_ml.cli.options import AsJson, LastByDefault, agents_folder, environment_or_last, examples, group
 from gitops_ml.core import project
 from gitops_ml.host import runner
-from gitops_ml.monitor import page, watch, webhook
+from gitops_ml.monitor import branch, page, watch, webhook
 from gitops_ml.monitor import retrain as retraining
 from gitops_ml.predictions import erasure, stored
+from gitops_ml.versions.git import Git
 
 FOLDER = Path("build/monitor")
 
@@ -55,9 +56,10 @@ def predictions(
 
 
 @commands.command(
-    "monitor", epilog=examples("watch monitor", "watch monitor --tell", "watch monitor production --now 2026-06-01")
+    "monitor",
+    epilog=examples("watch monitor", "watch monitor --tell --publish", "watch monitor staging --now 2026-06-01"),
 )
-def monitor(
+def monitor(  # noqa: PLR0917 - options of a command have names
     name: LastByDefault = None,
     now: Annotated[
         datetime | None,
@@ -69,6 +71,7 @@ def monitor(
     tell: Annotated[
         bool, typer.Option("--tell", help="Send an alarm to the address in MONITOR_WEBHOOK, as monitor.webhook says.")
     ] = False,
+    publish: Annotated[bool, typer.Option("--publish", help="Say on the branch monitor/ENV what was found.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at what the service answered: build/monitor/monitor.json, monitor.md for an issue, monitor.html to look at.
@@ -76,8 +79,10 @@ def monitor(
     With --batches they are in build/monitor/batches.
 
     Exit codes: 0 no alarm, which all is well, watch and not known are alike (`verdict` of the JSON says which of them);
-    3 alarm; 1 something cannot be read, and nothing was judged, or nobody took the alarm that was to be sent.
+    3 alarm; 1 something cannot be read, and nothing was judged, or nobody took the alarm or the finding.
     """
+    if publish and batches:
+        raise typer.BadParameter("the branch is about the service; publish without --batches", param_hint="--publish")
     moment = now.replace(tzinfo=UTC) if now else datetime.now(UTC)
     wanted = environment_or_last(project.read(Path.cwd()), name)
     found = watch.watch(Path.cwd(), wanted, moment, batches=batches)
@@ -90,8 +95,12 @@ def monitor(
         typer.echo(found.model_dump_json(indent=2))
     else:
         typer.echo(page.terminal(found, folder / "monitor.html"))
-    if tell:
-        webhook.send(found)
+    try:
+        if tell:
+            webhook.send(found)
+    finally:
+        if publish and not branch.write(Git(Path.cwd()), branch.of(found)):
+            typer.echo(f"the branch {branch.PREFIX}{wanted} says something newer, and was left as it is", err=True)
     raise typer.Exit(found.exit_code)
 
 

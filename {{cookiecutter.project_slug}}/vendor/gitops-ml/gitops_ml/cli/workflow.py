@@ -20,7 +20,7 @@ from gitops_ml.github import publish as publishing
 from gitops_ml.github import trust as trusting
 from gitops_ml.image import engine, registry
 from gitops_ml.monitor import alarm as alarms
-from gitops_ml.monitor import content, webhook
+from gitops_ml.monitor import branch, content, webhook
 from gitops_ml.promotion import repository
 from gitops_ml.release import keyless
 from gitops_ml.versions import forge
@@ -154,14 +154,18 @@ def sign(context: typer.Context) -> None:
 
 @commands.command("alarm")
 def alarm() -> None:
-    """Open, update or close the issue about what `monitor` found last, and start the retraining that it asks for."""
-    hub = forge.of(Git(Path.cwd()))
+    """Open, update or close the issue about what `monitor` found last, start the retraining, and fill monitor/ENV."""
+    git = Git(Path.cwd())
+    hub = forge.of(git)
     if not isinstance(hub, forge.GitHub):
         raise UserError("issues are GitHub's, and origin is elsewhere; `gitops-ml watch monitor` says the same here")
     found = content.read(Path.cwd())
     done = alarms.tell(hub, found)
-    if found.settings.webhook:
-        webhook.send(found, actions.run_url())
+    try:
+        if found.settings.webhook:
+            webhook.send(found, actions.run_url())
+    finally:
+        branch.write(git, branch.of(found))
     said = f"{found.environment}: {found.heading}; its issue: {done}"
     actions.summarise(said)
     typer.echo(said)

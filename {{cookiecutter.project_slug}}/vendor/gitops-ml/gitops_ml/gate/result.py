@@ -8,7 +8,7 @@ from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
 from gitops_ml.core.project import Gate
 from gitops_ml.pages import words
-from gitops_ml.pages.words import Tone
+from gitops_ml.pages.verdicts import Says, meaning
 
 Verdict = Literal["promote", "keep", "insufficient evidence", "no champion"]
 # What a caller may act on; 1 is an error, in which nothing was judged.
@@ -91,31 +91,6 @@ class SliceDifference(Difference):
     column: str
     value: str
     rows: int
-
-
-class Says(BaseModel):
-    """What follows from a verdict, in words, with the tone in which all pages say it."""
-
-    text: str
-    tone: Tone
-
-    @property
-    def signed(self) -> str:
-        """With a sign, for text without colours."""
-        return f"{words.SIGNS[self.tone]} {self.text}"
-
-
-def meaning(verdict: str, *, passes: bool, same: bool, fails: bool = False) -> Says:
-    """What follows from a verdict for a model that is the `same` as the one that serves, or of which a rule `fails`."""
-    if verdict == "no champion":
-        return Says(text="Fit to serve", tone="good") if passes else Says(text="Not fit to serve", tone="bad")
-    if passes:
-        return Says(text="May replace what serves", tone="good")
-    if same:
-        return Says(text="Is what serves", tone="plain")
-    if verdict == "insufficient evidence" and not fails:
-        return Says(text="Not known yet", tone="wait")
-    return Says(text="Must not replace what serves", tone="bad")
 
 
 class GroupDifference(BaseModel):

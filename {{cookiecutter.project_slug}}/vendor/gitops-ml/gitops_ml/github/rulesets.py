@@ -89,6 +89,7 @@ def wanted(settings: Project) -> list[Ruleset]:
                 "refs/heads/served/*",
                 "refs/heads/agents/**/*",
                 "refs/heads/health/*",
+                "refs/heads/monitor/*",
             ],
             [{"type": "deletion"}, {"type": "creation"}, {"type": "update"}],
             # The workflows, and the agents of hosts by their deploy keys.

@@ -18,10 +18,10 @@ from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core import project, record
 from gitops_ml.core.errors import UserError
-from gitops_ml.gate.result import Says, meaning
 from gitops_ml.ledger import status, steps
 from gitops_ml.marks import freezes, holds
-from gitops_ml.pages import words
+from gitops_ml.pages import verdicts, words
+from gitops_ml.pages.verdicts import Says
 from gitops_ml.pages.words import Tone
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.versions import environment
@@ -182,7 +182,7 @@ def _entry(name: str, step: steps.Step, sources: dict[str, _Source], held: list[
         replaces=step.before.release if step.before else None,
         model=release.model if release else None,
         verdict=judged.verdict if judged else None,
-        judged=_meaning(judged) if judged else None,
+        judged=verdicts.of(judged) if judged else None,
         metric=_metric(source.metric, judged, step.before) if judged else None,
         why=_why(step, source, held),
         commit=step.commit.name,
@@ -205,12 +205,6 @@ def _frozen(step: freezes.Step) -> Entry:
         why=step.why,
         commit=step.commit,
     )
-
-
-def _meaning(release: record.Release) -> Says:
-    word, blocked, _ = release.verdict.partition(", blocked")
-    passes = word in ("promote", "no champion") and not blocked
-    return meaning(word, passes=passes, same=release.champion == release.model)
 
 
 def _metric(name: str | None, release: record.Release, before: record.Release | None) -> Metric | None:

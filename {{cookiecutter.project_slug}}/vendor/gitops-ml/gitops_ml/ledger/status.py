@@ -10,9 +10,8 @@ from pydantic import BaseModel
 
 from gitops_ml.core import windows
 from gitops_ml.core.project import Environment
-from gitops_ml.gate.result import Says
 from gitops_ml.marks import freezes, holds
-from gitops_ml.pages.words import Tone
+from gitops_ml.pages.verdicts import Says
 from gitops_ml.promotion import health, proposals
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import tags
@@ -21,8 +20,6 @@ from gitops_ml.versions.git import MAIN
 from gitops_ml.versions.objects import REMOTE
 
 SECONDS = 5.0
-Health = Literal["healthy", "failed", "in rollout", "not applied yet", "hosts disagree", "silent", "empty", "no branch"]
-TONES: dict[Health, Tone] = {"healthy": "good", "failed": "bad", "empty": "plain", "no branch": "plain"}
 
 
 class HostStatus(BaseModel):
@@ -40,7 +37,7 @@ class EnvironmentStatus(BaseModel):
 
     name: str
     release: str | None  # that the branch names
-    health: Health
+    health: health.Health
     state: str  # the same as a sentence, as its agents say
     serving: str | None  # as its agents say; None too if they disagree
     since: datetime | None
@@ -54,7 +51,7 @@ class EnvironmentStatus(BaseModel):
     @property
     def says(self) -> Says:
         """How it stands, in the tone in which all pages say it."""
-        return Says(text=self.state, tone=TONES.get(self.health, "wait"))
+        return Says(text=self.state, tone=health.TONES.get(self.health, "wait"))
 
     @property
     def awaited(self) -> list[str]:
@@ -100,7 +97,7 @@ def _environment(repository: Repository, settings: Environment, frozen: freezes.
     said = health.reports(git, name)
     served = {report.serving for report in said}
     now, allowed = datetime.now(UTC), timedelta(minutes=settings.silent_minutes)
-    found = _state(tip, said, now, allowed) if serving else _without_release(tip)
+    found = health.standing(tip, said, now, allowed) if serving else _without_release(tip)
     return EnvironmentStatus(
         name=name,
         release=serving.release if serving else None,
@@ -111,7 +108,7 @@ def _environment(repository: Repository, settings: Environment, frozen: freezes.
         hosts=[
             HostStatus(
                 host=report.host,
-                state=_state(tip, [report], now, allowed)[1],
+                state=health.standing(tip, [report], now, allowed)[1],
                 serving=report.serving,
                 since=report.since,
                 heard=report.checked,
@@ -134,29 +131,8 @@ def _opens(settings: Environment, now: datetime) -> datetime | None:
     return windows.next_opening(settings.windows, now)
 
 
-def _without_release(tip: str | None) -> tuple[Health, str]:
+def _without_release(tip: str | None) -> tuple[health.Health, str]:
     return ("no branch", "no branch") if tip is None else ("empty", "empty")
-
-
-def _state(tip: str | None, said: list[health.Report], now: datetime, allowed: timedelta) -> tuple[Health, str]:
-    """What agents say of the tip, the worst first, and which of them say nothing any more; in a word and a sentence."""
-    found: Health
-    if all(report.commit != tip for report in said):
-        found = state = "not applied yet"
-    elif failed := [report for report in said if report.commit == tip and report.state in ("failed", "kept")]:
-        found, state = "failed", f"failed: {failed[0].reason}"
-    elif rolling := [report for report in said if report.commit == tip and report.state == "in rollout"]:
-        found, state = "in rollout", f"{rolling[0].release} is in rollout: {' '.join(rolling[0].reason.split())}"
-    elif late := [report for report in said if report.commit != tip]:
-        found = "hosts disagree"
-        state = f"hosts disagree: {', '.join(f'{each.host} serves {each.serving}' for each in late)}"
-    else:
-        found = state = "healthy"
-    silent = [report for report in said if report.silent(now, allowed)]
-    heard = ", ".join(f"{each.host} was last heard {each.checked:%Y-%m-%d %H:%M}" for each in silent)
-    if not silent:
-        return found, state
-    return "silent" if found == "healthy" else found, f"{state}; {heard}"
 
 
 def answered(url: str) -> str:

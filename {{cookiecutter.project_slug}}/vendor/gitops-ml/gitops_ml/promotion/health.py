@@ -19,13 +19,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.project import Environment
+from gitops_ml.pages.words import Tone
 from gitops_ml.versions.git import Git, RejectedError
+
+if TYPE_CHECKING:
+    from gitops_ml.core.project import Environment
 
 PREFIX = "agents/"
 # One branch an environment, of which version 0.1 did not know which host wrote it.
@@ -44,6 +47,9 @@ REFRESH = timedelta(minutes=10)
 # Two hosts' clocks may differ by so much without a word.
 SKEW = timedelta(minutes=5)
 BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+Health = Literal["healthy", "failed", "in rollout", "not applied yet", "hosts disagree", "silent", "empty", "no branch"]
+TONES: dict[Health, Tone] = {"healthy": "good", "failed": "bad", "empty": "plain", "no branch": "plain"}
 
 
 class State(BaseModel):
@@ -127,6 +133,27 @@ def reports(git: Git, environment: str) -> list[Report]:
     tips = git.branches(f"{PREFIX}{environment}/")
     said = [_read(git.read(tip, FILE), branch) for branch, tip in sorted(tips.items())]
     return said or before_hosts_had_names(git, environment)[:1]
+
+
+def standing(tip: str | None, said: list[Report], now: datetime, allowed: timedelta) -> tuple[Health, str]:
+    """What agents say of the tip, the worst first, and which of them say nothing any more; in a word and a sentence."""
+    found: Health
+    if all(report.commit != tip for report in said):
+        found = state = "not applied yet"
+    elif failed := [report for report in said if report.commit == tip and report.state in ("failed", "kept")]:
+        found, state = "failed", f"failed: {failed[0].reason}"
+    elif rolling := [report for report in said if report.commit == tip and report.state == "in rollout"]:
+        found, state = "in rollout", f"{rolling[0].release} is in rollout: {' '.join(rolling[0].reason.split())}"
+    elif late := [report for report in said if report.commit != tip]:
+        found = "hosts disagree"
+        state = f"hosts disagree: {', '.join(f'{each.host} serves {each.serving}' for each in late)}"
+    else:
+        found = state = "healthy"
+    silent = [report for report in said if report.silent(now, allowed)]
+    heard = ", ".join(f"{each.host} was last heard {each.checked:%Y-%m-%d %H:%M}" for each in silent)
+    if not silent:
+        return found, state
+    return "silent" if found == "healthy" else found, f"{state}; {heard}"
 
 
 def latest(git: Git, environment: str, host: str) -> Report | None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from gitops_ml.core import record
 from gitops_ml.core.errors import UserError
 from gitops_ml.marks import holds
-from gitops_ml.promotion import verify
-from gitops_ml.promotion.repository import Repository
 from gitops_ml.versions import environment
-from gitops_ml.versions.git import RejectedError
+from gitops_ml.versions.git import Git, RejectedError
+
+if TYPE_CHECKING:
+    from gitops_ml.promotion import verify
+    from gitops_ml.promotion.repository import Repository
 
 KINDS: tuple[verify.Kind, ...] = ("promote", "rollback")
 # What machines propose is called so; branches of other names are somebody's own.
@@ -30,30 +33,35 @@ class Holding:
 
 def find(repository: Repository, name: str) -> dict[str, str]:
     """The open branches that shall be merged into an environment's, and their commits."""
-    git, tip = repository.git, repository.git.tip(environment.branch(name))
+    return awaited(repository.git, name)
+
+
+def awaited(git: Git, name: str) -> dict[str, str]:
+    """The same, of a repository that is only read."""
+    tip = git.tip(environment.branch(name))
     has = git.tree(tip) if tip else None
-    return {branch: commit for branch, commit in _branches(repository, name).items() if git.tree(commit) != has}
+    return {branch: commit for branch, commit in _branches(git, name).items() if git.tree(commit) != has}
 
 
-def _branches(repository: Repository, name: str) -> dict[str, str]:
+def _branches(git: Git, name: str) -> dict[str, str]:
     """The branches that machines made for an environment, merged or not, and their commits."""
     found: dict[str, str] = {}
     for kind in KINDS:
         place = f"{kind}/{name}/"
-        known = repository.git.branches(place)
+        known = git.branches(place)
         found |= {branch: tip for branch, tip in known.items() if PROPOSAL.fullmatch(branch.removeprefix(place))}
     return found
 
 
 def foreign(repository: Repository) -> list[str]:
     """Branches where those of machines are, of names that no machine gives; they are left alone."""
-    ours = {branch for each in repository.policy.environments for branch in _branches(repository, each.name)}
+    ours = {branch for each in repository.policy.environments for branch in _branches(repository.git, each.name)}
     return sorted(branch for kind in KINDS for branch in repository.git.branches(f"{kind}/") if branch not in ours)
 
 
 def withdraw_merged(repository: Repository, name: str, dry_run: bool) -> list[str]:
     """Close what the environment has already: somebody merged it with Git, by whatever way, and the branch was left."""
-    left = sorted(set(_branches(repository, name)) - set(find(repository, name)))
+    left = sorted(set(_branches(repository.git, name)) - set(find(repository, name)))
     for branch in left if not dry_run else ():
         repository.forge.withdraw(branch, f"{environment.branch(name)} has what this proposes; nothing is left to do.")
     return left

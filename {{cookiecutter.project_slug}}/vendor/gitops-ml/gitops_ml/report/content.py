@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from gitops_ml.gate.result import Difference, Measured, Result, Says
+from gitops_ml.gate.result import Difference, Measured, Result
 from gitops_ml.pages import words
+from gitops_ml.pages.verdicts import Says
 from gitops_ml.report.compared import Choice
 from gitops_ml.search.trials import Trials
 from gitops_ml.versions.requirements import PackageChange
