@@ -17,6 +17,7 @@ from gitops_ml.core.project import Project
 from pipeline.params import Params
 from pipeline.schema import Column, Schema
 from pydantic import BaseModel
+from typer.core import TyperGroup
 
 from ci.shell import ROOT, run
 from tests.conftest import SLUG
@@ -72,25 +73,28 @@ def every_target() -> frozenset[str]:
 
 @cache
 def commands() -> dict[tuple[str, str], Any]:
-    """Every command of gitops-ml, by noun and verb."""
+    """Every command of gitops-ml, by noun and verb; one that has no verb by itself."""
     whole = tree()
+    nouns = {noun: group for noun, group in whole.commands.items() if isinstance(group, TyperGroup)}
     return {
         (noun, verb): group.get_command(None, verb)
-        for noun, group in whole.commands.items()
+        for noun, group in nouns.items()
         for verb in group.list_commands(None)
-    }
+    } | {(name, ""): command for name, command in whole.commands.items() if name not in nouns}
 
 
 def wrong(text: str) -> Iterator[str]:
     """The commands in a piece of code that do not exist, or lack an option that is named."""
     for named in MAKE.finditer(text):
         yield from (f"make {word}" for word in named[1].split() if word not in every_target())
-    for noun, verb, rest in GITOPS.findall(text):
+    for noun, word, rest in GITOPS.findall(text):
         if not noun:
             continue
+        # What follows a command without verbs is an argument.
+        verb = "" if (noun, "") in commands() else word
         if noun not in {known for known, _ in commands()} or (verb and (noun, verb) not in commands()):
             yield f"gitops-ml {noun} {verb}"
-        elif verb and not commands()[noun, verb].context_settings.get("ignore_unknown_options"):
+        elif (noun, verb) in commands() and not commands()[noun, verb].context_settings.get("ignore_unknown_options"):
             known = set(chain(*(each.opts + each.secondary_opts for each in commands()[noun, verb].params))) | {
                 "--help"
             }
@@ -142,7 +146,7 @@ def test_the_everyday_commands_of_a_project_fit_on_a_screen() -> None:
 def test_every_command_is_documented() -> None:
     """Each command of gitops-ml stands in the project's page of commands, those that only workflows call too."""
     text = (PROJECT / "docs" / "commands.md").read_text()
-    assert [" ".join(command) for command in commands() if f"`gitops-ml {' '.join(command)}`" not in text] == []
+    assert [" ".join(command) for command in commands() if f"`gitops-ml {' '.join(command).strip()}`" not in text] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=place)

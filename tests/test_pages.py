@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from gitops_ml.fleet import page as fleet_page
 from gitops_ml.ledger import page as ledger_page
 from gitops_ml.monitor import page as monitor_page
 from gitops_ml.report import render
@@ -22,6 +23,7 @@ from starlette.routing import Route
 
 from ci.shell import free_port
 from tests import browser as looks
+from tests.automation.fleet import states as fleets
 from tests.automation.ledger import states as ledgers
 from tests.automation.monitor import samples as monitors
 from tests.automation.report import states
@@ -124,6 +126,60 @@ def test_an_edit_by_hand_stands_out(browser: Browser, tmp_path: Path) -> None:
     assert grounds[0] == grounds[1] == grounds[2] != grounds[3]
     assert page.get_by_text("edit by hand").count() == 2
     assert "▲" not in page.locator("tbody tr").first.inner_text()
+
+
+# Rows are alike, and axe-core looks at two hundred for a minute.
+@pytest.mark.parametrize("state", [each for each in fleets.STATES if each != "two hundred"])
+def test_a_fleet_can_be_read_by_everybody(state: str, browser: Browser, tmp_path: Path) -> None:
+    """However many models there are, and of whatever names, the page is whole at every width and open to all."""
+    path = tmp_path / "fleet.html"
+    path.write_text(fleet_page.html(fleets.STATES[state]()))
+    looks.inspect(browser, path.as_uri())
+
+
+def test_a_fleet_is_searched_filtered_and_sorted(browser: Browser, tmp_path: Path) -> None:
+    """What is searched is found among all models, what is shown is counted, and every order is one key away."""
+    page = looks.opened(browser, fleet_page.html(fleets.STATES["two hundred"]()), tmp_path)
+    rows, said = page.locator("tbody tr:visible"), page.get_by_role("status")
+    assert (rows.count(), said.inner_text()) == (50, "50 of 200 shown")
+    assert "unread-0" in rows.first.inner_text()
+    page.get_by_role("searchbox", name="Search").fill("MODEL-199 alarm")
+    assert (rows.count(), said.inner_text()) == (1, "1 of 200 shown")
+    page.get_by_role("searchbox", name="Search").fill("")
+    page.get_by_label("Show").select_option("alarm")
+    assert (rows.count(), said.inner_text()) == (50, "50 of 200 shown")
+    page.get_by_label("Show").select_option("")
+    page.get_by_role("button", name="Show all").press("Enter")
+    assert (rows.count(), said.inner_text()) == (200, "200 shown")
+    for order, first, last in (("name", "unread-0", "Model 99"), ("age", "Model 199", "unread-")):
+        page.get_by_label("Sort by").select_option(order)
+        assert first in rows.first.inner_text()
+        assert last in rows.last.inner_text()
+    for width in looks.WIDTHS:
+        page.set_viewport_size({"width": width, "height": looks.HEIGHT})
+        assert not page.evaluate(looks.CUT)
+
+
+def test_the_keyboard_reaches_all_of_a_fleet(browser: Browser, tmp_path: Path) -> None:
+    """Fields, folds and links have names, in the order in which they stand."""
+    page = looks.opened(browser, fleet_page.html(fleets.STATES["five"]()), tmp_path)
+    for name in ("Search", "Show", "Sort by"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.labels[0].innerText") == name
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.innerText") == "git.example.org/models/unread-4"
+
+
+def test_a_fleet_needs_no_script(browser: Browser, tmp_path: Path) -> None:
+    """Without scripts every model is there, the most urgent first, and nothing is offered that would do nothing."""
+    path = tmp_path / "fleet.html"
+    path.write_text(fleet_page.html(fleets.STATES["two hundred"]()))
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    assert page.locator("tbody tr:visible").count() == 200
+    assert page.get_by_role("searchbox").count() == 0
+    context.close()
 
 
 @pytest.fixture

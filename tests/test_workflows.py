@@ -166,6 +166,36 @@ def test_dependabot_looks_into_actions() -> None:
     assert updates[0]["directories"] == ["/", *using]
 
 
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """The workflow that docs/fleet.md shows for a repository of its own."""
+    page = (ROOT / SLUG / "vendor/gitops-ml/docs/fleet.md").read_text()
+    (shown,) = re.findall(r"^```yaml\n(# Reads .*?)^```", page, re.MULTILINE | re.DOTALL)
+    path = tmp_path / ".github/workflows/fleet.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(shown)
+    return path
+
+
+def test_the_workflow_of_a_fleet_is_as_strict(published: Path) -> None:
+    """It passes the same linters, pins each action, and gives each job what it needs; the command has its options."""
+    test_actionlint_finds_nothing(published)
+    test_zizmor_finds_nothing(published)
+    test_the_form_is_the_one_that_github_publishes(published)
+    test_every_action_is_pinned_to_a_commit(published)
+    test_a_step_is_one_command(published)
+    jobs = yaml.safe_load(published.read_text())["jobs"]
+    assert {name: job["permissions"] for name, job in jobs.items()} == {
+        "read": READ,
+        "publish": {"pages": "write", "id-token": "write"},
+    }
+    known = {option for parameter in tree().commands["fleet"].params for option in parameter.opts}
+    ((setup, fleet),) = [[step["run"] for step in job["steps"] if "run" in step] for job in jobs.values()][:1]
+    assert setup == "make --directory automation setup"
+    assert shlex.split(fleet)[:3] == ["automation/.venv/bin/gitops-ml", "fleet", "repositories.yaml"]
+    assert {word for word in shlex.split(fleet) if word.startswith("-")} <= known
+
+
 def test_every_action_is_pinned_to_a_commit(file: Path) -> None:
     """An action is one of the repository, or named by a whole commit hash with its version beside it."""
     for line in re.findall(r"^[ -]*uses: (.*)", file.read_text(), re.MULTILINE):

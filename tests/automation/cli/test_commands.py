@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from gitops_ml.cli.main import HIDDEN, PANELS, tree
+from typer.core import TyperGroup
 
 from tests.automation.tables import PROJECT
 
@@ -45,10 +46,11 @@ def test_each_help_says_how_to_call_it_and_how_it_ends() -> None:
     """Each command that people call has examples, its exit codes and, where it ends with a result, `--json`."""
     hidden, commands = HIDDEN[0], tree()
     for noun, group in commands.commands.items():
-        for verb in group.list_commands(None) if noun != hidden else []:
-            command = group.get_command(None, verb)
+        verbs = group.list_commands(None) if isinstance(group, TyperGroup) else [""]
+        for verb in verbs if noun != hidden else []:
+            command = group.get_command(None, verb) if verb else group
             options = {option for parameter in command.params for option in parameter.opts}
-            assert f"$ gitops-ml {noun} {verb}" in (command.epilog or ""), (noun, verb)
+            assert f"$ gitops-ml {noun} {verb}".rstrip() in (command.epilog or ""), (noun, verb)
             assert re.search(r"[Ee]xit codes", command.help or ""), (noun, verb)
             assert ("--json" in options) == ((noun, verb) not in NO_JSON), (noun, verb)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 VENDOR = Path("vendor") / "gitops-ml"
 SETTINGS = "project.yaml"
 NOWHERE = "in no project; run this in the folder of one"
-# What makes a folder without vendor/ a project, or brings it to a version that has one.
-ANYWHERE = (["repo", "update"], ["repo", "adopt"])
+# What makes a folder without vendor/ a project, or brings it to a version that has one; and what is about many.
+ANYWHERE = (["repo", "update"], ["repo", "adopt"], ["fleet"])
 PROJECT = ("pipeline", "service")
 PACKAGES = ("gitops_ml", "gitops_serving", *PROJECT)
 
@@ -25,7 +25,7 @@ def main() -> int:
     root = repository(Path.cwd())
     if root is not None:
         _stand_in(root)
-    is_late = root is None and sys.argv[1:3] in ANYWHERE
+    is_late = root is None and any(sys.argv[1 : 1 + len(words)] == words for words in ANYWHERE)
     if root != Path.cwd() and len(sys.argv) > 1 and "--help" not in sys.argv and not is_late:
         where = f"a folder of the project {root}; run this there" if root else NOWHERE
         print(f"error: {Path.cwd()} is {where}", file=sys.stderr)

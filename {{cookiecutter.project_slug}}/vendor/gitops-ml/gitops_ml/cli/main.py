@@ -35,6 +35,8 @@ PANELS = {
         "repo": "Set the repository up, and see what it lacks.",
     },
 }
+# A command of its own, which is about no project and runs anywhere.
+FLEET = ("fleet", "Say of many projects what serves where, and what asks for somebody.", "Many repositories")
 HIDDEN = ("workflow", "What only workflows call; each also runs on a laptop.")
 EPILOG = (
     "Exit codes: 0 done; 1 an error, and the sentence says what to do; 2 the words of the command are wrong; 3 to 5 as "
@@ -72,6 +74,10 @@ def tree() -> TyperGroup:
     for panel, nouns in PANELS.items():
         for name, said in nouns.items():
             command.add_command(_noun(name, said, rich_help_panel=panel), name)
+    name, said, panel = FLEET
+    many = get_command(importlib.import_module(f"gitops_ml.cli.{name}").commands)
+    many.short_help, many.rich_help_panel = said, panel  # type: ignore[attr-defined]
+    command.add_command(many, name)
     command.add_command(_noun(*HIDDEN, hidden=True), HIDDEN[0])
     return command
 

@@ -71,7 +71,9 @@ def monitor(  # noqa: PLR0917 - options of a command have names
     tell: Annotated[
         bool, typer.Option("--tell", help="Send an alarm to the address in MONITOR_WEBHOOK, as monitor.webhook says.")
     ] = False,
-    publish: Annotated[bool, typer.Option("--publish", help="Say on the branch monitor/ENV what was found.")] = False,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Say on the branch monitor/ENV what was found, for `gitops-ml fleet`.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at what the service answered: build/monitor/monitor.json, monitor.md for an issue, monitor.html to look at.
