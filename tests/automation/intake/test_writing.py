@@ -49,6 +49,16 @@ def test_numbers_are_read_however_they_are_written(kind: str) -> None:
     assert (written.unit if written else "") == unit
 
 
+def test_in_an_adopted_repository_the_request_is_written_beside_its_readme() -> None:
+    """README.md is of what was there; the project's own has another name, and gets the example of a request."""
+    readme, beside = Path("README.md"), Path("README.gitops-ml.md")
+    beside.write_text(readme.read_text())
+    readme.unlink()
+    take(table(c=rows_of(["1", "2"])), name="table.csv")
+    assert not readme.exists()
+    assert '"c": ' in beside.read_text()
+
+
 DATES: dict[str, tuple[list[str], list[str]]] = {
     "AM and PM": (["1/31/2024 11:05:00 PM", "12/1/2023 12:30 AM"], ["2024-01-31T23:05", "2023-12-01T00:30"]),
     "three forms": (["2024-01-31", "01.02.2024", "Mar 5, 2024"], ["2024-01-31", "2024-02-01", "2024-03-05"]),

@@ -245,6 +245,7 @@ EVIL = '{ git = "https://example.org/x?rev=1#0" }'
         ("uv.toml", 'index-url = "x"\n', "", None, 'index-url = "x"'),
         ("setup.py", "import os\n", "", None, "import os"),
         ("Makefile", "check:\n\ttrue\n", "", "pre-commit run", "true"),
+        ("gitops-ml.mk", "check:\n\ttrue\n", "", None, "check: ⏎ true"),
         ("GNUmakefile", "check:\n\ttrue\n", "", None, "check: ⏎ true"),
         ("conftest.py", "x = 1\n", "", None, "x = 1"),
         ("data/raw.dvc", POINTER.replace("acme", "other"), "deps", RAW, RAW.replace("acme", "other")),

@@ -11,11 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 from gitops_ml.core.errors import UserError
 from gitops_ml.update import adopt, laying, unite, update
 from gitops_ml.versions.git import Git
@@ -120,6 +122,7 @@ def test_a_data_science_project_keeps_its_files_and_is_updated_afterwards(histor
     assert (root / ".gitignore").read_text().startswith(SCIENCE[".gitignore"])
     wanted = ["data/raw.dvc", "dvc.lock", "uv.lock", "reports/figures/new.png", "vendor/gitops-ml/MANIFEST.sha256"]
     assert laying._ignored(Git(root), [*wanted, "data/external/customers.csv"]) == ["data/external/customers.csv"]
+    assert Repo(str(root)).find_outs_by_path(str(root / "data/raw"))
     assert list((tmp_path / "churn-model-dvc/files/md5").rglob("*.dir"))
     listed = subprocess.run(
         ["make", "-f", "gitops-ml.mk", "help"], cwd=root, capture_output=True, text=True, check=True
@@ -285,6 +288,7 @@ def test_files_of_both_are_united_with_theirs_first(versions: Versions, tmp_path
         "Readme.rst": "x\n",
         "tests/test_ours.py": "x = 1\n",
         ".github/CODEOWNERS": "* @us\n",
+        "mypy.ini": "[mypy]\n",
     }
     done = laid(repository(tmp_path, files), versions, tmp_path)
     has = tmp_path / "checkout"
@@ -296,6 +300,11 @@ def test_files_of_both_are_united_with_theirs_first(versions: Versions, tmp_path
     (ruff,) = [hook for hook in hooks[1]["hooks"] if hook["id"] == "ruff"]
     assert r"tests/test_ours\.py$" in ruff["exclude"]
     assert "tests/test_split" not in ruff["exclude"]
+    # What theirs says to a tool is for their code.
+    (mypy,) = [hook["entry"] for hook in hooks[1]["hooks"] if hook["id"] == "mypy"]
+    assert mypy == ".venv/bin/mypy --config-file checks.gitops-ml.toml"
+    checks = tomllib.loads((has / "checks.gitops-ml.toml").read_text())["tool"]
+    assert (checks["mypy"]["strict"], list(checks)) == (True, ["mypy", "importlinter"])
 
 
 def test_a_pyproject_of_theirs_gets_groups_and_tools_and_keeps_its_own() -> None:
@@ -320,7 +329,7 @@ testpaths = ["ours"]
 """
     text = unite.packages(theirs, (PROJECT / "pyproject.toml").read_text())
     assert text.startswith('[project]\nname = "churn" # ours\n')
-    made = unite.tomlkit.parse(text).unwrap()
+    made = tomllib.loads(text)
     assert made["project"] == {
         "name": "churn",
         "dynamic": ["version"],
@@ -332,7 +341,9 @@ testpaths = ["ours"]
     assert "gitops-ml" in dev
     assert [entry for entry in dev if isinstance(entry, str) and entry.startswith("pytest")] == []
     assert made["dependency-groups"]["train"]
-    assert (made["tool"]["ruff"]["line-length"], made["tool"]["ruff"]["extend-exclude"]) == (99, ["vendor"])
+    assert made["tool"]["ruff"] == {"line-length": 99}
+    ((file, ruff),) = unite.tools(theirs, (PROJECT / "pyproject.toml").read_text()).items()
+    assert (file, tomllib.loads(ruff)["line-length"]) == ("ruff.gitops-ml.toml", 120)
     assert list(made["tool"]["pytest"]) == ["ini_options"]
     assert made["tool"]["pytest"]["ini_options"]["testpaths"] == ["ours"]
     assert "package" not in made["tool"]["uv"]

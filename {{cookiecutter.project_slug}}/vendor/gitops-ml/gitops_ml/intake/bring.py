@@ -21,6 +21,7 @@ from gitops_ml.reading.decide import Kind, Spelling
 from gitops_ml.reading.sources import Source
 
 SETTINGS = ["schema.yaml", "params.yaml", "project.yaml", "dvc.yaml", "README.md"]
+ADOPTED = "README.gitops-ml.md"
 
 
 class Outcome(BaseModel):
@@ -222,13 +223,15 @@ def named(wanted: list[str], names: list[str], what: str) -> tuple[str, ...]:
 
 def _settings(table: settings.Table) -> dict[str, str]:
     """The new text of each settings file."""
-    before = {path: _text(path) for path in SETTINGS}
+    # In an adopted repository, README.md is of what was there.
+    readme = ADOPTED if Path(ADOPTED).exists() else "README.md"
+    before = {path: _text(path) for path in (*SETTINGS[:-1], readme)}
     return {
         "schema.yaml": settings.schema_text(table.schema, before["schema.yaml"]),
         "params.yaml": settings.params_text(table),
         "project.yaml": settings.gate_text(table, before["project.yaml"]),
         "dvc.yaml": settings.plots_text(table.schema, before["dvc.yaml"]),
-        "README.md": settings.readme_text(table.schema, before["README.md"]),
+        readme: settings.readme_text(table.schema, before[readme]),
     }
 
 

@@ -53,8 +53,9 @@ RULES = (
     Rule(r"(.*/)?[^/]+\.(dist|egg)-info(/.*)?", "what installing runs"),
     Rule(r"(.*/)?(__pycache__/.*|[^/]+\.(pyc|so|pyd|dylib|dll))", "code that nobody can read"),
     # make takes the others before `Makefile`, and tools such files before pyproject.toml.
-    Rule(r"\.pre-commit-config\.yaml|GNUmakefile|[Mm]akefile", "what is checked, what commands run"),
+    Rule(r"\.pre-commit-config\.yaml|GNUmakefile|[Mm]akefile|gitops-ml\.mk", "what is checked, what commands run"),
     Rule(r"conftest\.py|(\.?pytest|tox|\.?mypy)\.ini|\.?ruff\.toml|\.importlinter", "what is checked"),
+    Rule(r"(ruff|checks)\.gitops-ml\.toml", "what is checked"),
     Rule(r"dvc\.yaml|\.dvcignore|\.dvc(/.*)?", "what stages run, where data lies"),
     # All but the table of trials, which nothing is trained from.
     Rule(r"(?!search\.dvc$)(.*/)?[^/]+\.dvc", "where data comes from", forms.pointer),

@@ -43,6 +43,9 @@ UNITED = {
     "params.yaml": unite.params,
     ".dvc/config": unite.storage,
 }
+# Where tools find settings before they look into pyproject.toml.
+CONFIGURED = {"ruff": {"ruff.toml", ".ruff.toml"}, "mypy": {"mypy.ini", ".mypy.ini"}, "importlinter": {".importlinter"}}
+PYTEST = {"pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml"}
 # Made anew of pyproject.toml.
 LOCK = "uv.lock"
 # What DVC writes, and so may not be ignored.
@@ -91,8 +94,13 @@ def lay(checkout: Path, root: Path, baked: Path, files: list[str], without: tupl
         shutil.copy(baked / path, checkout / path)
     for path, text in texts.items():
         (checkout / path).write_text(text, encoding="utf-8")
+    tools = _tools(git, baked, theirs, done)
+    for path, text in tools.items():
+        (checkout / path).write_text(text, encoding="utf-8")
     hooks = checkout / HOOKS
-    hooks.write_text(unite.except_theirs(hooks.read_text(encoding="utf-8"), _patterns(theirs, ours)))
+    told = unite.with_tools(hooks.read_text(encoding="utf-8"), tools)
+    hooks.write_text(unite.except_theirs(told, _patterns(theirs, ours)), encoding="utf-8")
+    ours += tools
     _keep_line_ends(git, theirs)
     _track(git, root, theirs, ours)
     git.said("add", "--force", "--", *ours)
@@ -129,16 +137,9 @@ def _united(git: Git, baked: Path, theirs: list[str], ours: list[str], done: Lai
     Raises:
         UserError: others are in both, and differ.
     """
-    has, texts, clashes = set(theirs), {}, []
-    folded = {path.casefold(): path for path in theirs}
-    folders = {"/".join(path.split("/")[:depth]) for path in theirs for depth in range(1, path.count("/") + 1)}
-    for path in ours:
-        if path not in has:
-            parts = path.split("/")
-            above = {"/".join(parts[:depth]) for depth in range(1, len(parts))} & has
-            if path.casefold() in folded or path in folders or above:
-                clashes.append(folded.get(path.casefold()) or next(iter(above), path))
-            continue
+    has, texts = set(theirs), {}
+    clashes = _in_the_way(theirs, [path for path in ours if path not in has])
+    for path in (each for each in ours if each in has):
         mine, his = (baked / path).read_bytes(), git.read("HEAD", path) or b""
         if path == LOCK:
             done.relock = True
@@ -149,7 +150,10 @@ def _united(git: Git, baked: Path, theirs: list[str], ours: list[str], done: Lai
             except (UserError, UnicodeDecodeError) as error:
                 clashes.append(f"{path} ({error})")
             done.relock |= path == PACKAGES
-            done.notes.append(f"{path} holds both: yours as it was, and what the project needs")
+            if path == "dvc.yaml" and b"\nplots:" in b"\n" + his:
+                done.notes.append("plots of yours in dvc.yaml stay until `make data` writes that block anew")
+            if texts.get(path) != his.decode(errors="replace"):
+                done.notes.append(f"{path} holds both: yours as it was, and what the project needs")
         elif mine != his:
             clashes.append(path)
     for path, to in done.moved.items():
@@ -164,6 +168,31 @@ def _united(git: Git, baked: Path, theirs: list[str], ours: list[str], done: Lai
             "nothing was changed"
         )
     return texts
+
+
+def _in_the_way(theirs: list[str], ours: list[str]) -> list[str]:
+    """What keeps new files from being there: one that differs in capitals alone, a folder of the name, a file above."""
+    folded = {path.casefold(): path for path in theirs}
+    folders = {"/".join(path.split("/")[:depth]) for path in theirs for depth in range(1, path.count("/") + 1)}
+    found = []
+    for path in ours:
+        parts = path.split("/")
+        above = {"/".join(parts[:depth]) for depth in range(1, len(parts))} & set(theirs)
+        if path.casefold() in folded or path in folders or above:
+            found.append(folded.get(path.casefold()) or next(iter(above), path))
+    return found
+
+
+def _tools(git: Git, baked: Path, theirs: list[str], done: Laid) -> dict[str, str]:
+    """Files with the settings of ours for tools that theirs sets, too."""
+    others = {tool for tool, files in CONFIGURED.items() if not files.isdisjoint(theirs)}
+    mine, his = (baked / PACKAGES).read_text(encoding="utf-8"), (git.read("HEAD", PACKAGES) or b"").decode()
+    found = unite.tools(his, mine, others)
+    if found:
+        done.notes.append(f"your settings of tools are for your code; the project's hooks have {', '.join(found)}")
+    if PYTEST & set(theirs):
+        done.notes.append("pytest has your settings; the project's tests need `pythonpath = . vendor/gitops-ml`")
+    return found
 
 
 def _free_raw(git: Git, root: Path, theirs: list[str], done: Laid) -> None:
@@ -226,8 +255,8 @@ def _track(git: Git, root: Path, theirs: list[str], ours: list[str]) -> None:
             if _ignored(git, [f"{folder}/"]):
                 lines[f"!/{folder}/"] = None
                 if any(each.startswith(f"{folder}/") for each in theirs) or (root / folder).exists():
-                    # What was ignored in it stays so.
-                    lines[f"/{folder}/*"] = None
+                    # What was ignored in it stays so. DVC takes /folder/* for a pattern of the folder itself.
+                    lines[f"/{folder}/?*"] = None
         lines["!/vendor/**" if path.startswith("vendor/") else f"!/{path}"] = None
     if lines:
         file.write_text(unite.ignored(text, "".join(f"{line}\n" for line in lines)), encoding="utf-8")

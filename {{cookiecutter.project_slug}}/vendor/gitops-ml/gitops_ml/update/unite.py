@@ -19,6 +19,13 @@ from tomlkit.exceptions import TOMLKitError
 from gitops_ml.core.errors import UserError
 
 HEADING = "# Of cookiecutter-gitops-ml"
+# Tools of which each code has settings of its own: our file, if theirs sets them, and how a command is told of it.
+RUFF, CHECKS = "ruff.gitops-ml.toml", "checks.gitops-ml.toml"
+TOOLS = {
+    "ruff": (RUFF, {".venv/bin/ruff check": "--config", ".venv/bin/ruff format": "--config"}),
+    "mypy": (CHECKS, {".venv/bin/mypy": "--config-file"}),
+    "importlinter": (CHECKS, {".venv/bin/lint-imports": "--config"}),
+}
 STORAGE = "'remote \"storage\"'"
 
 
@@ -51,6 +58,8 @@ def packages(theirs: str, ours: str) -> str:
         # pytest takes settings in one of both forms.
         tools: Any = added["tool"]
         tools["pytest"] = {"ini_options": tools["pytest"].unwrap()}
+    for name in TOOLS.keys() & mine.get("tool", {}).keys():
+        del added["tool"][name]
     _fill(text, added)
     project: Any = text["project"]
     if said and said != wanted:
@@ -62,6 +71,33 @@ def packages(theirs: str, ours: str) -> str:
         # What they build is what they install.
         del uv["package"]
     return tomlkit.dumps(text)
+
+
+def tools(theirs: str, ours: str, others: Iterable[str] = ()) -> dict[str, str]:
+    """Settings of ours for tools that theirs sets, too, by the file that they stand in: each code has its own.
+
+    Args:
+        theirs: their pyproject.toml, or nothing.
+        ours: the bake's.
+        others: tools that they set in a file of its own.
+    """
+    mine = tomlkit.parse(ours)["tool"]
+    both = (tomlkit.parse(theirs).unwrap().get("tool", {}).keys() | set(others)) & TOOLS.keys()
+    files = {TOOLS[name][0] for name in both}
+    found: dict[str, str] = {}
+    for name in (each for each in TOOLS if TOOLS[each][0] in files):
+        file = TOOLS[name][0]
+        table = mine[name].unwrap()
+        found[file] = found.get(file, "") + tomlkit.dumps(table if name == "ruff" else {"tool": {name: table}})
+    return found
+
+
+def with_tools(text: str, files: Iterable[str]) -> str:
+    """Our hooks, with the files that hold our tools' settings."""
+    for file, commands in TOOLS.values():
+        for command, option in commands.items() if file in files else ():
+            text = text.replace(command, f"{command} {option} {file}")
+    return text
 
 
 def stages(theirs: str, ours: str) -> str:
