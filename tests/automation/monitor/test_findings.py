@@ -9,7 +9,7 @@ import pytest
 from gitops_ml.core import project
 from gitops_ml.monitor import findings, watch
 from gitops_ml.monitor.content import Monitoring, Window
-from gitops_ml.monitor.reference import Reference
+from gitops_ml.monitor.reference import WORKING_TREE, Reference
 from gitops_ml.monitor.signals import Kind, Signal, State
 
 from tests.automation.monitor.test_signals import BINARY
@@ -37,10 +37,10 @@ def windows(*signals: list[Signal]) -> list[Window]:
     ]  # fmt: skip
 
 
-def told(found: list[Window], **importance: float) -> Monitoring:
+def told(found: list[Window], release: str = "flights:1a", **importance: float) -> Monitoring:
     """What is said of windows in which a release with such columns served."""
     facts: dict[str, Any] = {
-        "release": "flights:1a", "created": NOW - timedelta(days=30), "model": "m", "policy": None, "evaluate": None,
+        "release": release, "created": NOW - timedelta(days=30), "model": "m", "policy": None, "evaluate": None,
         "profile": None, "metrics": {SETTINGS.gate.metric: {"value": 0.7, "low": 0.6, "high": 0.8}},
         "importance": importance, "schema": BINARY,
     }  # fmt: skip
@@ -131,6 +131,28 @@ def test_an_alarm_says_how_long_how_much_it_counts_and_what_to_do() -> None:
         "`gitops-ml watch retrain` proposes a model of the new data; `gitops-ml env rollback production` brings back "
         "the release before, if the answers are wrong"
     )
+    [alarm] = told(windows([PROVEN], [PROVEN]), release=WORKING_TREE).alarms
+    assert "rollback" not in alarm.next
+
+
+@pytest.mark.parametrize(
+    ("before", "newest", "said"),
+    [
+        (WELL, NEARLY, "a is beyond, which is not proven (p = 0.02)"),
+        (
+            WELL,
+            signal("performance", "a", "beyond", value=2, limit=1),
+            "a is beyond, beyond its limit, which is not proven",
+        ),
+        (WELL, PROVEN, "a is proven, in 1 of 2 windows, and 2 make an alarm"),
+        (PROVEN, UNTESTED, "a is proven, when it was last tested; since then a is not tested"),
+    ],
+    ids=["not proven", "without a test", "too seldom", "not tested any more"],
+)
+def test_what_is_to_be_watched_says_why_it_is_no_alarm(before: Signal, newest: Signal, said: str) -> None:
+    """Each thing to watch has its own reason."""
+    [found] = told(windows([before], [newest])).watch
+    assert found.sentence == said
 
 
 def test_every_kind_of_alarm_has_a_next_step() -> None:

@@ -137,6 +137,15 @@ def test_days_are_the_clusters_only_where_they_were_in_training() -> None:
     assert p(by_customer, one_day) == p(by_customer, many_days) < 0.01 < p(by_day, one_day)
 
 
+def test_rows_that_have_nothing_in_common_get_the_usual_test() -> None:
+    """Where no two rows share a cluster, the test is Pearson's of two samples."""
+    old, new = [500, 300, 200], [40, 45, 15]
+    trained, now = (pd.DataFrame({"x": np.repeat(np.array(["a", "b", "c"], dtype=object), of)}) for of in (old, new))
+    reference = profile.sample([trained], np.arange(len(trained)), by_time=False)
+    [moved] = drift.compare([(now, reference)], pd.Series(np.arange(len(now))))
+    assert moved.p == pytest.approx(stats.chi2_contingency([old, new]).pvalue)
+
+
 def test_a_column_of_nulls_is_an_alarm_at_once(project: Path, schema: Schema) -> None:
     """A column that may be empty, and is in all rows of the newest window, raises an alarm in that very window."""
     name = next(name for name, column in schema.features.items() if column.nullable)
