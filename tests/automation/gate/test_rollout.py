@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -147,6 +148,18 @@ def test_labels_that_came_in_time_count() -> None:
         assert [each.name for each in said.findings if each.is_worse] == ["loss"]
         said = judged(answers(3000, loss=0.1), answers(3000, loss=0.1), paired=paired)
         assert (said.verdict, [each.name for each in said.findings]) == ("promote", list(rollout.SAID))
+
+
+@pytest.mark.parametrize("paired", [True, False], ids=["paired", "split"])
+def test_the_two_releases_are_measured_alike(paired: bool) -> None:
+    """Which of two is the new one turns each difference and its bounds round, and nothing else."""
+    random = np.random.default_rng(0)
+    status = [random.choice([200, 200, 200, 400, 500], 900) for _ in range(2)]
+    one, other = (replace(answers(900), status=each, loss=random.random(900)) for each in status)
+    ways = (judged(one, other, paired=paired), judged(other, one, paired=paired))
+    there, back = ({each.name: each for each in way.findings} for way in ways)
+    for name in ("errors", "refusals", "loss"):
+        assert (there[name].low, there[name].high) == pytest.approx((-back[name].high, -back[name].low)), name
 
 
 def test_probabilities_of_many_classes_are_compared_as_a_whole() -> None:
