@@ -240,7 +240,7 @@ class Silent(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if "slow" in self.path:
-            time.sleep(5)
+            time.sleep(60)
         self.send_response(401 if "closed" in self.path else 404)
         self.send_header("www-authenticate", "Basic")
         self.end_headers()
@@ -263,13 +263,13 @@ def test_a_host_that_refuses_or_does_not_answer_costs_only_its_row(
         f"http://{base}/closed.git",
         f"http://ghp_token@{base}/closed2.git",
         f"http://me:pass%2Fword@{base}/gone.git?private_token=s3cret",
-        seconds=2,
+        seconds=5,
     )
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
     server.shutdown()
     server.server_close()
     said = [each.problem for each in found.models]
-    assert said[0] == "was not read within 2 seconds"
+    assert said[0] == "was not read within 5 seconds"
     assert "could not read Username" in said[1]
     assert "not found" in said[3]
     left = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()).decode(errors="replace")
