@@ -45,7 +45,9 @@ class Room:
 ROOMS = (
     Room(
         "gate",
-        tuple(f"gitops_ml/gate/{name}.py" for name in ("verdict", "rules", "worth", "rollout", "sequential")),
+        tuple(
+            f"gitops_ml/gate/{name}.py" for name in ("verdict", "rules", "worth", "fairness", "rollout", "sequential")
+        ),
         ("gate",),
     ),
     Room(
@@ -72,7 +74,7 @@ ROOMS = (
     ),
     Room(
         "monitor",
-        tuple(f"gitops_ml/monitor/{name}.py" for name in ("signals", "drift", "findings", "window")),
+        tuple(f"gitops_ml/monitor/{name}.py" for name in ("signals", "drift", "estimate", "findings", "window")),
         ("monitor",),
     ),
     Room(

@@ -10,7 +10,6 @@ from typing import Any
 import bentoml
 import yaml
 from gitops_serving.contract import answers, requests, to_answer, to_answers, values
-from gitops_serving.fast import checked, compiled
 from gitops_serving.limits import RequestLimits, end_with_parent, log_no_refusals
 from gitops_serving.log import RequestLog
 from gitops_serving.page import Page
@@ -24,7 +23,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
-from pipeline import persistence
 from pipeline.decision import Decision, policy
 from pipeline.schema import Schema
 
@@ -77,6 +75,11 @@ class Model:
     """Scores rows with the model of one release."""
 
     def __init__(self) -> None:
+        # BentoML's supervisor imports this file, too, and scores nothing: it does without scikit-learn.
+        from gitops_serving.fast import checked, compiled  # noqa: PLC0415
+
+        from pipeline import persistence  # noqa: PLC0415
+
         end_with_parent()
         log_no_refusals()
         facts = persistence.ModelFacts.model_validate_json((ROOT / "models/model.json").read_bytes())

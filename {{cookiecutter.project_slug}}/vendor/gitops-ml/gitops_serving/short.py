@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
@@ -20,12 +20,14 @@ from pydantic import BaseModel, ValidationError
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gitops_serving.fast import Scorer
 from gitops_serving.limits import JSON, repeated
 from gitops_serving.log import SANE_ID, Ids
 from gitops_serving.records import Answered, PredictionLog
 from gitops_serving.series import Series
 from gitops_serving.together import Score, Together
+
+if TYPE_CHECKING:
+    from gitops_serving.fast import Scorer
 
 METRICS = "bentoml._internal.server.http.instruments.RunnerTrafficMetricsMiddleware"
 # What stands between the server and the route, and is done here too, or has nothing to do with what is plainly valid.

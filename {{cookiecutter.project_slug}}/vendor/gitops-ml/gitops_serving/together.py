@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gitops_serving.fast import Scorer
+if TYPE_CHECKING:
+    from gitops_serving.fast import Scorer
 
 Score = float | list[float]
 # Until so many rows that came together were scored each by itself and in a batch, and alike, no batch is trusted.

@@ -4,6 +4,19 @@ Three ways, the fastest that is known to be equal: all of it (`fast`), the encod
 predict (`encoder`), the Pipeline itself (`pipeline`).
 """
 
-from gitops_serving.fast.scorer import Scorer, Tier, checked, compiled
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gitops_serving.fast.scorer import Scorer, Tier, checked, compiled
 
 __all__ = ["Scorer", "Tier", "checked", "compiled"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load scikit-learn when one of them is first asked for: BentoML's supervisor, which never scores, does without."""
+    if name in __all__:
+        return getattr(importlib.import_module("gitops_serving.fast.scorer"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
