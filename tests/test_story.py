@@ -438,6 +438,7 @@ def test_the_templates_newer_version_is_told_and_proposed(team: Team, history: P
     schedule = (".github/workflows/batch.yml", "23 3 * * *", "24 3 * * *")
     template = newer(history, tmp_path, schedule=schedule)
     run("git", "tag", "v0.2.0", "HEAD~1", cwd=template)
+    run("git", "tag", "v0.3.0", cwd=template)
     run("git", "fetch", "--quiet", "origin", cwd=team.developer)
     before = run("git", "show", "origin/main:.template.json", cwd=team.developer)
     team.push("main", {".template.json": json.dumps(json.loads(before) | {"template": str(template)})})
