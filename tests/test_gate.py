@@ -301,7 +301,7 @@ def test_what_decides_is_told_before_it_is_pushed(challenger: Path) -> None:
     (challenger / "project.yaml").write_text(yaml.safe_dump(settings))
     said = gitops("model", "report", cwd=challenger)
     assert said.splitlines()[:3] == [
-        "⚪ The same model: 1 change of rules or trust",
+        "⏳ The same model, under other rules: 1 change of rules or trust",
         "  Rules or trust change: what decisions pay, project.yaml: decision.payoffs.rebook.0, -30 → -1",
         "  asks for @my-org/ml-engineers, @my-org/data-scientists",
     ]

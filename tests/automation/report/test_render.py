@@ -149,7 +149,7 @@ SAID = {
     "first model": "✅ Fit to serve",
     "first model, unfit": "❌ Not fit to serve: 3 rules fail",
     "nothing changed": "⚪ The same model",
-    "rules changed only": "⚪ The same model: 1 change of rules or trust",
+    "rules changed only": "⏳ The same model, under other rules: 1 change of rules or trust",
     "failed training": "⏳ Not known yet, since make repro is missing: 1 setting",
     "not judged": "⏳ Not known yet, since nothing judged the new results",
     "other rows": "❌ Must not replace what serves: 2 rules fail, ROC AUC +0.0",
@@ -204,13 +204,32 @@ DECISIVE = {"path": "project.yaml", "name": "gate.floors.roc_auc", "what": "what
 
 
 @pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("promote", "The gate does not block the merge."),
+        ("insufficient evidence", "The gate blocks the merge."),
+        ("first model, unfit", "The gate blocks the merge."),
+        ("failed training", "The gate blocks the merge."),
+        ("nothing changed", "The gate does not block the merge."),
+        ("rules changed only", "The gate does not block the merge; what is new in rules or trust needs its owners."),
+    ],
+)
+def test_every_report_says_what_becomes_of_the_merge(state: str, said: str) -> None:
+    """Whether the gate blocks it, and that owners have to agree, stands below the heading of page and comment."""
+    shown = states.STATES[state]()
+    assert shown.merging == said
+    assert f"<p>{said}</p>" in render.html(shown)
+    assert f"**{said}**" in render.markdown(shown)
+
+
+@pytest.mark.parametrize(
     ("facts", "said"),
     [
         ({"stale": ["train of params.yaml"]}, "Not known yet, since make repro is missing"),
         ({"params": [{"name": "train.seed", "before": "0", "after": "1"}]}, "The same model: 1 setting"),
         (
             {"decisive": [DECISIVE | {"before": "0.65", "after": "0.01"}] * 2},
-            "The same model: 2 changes of rules or trust",
+            "The same model, under other rules: 2 changes of rules or trust",
         ),
         ({"packages": [{"name": "x", "before": None, "after": "1", "use": "a tool"}]}, "The same model: 1 package"),
         ({"changed": True}, "Not known yet, since nothing judged the new results"),

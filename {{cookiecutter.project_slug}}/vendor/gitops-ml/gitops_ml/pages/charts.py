@@ -155,7 +155,7 @@ def importance_svg(importance: list[tuple[str, float]], measure: str) -> str:
                     "field": "importance",
                     "type": "quantitative",
                     "title": f"{measure} when shuffled",
-                    "axis": {"tickCount": 4},
+                    "axis": {"tickCount": 4, "labelOverlap": "greedy", "labelSeparation": 8},
                 },
             },
         }

@@ -129,7 +129,17 @@ class Report(Facts):
             return self.gate.says
         if self.changed:
             return Says(text="Not known yet, since nothing judged the new results", tone="wait")
+        if self.decisive:
+            return Says(text="The same model, under other rules", tone="wait")
         return Says(text="The same model", tone="plain")
+
+    @property
+    def merging(self) -> str:
+        """What the gate says to merging the change, and what that takes besides."""
+        judged = self.gate.passes if self.gate else not self.changed
+        free = judged and not self.stale
+        besides = "; what is new in rules or trust needs its owners" if self.decisive else ""
+        return f"The gate {'does not block' if free else 'blocks'} the merge{besides}."
 
     @property
     def detail(self) -> str:
