@@ -118,7 +118,8 @@ def _verdict(
         return "promote", f"{words}: {numbers}"
     if difference.high < 0:
         return "keep", f"worse than the champion: {numbers}"
-    return "insufficient evidence", f"too few rows to tell whether it is worse by more than the margin of {gate.margin:g}: {numbers}"
+    unsettled = f"too few rows to tell whether it is worse by more than the margin of {gate.margin:g}"
+    return "insufficient evidence", f"{unsettled}: {numbers}"
 
 
 def _drawn(evaluation: Evaluation, mask: Mask, candidate: Candidate, gate: Gate) -> Drawn:
