@@ -165,9 +165,25 @@ def test_more_than_can_wait_is_lost_at_once(tmp_path: Path) -> None:
     """A caller never waits for the disk: beyond a bound, lines are counted as lost instead."""
     found = Counter[str]()
     sink = Sink(tmp_path, **LIMITS, count=lambda result, lines: found.update({result: lines}))
-    sink.put({"row": 0}, rows=10**6)
+    for _ in range(3):
+        sink.put({"row": 0}, rows=10**6)
+    assert sink.waiting == 0
+    sink.put({"row": 1})
     sink.close()
-    assert found == {"lost": 1}
+    assert found == {"lost": 3, "written": 1}
+
+
+def test_a_line_that_cannot_be_written_takes_no_other_with_it(tmp_path: Path) -> None:
+    """What JSON does not know is counted as lost, and what comes after it is written; nobody else may read the folder."""
+    found = Counter[str]()
+    sink = Sink(tmp_path / "log", **LIMITS, count=lambda result, lines: found.update({result: lines}))
+    sink.put({"row": 2**70})
+    wait_until_idle(sink)
+    sink.put({"row": 1})
+    sink.close()
+    assert found == {"lost": 1, "written": 1}
+    assert lines_of(tmp_path / "log") == [{"row": 1}]
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o700
 
 
 COLUMNS = {
