@@ -174,7 +174,7 @@ def test_more_than_can_wait_is_lost_at_once(tmp_path: Path) -> None:
 
 
 def test_a_line_that_cannot_be_written_takes_no_other_with_it(tmp_path: Path) -> None:
-    """What JSON does not know is counted as lost, and what comes after it is written; nobody else may read the folder."""
+    """What JSON does not know is lost, and what comes after it is written; nobody else may read the folder."""
     found = Counter[str]()
     sink = Sink(tmp_path / "log", **LIMITS, count=lambda result, lines: found.update({result: lines}))
     sink.put({"row": 2**70})
