@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -122,6 +123,7 @@ def test_a_url_says_what_a_folder_says_and_leaves_little(
     """Of a URL the newest commits are fetched, bare; asked again, nothing is; what is gone there is gone here."""
     url = f"file://{story.origin}"
     there, here = only(told(story.origin)), only(told(url))
+    assert here.problem == ""
     assert here.environments == there.environments
     [cached] = (tmp_path / "cache").glob("*.git")
     assert not (cached / "FETCH_HEAD").exists()
@@ -130,6 +132,13 @@ def test_a_url_says_what_a_folder_says_and_leaves_little(
     before = {path: path.stat().st_mtime_ns for path in cached.rglob("*") if path.is_file()}
     assert only(told(url)).environments == there.environments
     assert {path: path.stat().st_mtime_ns for path in cached.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", [f"{'x' * 80}-{'y' * 59}", "-", "--bare", "é"])
+def test_a_folder_of_the_cache_is_never_an_option(name: str) -> None:
+    """However long a URL is, and whatever it ends with, the name of its folder does not begin with a dash."""
+    [source] = listing.read([f"https://example.org/{name}"], None).sources
+    assert re.fullmatch(r"[a-z0-9][a-z0-9-]*", source.key)
 
 
 def test_a_cache_that_is_of_no_use_is_made_anew(story: World, told: Callable[..., Fleet], tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ def test_what_ends_between_two_steps_is_started_again(serving: World, said: list
             servers.stop(servers.instances()[0])
         assert asked(serving) == release
         until(lambda: len(host.port.fronts()) == 1 and serving.serves("staging") == [release])
-    assert said == []
+    # What is ended once more before it was looked at is told, and started once more.
+    assert [each for each in said if "ended while it was started" not in each] == []
 
 
 def test_an_instance_that_hangs_between_two_steps_is_replaced(serving: World, said: list[str]) -> None:

@@ -38,8 +38,9 @@ class Source:
     @property
     def key(self) -> str:
         """A folder's name for it, the same whoever asks."""
-        name = re.sub(r"[^a-z0-9]+", "-", self.shown.lower().removesuffix(".git")).strip("-")[-60:]
-        return f"{name}-{hashlib.sha256(self.shown.encode()).hexdigest()[:12]}"
+        name = re.sub(r"[^a-z0-9]+", "-", self.shown.lower().removesuffix(".git"))[-60:].strip("-")
+        # What begins with - would be an option of Git.
+        return "-".join(filter(None, (name, hashlib.sha256(self.shown.encode()).hexdigest()[:12])))
 
     def clean(self, text: str) -> str:
         """A text without what is secret in this URL, or may be in any other."""
