@@ -182,7 +182,8 @@ def test_a_large_file_is_read_in_pieces(ready: Path, tmp_path: Path) -> None:
         for _ in range(20):
             file.write(lines)
     script = (
-        "import resource, sys; from gitops_ml.cli.main import tree\n"
+        "import resource, sys; from gitops_ml.cli import lazy; lazy.install()\n"
+        "from gitops_ml.cli.main import tree\n"
         "try: tree()(['data', 'add', sys.argv[1], 'y', '--dry-run'])\n"
         "except SystemExit: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )
