@@ -45,7 +45,7 @@ WRITE: dict[Kind, Callable[[float], str]] = {
     "silence": lambda value: words.age(timedelta(hours=value)),
     "age": lambda value: words.age(timedelta(days=value)),
 }
-CHANCE = "beyond their limits, by no more than days often differ"
+CHANCE = "beyond their limits, by as much as so few days often differ"
 # So many are shown of rows, of windows beside each other, of small multiples, and of findings or names in a row.
 ROWS, WINDOWS, CHARTS, FINDINGS = 15, 6, 6, 5
 

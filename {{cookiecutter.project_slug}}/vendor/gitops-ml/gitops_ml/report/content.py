@@ -134,12 +134,15 @@ class Report(Facts):
         return Says(text="The same model", tone="plain")
 
     @property
+    def is_free(self) -> bool:
+        """Whether the gate lets the change be merged."""
+        return not self.stale and (self.gate.passes if self.gate else not self.changed)
+
+    @property
     def merging(self) -> str:
         """What the gate says to merging the change, and what that takes besides."""
-        judged = self.gate.passes if self.gate else not self.changed
-        free = judged and not self.stale
         besides = "; what is new in rules or trust needs its owners" if self.decisive else ""
-        return f"The gate {'does not block' if free else 'blocks'} the merge{besides}."
+        return f"The gate {'does not block' if self.is_free else 'blocks'} the merge{besides}."
 
     @property
     def detail(self) -> str:
