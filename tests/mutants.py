@@ -60,7 +60,7 @@ ROOMS = (
             "gitops_ml/marks/branch.py",
             "gitops_ml/marks/holds.py",
         ),
-        ("promotion", "marks"),
+        ("promotion", "marks", "host"),
     ),
     Room(
         "signing and Git",
