@@ -131,8 +131,9 @@ def test_an_alarm_says_how_long_how_much_it_counts_and_what_to_do() -> None:
         "`gitops-ml watch retrain` proposes a model of the new data; `gitops-ml env rollback production` brings back "
         "the release before, if the answers are wrong"
     )
-    [alarm] = told(windows([PROVEN], [PROVEN]), release=WORKING_TREE).alarms
-    assert "rollback" not in alarm.next
+    for release in ("flights:1a", "zoo:1a", WORKING_TREE):
+        [alarm] = told(windows([PROVEN], [PROVEN]), release=release).alarms
+        assert ("rollback" in alarm.next) == (release != WORKING_TREE)
 
 
 @pytest.mark.parametrize(
