@@ -209,6 +209,20 @@ def test_two_jobs_that_ask_a_cluster_at_once_both_report(world: World) -> None:
     assert health.write(stale, settings, health.CLUSTER, state, later).lasted == 5 * 60
 
 
+def test_what_is_as_it_was_is_said_once_in_ten_minutes(world: World) -> None:
+    """Steps of one boot that find the same push nothing; a boot that is another one is told, by the kernel's name."""
+    settings, git_ = world.opened().settings("staging"), world.opened().git
+    state = health.State(state="healthy", commit="c" * 40, release="r", serving="r")
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    first = health.write(git_, settings, "one", state)
+    tips = git_.branches("agents/staging")
+    assert health.write(git_, settings, "one", state) == first
+    assert git_.branches("agents/staging") == tips
+    assert first.boot == health.Clock.here().boot == boot
+    booted = health.Clock(first.checked, "another", 5.0)
+    assert health.write(git_, settings, "one", state, booted).boot == "another"
+
+
 def test_a_damaged_history_is_not_an_empty_one(world: World) -> None:
     """Lines that cannot be read stop what depends on them."""
     world.release("a")
