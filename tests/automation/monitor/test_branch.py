@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from gitops_ml.core.errors import UserError
-from gitops_ml.monitor import branch
+from gitops_ml.monitor import branch, figures
 from gitops_ml.versions.git import Git
 
 from tests.automation.monitor.samples import NOW, states
@@ -43,6 +43,12 @@ def test_a_finding_replaces_the_one_before(clones: list[Git]) -> None:
     tip = one.tip("monitor/production") or ""
     assert one.history(tip) == [tip]
     assert git(one.root, "show", "--no-patch", "--format=%an", tip) == "gitops-ml"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_finding_has_the_colour_that_the_monitors_page_has(state: str) -> None:
+    """What is read on another page is no greener than on the monitor's own."""
+    assert branch.of(STATES[state]).tone == figures.verdict(STATES[state])[0]
 
 
 def test_what_is_older_never_replaces_what_is_newer(clones: list[Git]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ValidationError
 
 from gitops_ml.core.errors import UserError
+from gitops_ml.pages import verdicts
 from gitops_ml.pages.words import Tone
 from gitops_ml.versions.git import Git, RejectedError
 
@@ -22,7 +23,6 @@ PREFIX = "monitor/"
 FILE = "finding.json"
 FORM = 1
 ATTEMPTS = 5
-TONES: dict[str, Tone] = {"alarm": "bad", "watch": "wait", "all is well": "good", "not known": "plain"}
 
 
 class Worth(BaseModel):
@@ -44,6 +44,7 @@ class Finding(BaseModel):
     since: datetime
     until: datetime
     verdict: Literal["alarm", "watch", "all is well", "not known"]
+    untested: int = 0  # signals of the window
     sentence: str
     alarms: list[str]
     watch: list[str]
@@ -52,7 +53,7 @@ class Finding(BaseModel):
     @property
     def tone(self) -> Tone:
         """How the verdict is shown."""
-        return TONES[self.verdict]
+        return verdicts.watched(self.verdict, self.untested)
 
 
 def of(found: Monitoring) -> Finding:
@@ -65,6 +66,7 @@ def of(found: Monitoring) -> Finding:
         since=newest.since,
         until=newest.until,
         verdict=found.verdict,
+        untested=found.untested,
         sentence=found.heading,
         alarms=[f"{each.kind}: {each.sentence}" for each in found.alarms],
         watch=[f"{each.kind}: {each.sentence}" for each in found.watch],

@@ -8,12 +8,11 @@ from datetime import timedelta
 
 from gitops_ml.gate.result import Measured
 from gitops_ml.monitor import estimate
-from gitops_ml.monitor.content import Monitoring, Verdict, Window
+from gitops_ml.monitor.content import Monitoring, Window
 from gitops_ml.monitor.signals import Bound, Kind, Signal, State
-from gitops_ml.pages import words
+from gitops_ml.pages import verdicts, words
 from gitops_ml.pages.words import Tone
 
-TONES: dict[Verdict, Tone] = {"alarm": "bad", "watch": "wait", "all is well": "good", "not known": "plain"}
 # Its tone, the shape that says the same, and the words.
 STATES: dict[State, tuple[Tone, str, str]] = {
     "proven": ("bad", words.SHAPES["bad"], "beyond its limit, proven"),
@@ -92,8 +91,8 @@ def rows(found: Monitoring) -> list[Row]:
 
 
 def verdict(found: Monitoring) -> tuple[Tone, str, str]:
-    """The tone of the verdict, the sign that says the same, and the verdict; green only if all was tested."""
-    tone = "plain" if found.verdict == "all is well" and found.untested else TONES[found.verdict]
+    """The tone of the verdict, the sign that says the same, and the verdict."""
+    tone = verdicts.watched(found.verdict, found.untested)
     return tone, words.SIGNS[tone], found.verdict
 
 

@@ -1,4 +1,4 @@
-"""What follows from a verdict of the gate, in words and in the tone in which all pages say it."""
+"""What follows from a verdict of gate or monitor, in words and in the tone in which all pages say it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ class Says(BaseModel):
     def signed(self) -> str:
         """With a sign, for text without colours."""
         return f"{words.SIGNS[self.tone]} {self.text}"
+
+
+# Of the monitor.
+WATCHED: dict[str, Tone] = {"alarm": "bad", "watch": "wait", "all is well": "good", "not known": "plain"}
+
+
+def watched(verdict: str, untested: int) -> Tone:
+    """The tone of what the monitor found: nothing is green of which a part was not tested."""
+    return "plain" if verdict == "all is well" and untested else WATCHED[verdict]
 
 
 def meaning(verdict: str, *, passes: bool, same: bool, fails: bool = False) -> Says:
