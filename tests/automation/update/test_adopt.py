@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 import yaml
 from dvc.repo import Repo
+from gitops_ml.adoption import adopt, laying, unite
 from gitops_ml.core.errors import UserError
-from gitops_ml.update import adopt, laying, unite, update
+from gitops_ml.update import update
 from gitops_ml.versions.git import Git
 
 from tests.automation.tables import PROJECT

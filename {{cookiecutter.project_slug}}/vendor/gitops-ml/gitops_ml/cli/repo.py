@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
+from gitops_ml.adoption import adopt as adopting
 from gitops_ml.cli.options import BLOCKED, AsJson, examples, group
 from gitops_ml.core import manifest, project
 from gitops_ml.core.errors import UserError
@@ -17,7 +18,6 @@ from gitops_ml.github import doctor as doctors
 from gitops_ml.github import rulesets
 from gitops_ml.promotion import collect as collecting
 from gitops_ml.promotion import repository
-from gitops_ml.update import adopt as adopting
 from gitops_ml.update import update as updating
 from gitops_ml.versions import forge, initialize
 from gitops_ml.versions.git import Git

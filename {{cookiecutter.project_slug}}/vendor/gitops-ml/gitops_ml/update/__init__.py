@@ -1,6 +1,5 @@
 """Brings a project to a newer version of its template.
 
 In comes what the project was made from, and a repository with the template's versions; out goes a branch with their
-difference on top of main, and a pull request that says what it means. `gitops-ml repo update` uses it. For a repository
-that is no project yet, `gitops-ml repo adopt`, a branch with the project around what is there goes out.
+difference on top of main, and a pull request that says what it means. `gitops-ml repo update` uses it.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from cookiecutter.exceptions import CookiecutterException
 from cookiecutter.main import cookiecutter
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.update import laying, record
+from gitops_ml.update import record
 from gitops_ml.update.record import Record
 from gitops_ml.update.template import Template, Version
 from gitops_ml.versions.git import Git
@@ -50,7 +51,7 @@ def made(git: Git, template: Template, version: Version, known: Record, into: Pa
         answers=answers,
         moved=known.moved,
     )
-    laying.move(folder, known.moved)
+    move(folder, known.moved)
     return Bake(version, found, stored(git, folder), folder)
 
 
@@ -107,3 +108,21 @@ def without(git: Git, tree: str, beginnings: tuple[str, ...]) -> str:
         git.said("read-tree", tree, env=env)
         git.said("update-index", "-z", "--force-remove", "--stdin", env=env, content=left.encode())
         return git.said("write-tree", env=env)
+
+
+def move(baked: Path, moved: dict[str, str]) -> None:
+    """Have a bake's files lie where an adopted repository has them, also those of later versions."""
+    for path, to in moved.items():
+        if not (baked / path).exists():
+            continue
+        if to:
+            (baked / path).rename(baked / to)
+        else:
+            (baked / path).unlink()
+    if moved.get(record.MAKEFILE):
+        # The workflows call what is theirs no more than they must.
+        for file in (baked / ".github").rglob("*.yml"):
+            text = re.sub(
+                r"\bmake (?=[a-z]+$)", f"make -f {moved[record.MAKEFILE]} ", file.read_text(), flags=re.MULTILINE
+            )
+            file.write_text(text)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from gitops_ml.core import programs
 from gitops_ml.core.programs import finished, run
-from gitops_ml.update import laying
+from gitops_ml.update import record
 from gitops_ml.versions import requirements
 from gitops_ml.versions.git import Git
 
@@ -85,7 +85,7 @@ def look(checkout: Path, cache: Path | None, relock: bool, train: bool, told: Ca
 
 def made_by(checkout: Path) -> tuple[str, ...]:
     """The command for the project's targets: of an adopted repository, Makefile is its own."""
-    beside = laying.KEPT[laying.MAKEFILE][1]
+    beside = record.BESIDE
     return ("make", "-f", beside) if (checkout / beside).exists() else ("make",)
 
 

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from gitops_ml.core.errors import UserError
 from gitops_ml.versions.git import Git
 
+# Where a Makefile was there before, the project's lies beside it.
+MAKEFILE, BESIDE = "Makefile", "gitops-ml.mk"
 FILE = ".template.json"
 CRUFT = ".cruft.json"
 LICENSES = {"Apache License": "Apache-2.0", "MIT License": "MIT", "BSD 3-Clause License": "BSD-3-Clause"}

@@ -8,20 +8,20 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gitops_ml.adoption import unite
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import finished
-from gitops_ml.update import unite
-from gitops_ml.update.record import FILE
+from gitops_ml.update.bakes import move
+from gitops_ml.update.record import BESIDE, FILE, MAKEFILE
 from gitops_ml.versions.git import Git
 from gitops_ml.versions.objects import COMMAND
 
 RAW = "data/raw"
-MAKEFILE = "Makefile"
 # Theirs stays where it is, by any of these names, and ours lies beside it; nothing: it is left out.
 KEPT = {
     "README.md": (r"readme(\..*)?", "README.gitops-ml.md"),
     "docs/README.md": (r"docs/readme(\..*)?", "docs/README.gitops-ml.md"),
-    MAKEFILE: (r"(gnu)?makefile", "gitops-ml.mk"),
+    MAKEFILE: (r"(gnu)?makefile", BESIDE),
     "LICENSE": (r"(licen[cs]e|copying)(\..*)?", ""),
     "CODEOWNERS": (r"(\.github/|docs/)?codeowners", ""),
     "AGENTS.md": (r"agents\.md", ""),
@@ -105,22 +105,6 @@ def lay(checkout: Path, root: Path, baked: Path, files: list[str], without: tupl
     _track(git, root, theirs, ours)
     git.said("add", "--force", "--", *ours)
     return done
-
-
-def move(baked: Path, moved: dict[str, str]) -> None:
-    """Have a bake's files lie where an adopted repository has them, also those of later versions."""
-    for path, to in moved.items():
-        if not (baked / path).exists():
-            continue
-        if to:
-            (baked / path).rename(baked / to)
-        else:
-            (baked / path).unlink()
-    if moved.get(MAKEFILE):
-        # The workflows call what is theirs no more than they must.
-        for file in (baked / ".github").rglob("*.yml"):
-            text = re.sub(r"\bmake (?=[a-z]+$)", f"make -f {moved[MAKEFILE]} ", file.read_text(), flags=re.MULTILINE)
-            file.write_text(text)
 
 
 def _kept(theirs: list[str], ours: list[str]) -> dict[str, str]:

@@ -16,11 +16,12 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from gitops_ml.adoption import laying, unite
+from gitops_ml.adoption.laying import Laid
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import DVC, run
-from gitops_ml.update import bakes, checks, laying, record, unite
+from gitops_ml.update import bakes, checks, record
 from gitops_ml.update.bakes import Bake
-from gitops_ml.update.laying import Laid
 from gitops_ml.update.template import Template
 from gitops_ml.versions import initialize
 from gitops_ml.versions.forge import GITHUB
@@ -100,7 +101,11 @@ def adopt(root: Path, wish: Wish, told: Callable[[str], object] = lambda step: N
         notes.append(f"releases are made of the branch {MAIN}, and yours is {branch}: `git branch -m {branch} {MAIN}`")
     if wish.data is None:
         notes.append("its table is the template's example: `make data FILE=... TARGET=...` takes one of yours in")
-    make = " ".join(checks.made_by(root)) if laying.MAKEFILE not in laid.moved else f"make -f {laid.moved['Makefile']}"
+    make = (
+        " ".join(checks.made_by(root))
+        if record.MAKEFILE not in laid.moved
+        else f"make -f {laid.moved[record.MAKEFILE]}"
+    )
     return Adopting(
         branch=BRANCH,
         commit=commit,
@@ -224,7 +229,7 @@ def _committed(git: Git, copy: Git, start: str, made: Bake) -> str:
 
 def _how_to_include(git: Git, commit: str, laid: Laid) -> list[str]:
     """The line by which a Makefile of theirs has the project's targets, too, as far as it has none of the name."""
-    beside = laid.moved.get(laying.MAKEFILE)
+    beside = laid.moved.get(record.MAKEFILE)
     if not beside:
         return []
     target = re.compile(r"^([a-z]+):(?!=)", re.MULTILINE)
