@@ -9,7 +9,7 @@ from typing import Any
 from gitops_ml.fleet.content import Environment, Fleet, Made, Model
 from gitops_ml.marks.freezes import Freeze
 from gitops_ml.marks.holds import Hold
-from gitops_ml.monitor.branch import Finding
+from gitops_ml.notify.branch import Finding
 from gitops_ml.pages.verdicts import meaning
 
 NOON = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)

@@ -21,7 +21,7 @@ from gitops_ml.fleet import listing, page, read
 from gitops_ml.fleet.content import Fleet, Model
 from gitops_ml.host import host
 from gitops_ml.marks import freezes, holds
-from gitops_ml.monitor import branch
+from gitops_ml.notify import branch
 from gitops_ml.versions.git import Git
 
 from tests.automation.tables import PROJECT

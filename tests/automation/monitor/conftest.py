@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from gitops_ml.monitor import webhook
+from gitops_ml.notify import webhook
 
 HIDDEN = "T0HIDDEN/hook"
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from gitops_ml.core.errors import UserError
-from gitops_ml.monitor import alarm, content
+from gitops_ml.monitor import content
 from gitops_ml.monitor.content import Monitoring
+from gitops_ml.notify import alarm
 from gitops_ml.versions import forge
 from gitops_ml.versions.git import Git
 

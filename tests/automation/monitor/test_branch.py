@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from gitops_ml.core.errors import UserError
-from gitops_ml.monitor import branch, figures
+from gitops_ml.monitor import figures
+from gitops_ml.notify import branch
 from gitops_ml.versions.git import Git
 
 from tests.automation.monitor.samples import NOW, states

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
-from gitops_ml.monitor import webhook
 from gitops_ml.monitor.content import Finding, Monitoring
+from gitops_ml.notify import webhook
 
 from tests.automation.monitor.conftest import HIDDEN, Listener
 from tests.automation.tables import PROJECT

@@ -11,8 +11,9 @@ import typer
 from gitops_ml.cli.options import AsJson, LastByDefault, agents_folder, environment_or_last, examples, group
 from gitops_ml.core import project
 from gitops_ml.host import runner
-from gitops_ml.monitor import branch, page, watch, webhook
+from gitops_ml.monitor import page, watch
 from gitops_ml.monitor import retrain as retraining
+from gitops_ml.notify import branch, webhook
 from gitops_ml.predictions import erasure, stored
 from gitops_ml.versions.git import Git
 

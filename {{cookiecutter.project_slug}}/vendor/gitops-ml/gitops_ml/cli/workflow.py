@@ -19,8 +19,9 @@ from gitops_ml.github import offer as offers
 from gitops_ml.github import publish as publishing
 from gitops_ml.github import trust as trusting
 from gitops_ml.image import engine, registry
-from gitops_ml.monitor import alarm as alarms
-from gitops_ml.monitor import branch, content, webhook
+from gitops_ml.monitor import content
+from gitops_ml.notify import alarm as alarms
+from gitops_ml.notify import branch, webhook
 from gitops_ml.promotion import repository
 from gitops_ml.release import keyless
 from gitops_ml.versions import forge

@@ -9,7 +9,7 @@ from pydantic import BaseModel, computed_field
 
 from gitops_ml.marks.freezes import Freeze
 from gitops_ml.marks.holds import Hold
-from gitops_ml.monitor.branch import Finding
+from gitops_ml.notify.branch import Finding
 from gitops_ml.pages import words
 from gitops_ml.pages.verdicts import Says
 from gitops_ml.pages.words import Tone

@@ -21,7 +21,7 @@ from gitops_ml.fleet.content import Environment, Fleet, Model, Owned
 from gitops_ml.fleet.listing import USER, Listing, Source
 from gitops_ml.fleet.templates import Templates, opened
 from gitops_ml.marks import freezes, holds
-from gitops_ml.monitor import branch
+from gitops_ml.notify import branch
 from gitops_ml.pages import verdicts
 from gitops_ml.promotion import health, proposals
 from gitops_ml.report import owners
