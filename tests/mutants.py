@@ -1,8 +1,8 @@
 """Plants faults at random and counts those that the tests notice; a part of `make study`, which lists the others.
 
-Cosmic Ray, in an environment of its own, changes one expression of a clone at a time and runs the tests of its room
-until one fails. Those that execute the changed line come first, so that a fault that is noticed is noticed soon; for
-that this module is a plugin of pytest, too.
+Cosmic Ray, in an environment of its own, changes one expression of a clone at a time and runs those tests of its room
+that execute the changed line, until one fails; and all others where no test is known to do it. For that this module is a
+plugin of pytest, too. What only a program notices that a test starts is thus counted as not noticed.
 """
 
 from __future__ import annotations
@@ -129,20 +129,27 @@ def faults(room: Room, count: int, folder: Path) -> list[Fault]:
     return _found(session)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests first that execute the line that was changed."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run the tests that execute the line that was changed."""
     diff = subprocess.check_output(["git", "diff", "--unified=0", "--", str(PACKAGES)], text=True)
     lines = {int(line) for line in re.findall(r"^@@ -(\d+)", diff, flags=re.MULTILINE)}
     covered = coverage.CoverageData()
     covered.read()
-    first = {
+    executing = {
         context
         for file in re.findall(r"^--- a/(.*)$", diff, flags=re.MULTILINE)
         for line, contexts in covered.contexts_by_lineno(str(Path(file).resolve())).items()
         if line in lines
         for context in contexts
     }
-    items.sort(key=lambda item: f"{item.module.__name__}.{item.originalname}" not in first)  # type: ignore[attr-defined]
+    chosen = [f"{item.module.__name__}.{item.originalname}" in executing for item in items]  # type: ignore[attr-defined]
+    first = [item for item, own in zip(items, chosen, strict=True) if own]
+    others = [item for item, own in zip(items, chosen, strict=True) if not own]
+    # Without a name: what a fixture executes, or the import of the module.
+    if executing and "" not in executing:
+        config.hook.pytest_deselected(items=others)
+        others = []
+    items[:] = first + others
 
 
 def table(count: int, folder: Path) -> str:
