@@ -13,8 +13,9 @@ from gitops_ml.gate import verdict as gate
 from gitops_ml.gate.candidates import Candidate, Evaluation
 from gitops_ml.gate.result import Result, SliceDifference
 from pipeline.decision import Policy
-from pipeline.tasks import binary
+from pipeline.tasks import Measures, binary, multiclass, regression
 from scipy import stats
+from threadpoolctl import threadpool_limits
 
 from tests.automation.gate.study import MARGIN, simulate
 
@@ -225,6 +226,19 @@ def test_the_result_is_complete_and_repeatable() -> None:
     assert result == gate.judge(EVALUATION, GOOD, MEDIUM, SETTINGS)
     assert (result.challenger, result.champion, result.evaluation) == ("good", "medium", "evaluation")
     assert result.settings == SETTINGS
+
+
+@pytest.mark.parametrize("measures", [binary, multiclass, regression])
+def test_an_interval_has_the_same_bits_on_one_core_and_on_many(measures: Measures) -> None:
+    """A sum over many rows is not split among threads, which would give it other last bits on another machine."""
+    labels, scores = RANDOM.integers(0, 2, 20_000), RANDOM.uniform(0.05, 0.95, 20_000)
+    each = np.column_stack([1 - scores, scores]) if measures is multiclass else scores
+    weights = RANDOM.multinomial(20_000, np.full(20_000, 1 / 20_000), size=20).astype("float64")
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(limits=threads):
+            found.append({name: drawn.tolist() for name, drawn in measures.resampled(labels, each, weights).items()})
+    assert found[0] == found[1]
 
 
 def test_a_model_that_is_worse_by_the_margin_passes_at_most_at_its_level() -> None:

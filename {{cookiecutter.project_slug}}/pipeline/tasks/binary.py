@@ -18,7 +18,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from pipeline.tasks.scores import Floats, Labels, calibration_error, confusion, probabilities, thin
+from pipeline.tasks.scores import Floats, Labels, calibration_error, confusion, one_thread, probabilities, thin
 
 # From here on the positive class is the likelier one.
 LIKELIER = 0.5
@@ -50,6 +50,7 @@ def measure(labels: Labels, scores: Floats) -> dict[str, float]:
     return {name: float(metric(labels, scores)) for name, metric in METRICS.items()}
 
 
+@one_thread
 def resampled(labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[str, Floats]:
     """Each metric on each draw, shape (draws,): what scikit-learn computes with the draw as weights, sorting once.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.calibration import calibration_curve
 
-from pipeline.tasks.scores import EPSILON, Floats, Labels, calibration_error, confusion, probabilities
+from pipeline.tasks.scores import EPSILON, Floats, Labels, calibration_error, confusion, one_thread, probabilities
 
 NAMES: tuple[str, ...] = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc_ovr")
 LOWER_IS_BETTER = frozenset({"log_loss"})
@@ -22,6 +22,7 @@ def measure(labels: Labels, scores: Floats) -> dict[str, float]:
     return {name: float(values[0]) for name, values in resampled(labels, scores, [np.ones(len(labels))]).items()}
 
 
+@one_thread
 def resampled(labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[str, Floats]:
     """Each metric on each draw, shape (draws,): what scikit-learn computes with the draw as weights.
 

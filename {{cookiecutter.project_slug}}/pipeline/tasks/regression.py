@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.tasks.scores import Floats, Labels, thin
+from pipeline.tasks.scores import Floats, Labels, one_thread, thin
 
 NAMES: tuple[str, ...] = ("mae", "rmse", "r2")
 LOWER_IS_BETTER = frozenset({"mae", "rmse"})
@@ -22,6 +22,7 @@ def measure(labels: Labels, scores: Floats) -> dict[str, float]:
     return {name: float(values[0]) for name, values in resampled(labels, scores, [np.ones(len(labels))]).items()}
 
 
+@one_thread
 def resampled(labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[str, Floats]:
     """Each metric on each draw, shape (draws,): what scikit-learn computes with the draw as weights.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from threadpoolctl import ThreadpoolController
 
 Floats = npt.NDArray[np.float64]
 # Numbers of classes, or the values of a regression.
@@ -13,6 +14,8 @@ Labels = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 CURVE_POINTS = 200
 # From here on a probability is as good as its bound.
 EPSILON = float(np.finfo("float64").eps)
+# Threads that share a sum wait ten times longer than they add, and its last bit depends on how many they are.
+one_thread = ThreadpoolController().wrap(limits=1)
 
 
 def calibration_error(labels: Labels, scores: Floats, bins: int) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from pipeline.decision import Integers, Policy
 from pipeline.tasks.scores import Floats, Labels
+from threadpoolctl import threadpool_limits
 
 from gitops_ml.gate.result import Measured, Worth
 
@@ -40,6 +41,8 @@ def difference(
     return _estimated((ours - theirs)[:, None], draws, confidence)[0]
 
 
+# As `resampled` of the tasks.
+@threadpool_limits.wrap(limits=1)
 def _estimated(earned: Floats, draws: Iterable[Floats], confidence: float) -> list[Measured]:
     """The mean of each column of `earned`, shape (rows, columns), with its interval."""
     tail = (1 - confidence) / 2

@@ -22,6 +22,7 @@ from pipeline.tasks import MEASURES
 from pipeline.tasks.scores import Floats
 from pydantic import BaseModel
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from gitops_ml.gate.result import Measured
 from gitops_ml.gate.worth import ROWS
@@ -105,6 +106,8 @@ def of_window(
     ]
 
 
+# As `resampled` of the tasks.
+@threadpool_limits.wrap(limits=1)
 def expected(answers: pd.DataFrame, reference: Reference, metric: str) -> dict[str, Measured]:
     """What is expected of rows, as intervals in which their labels should lie; nothing where a class is too rare."""
     found: dict[str, Measured] = {}
