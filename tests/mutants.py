@@ -1,8 +1,8 @@
 """Plants faults at random and counts those that the tests notice; a part of `make study`, which lists the others.
 
 Cosmic Ray, in an environment of its own, changes one expression of a clone at a time and runs those tests of its room
-that execute the changed line, until one fails; and all others where no test is known to do it. For that this module is a
-plugin of pytest, too. What only a program notices that a test starts is thus counted as not noticed.
+that execute the changed line, until one fails; and all others where no test is known to do it. For that this module is
+a plugin of pytest, too. What only a program notices that a test starts is thus counted as not noticed.
 """
 
 from __future__ import annotations
