@@ -38,12 +38,12 @@ import json, sys
 import pandas as pd
 from pathlib import Path
 from gitops_ml.core import project
-from pipeline import data, model, persistence, schema
+from pipeline import data, model, persistence, validation
 from pipeline.stages import files
 from gitops_serving.contract import to_answers
 facts = persistence.ModelFacts.model_validate_json(Path(sys.argv[1], "model.json").read_bytes())
 fitted = persistence.load(Path(sys.argv[1], "model.skops").read_bytes(), facts, files.trusted_types())
-table = schema.validate(pd.read_parquet(sys.argv[2]), files.schema())
+table = validation.validate(pd.read_parquet(sys.argv[2]), files.schema())
 policy = project.policy(project.read(Path.cwd()).decision, files.schema())
 print(json.dumps(to_answers(model.score(fitted, data.features(table, files.schema())), files.schema(), policy)))
 """

@@ -40,9 +40,9 @@ APRIL = pq.read_table(ROOT / "ci" / "batches" / "2013-04.parquet")
 SCORE_APRIL = """
 import json, sys
 import pandas as pd
-from pipeline import data, model, persistence, schema
+from pipeline import data, model, persistence, validation
 from pipeline.stages import files
-table = schema.validate(pd.read_parquet(sys.argv[1]), files.schema()).head(1000)
+table = validation.validate(pd.read_parquet(sys.argv[1]), files.schema()).head(1000)
 fitted = persistence.load(*files.model_file(), files.trusted_types())
 print(json.dumps(model.score(fitted, data.features(table, files.schema())).tolist()))
 """
@@ -145,14 +145,17 @@ def test_both_ways_give_the_same_answers(server: Server, rows: list[dict[str, An
     assert accepted <= float(ways["long"])
 
 
-def test_what_only_watches_the_worker_does_without_scikit_learn(server: Server) -> None:
-    """BentoML's supervisor imports the service as the worker does, and takes 70 MB less."""
+def test_what_only_watches_the_worker_does_without_scikit_learn_and_pandas(server: Server) -> None:
+    """BentoML's supervisor imports the service as the worker does, and takes 100 MB less."""
     loaded = {
-        any(part.startswith("_bentoml_impl.worker") for part in process.cmdline()): "/sklearn/" in maps
+        any(part.startswith("_bentoml_impl.worker") for part in process.cmdline()): (
+            "/sklearn/" in maps,
+            "/pandas/" in maps,
+        )
         for process in psutil.Process(server.process.pid).children(recursive=True)
         if "/pydantic_core/" in (maps := Path(f"/proc/{process.pid}/maps").read_text())
     }
-    assert loaded == {True: True, False: False}
+    assert loaded == {True: (True, True), False: (False, False)}
 
 
 def test_the_version_traces_the_model_to_its_sources(server: Server, trained: Path) -> None:

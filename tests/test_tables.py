@@ -16,7 +16,8 @@ from gitops_ml.gate import judge
 from gitops_ml.intake import bring as intake
 from gitops_ml.versions import requirements
 from gitops_ml.versions.revision import Revision
-from gitops_serving.contract import requests, to_answers, to_table
+from gitops_serving.contract import requests, to_answers, values
+from gitops_serving.fast.scorer import to_table
 from pipeline import data, model, persistence
 from pipeline.schema import Schema
 from pipeline.stages import evaluate, files, prepare, rows, train, validate
@@ -121,7 +122,7 @@ def test_a_table_is_taken_learned_and_answered(
     batch = requests(schema, 1000)[1].model_validate({"rows": sent(rows_that_judge(schema), schema)})
     found = model.score(
         persistence.load(*files.model_file(), files.trusted_types()),
-        to_table(batch.rows, schema),
+        to_table([values(row) for row in batch.rows], schema),
     )
     assert scores(to_answers(found, schema, None), table.task) == expected()
     result = judge.compare(Revision(project, None), None, project_settings.read(project))

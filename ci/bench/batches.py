@@ -41,7 +41,8 @@ ROWS, FILES = 5_000_000, 50
 PANDAS = """
 import sys, json, pathlib, pandas as pd, yaml
 from pipeline import model, persistence
-from pipeline.schema import Schema, cast, problems
+from pipeline.schema import Schema
+from pipeline.validation import cast, problems
 schema = Schema.model_validate(yaml.safe_load(open("schema.yaml")))
 facts = persistence.ModelFacts.model_validate_json(open("models/model.json").read())
 trusted = yaml.safe_load(open("project.yaml"))["trusted_types"]

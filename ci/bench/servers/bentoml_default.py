@@ -6,7 +6,7 @@ import bentoml
 import numpy as np
 import pandas as pd
 from pipeline import model
-from pipeline.schema import cast
+from pipeline.validation import cast
 from served import COLUMNS, PIPELINE, SCHEMA
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from fastapi import FastAPI
 from gitops_serving.contract import row_model
 from pipeline import model
-from pipeline.schema import cast
+from pipeline.validation import cast
 from pydantic import BaseModel, create_model
 from served import COLUMNS, PIPELINE, SCHEMA
 

@@ -22,7 +22,7 @@ class Model(mlflow.pyfunc.PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
         """Score rows."""
         from pipeline import model  # noqa: PLC0415
-        from pipeline.schema import cast  # noqa: PLC0415
+        from pipeline.validation import cast  # noqa: PLC0415
 
         rows = cast(model_input[self.served.COLUMNS], self.served.SCHEMA.features)
         return model.score(self.served.PIPELINE, rows)

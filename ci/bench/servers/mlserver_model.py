@@ -20,7 +20,7 @@ class Model(MLModel):
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Score rows."""
         from pipeline import model  # noqa: PLC0415
-        from pipeline.schema import cast  # noqa: PLC0415
+        from pipeline.validation import cast  # noqa: PLC0415
 
         rows = PandasCodec.decode_request(payload)[self.served.COLUMNS]
         scores = model.score(self.served.PIPELINE, cast(rows, self.served.SCHEMA.features))

@@ -18,7 +18,8 @@ from gitops_ml.core import record
 from gitops_ml.engine.code import PYTHON, installed, packed
 from pipeline import model, persistence
 from pipeline.params import Estimator, Train
-from pipeline.schema import Schema, cast
+from pipeline.schema import Schema
+from pipeline.validation import cast
 from sklearn import __version__ as scikit_learn
 from sklearn.pipeline import Pipeline
 

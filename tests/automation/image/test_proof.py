@@ -12,7 +12,8 @@ from gitops_ml.image.proof import Served, proven
 from gitops_serving.fast import compiled
 from gitops_serving.fast.rows import drawn
 from pipeline.decision import Decision, policy
-from pipeline.schema import Column, Schema, Task, cast
+from pipeline.schema import Column, Schema, Task
+from pipeline.validation import cast
 
 from tests.automation.serving.test_fast import COLUMNS, HISTOGRAM, fitted, problem
 

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from gitops_ml.core.errors import UserError
-from gitops_serving.contract import requests, to_table
+from gitops_serving.contract import requests, values
+from gitops_serving.fast.scorer import to_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pipeline import data
@@ -96,4 +97,4 @@ def test_any_table_is_taken_whole_or_refused(form: str, frame: pd.DataFrame) -> 
         for row in learnt.astype(object).to_dict("records")
     ]
     asked = requests(schema, len(rows))[1].model_validate_json(json.dumps({"rows": rows}))
-    pd.testing.assert_frame_equal(to_table(asked.rows, schema), learnt)
+    pd.testing.assert_frame_equal(to_table([values(row) for row in asked.rows], schema), learnt)

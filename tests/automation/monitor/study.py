@@ -20,7 +20,8 @@ from gitops_ml.monitor import drift, findings, signals
 from gitops_ml.monitor.content import Window
 from pipeline import data, profile
 from pipeline.params import Params
-from pipeline.schema import Column, Schema, cast
+from pipeline.schema import Column, Schema
+from pipeline.validation import cast
 
 from tests.automation.tables import PROJECT as ROOT
 

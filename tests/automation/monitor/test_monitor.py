@@ -27,8 +27,9 @@ from gitops_serving.contract import to_answers
 from pipeline import data, model, persistence, profile
 from pipeline.decision import Policy
 from pipeline.params import Params
-from pipeline.schema import Column, Schema, cast
+from pipeline.schema import Column, Schema
 from pipeline.stages import evaluate, files, prepare, train, validate
+from pipeline.validation import cast
 from scipy import stats
 
 from tests.automation.cli.test_commands import gitops

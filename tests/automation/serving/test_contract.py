@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from gitops_serving.contract import answers, plural, requests, row_model, to_answer, to_answers, to_table
+from gitops_serving.contract import answers, plural, requests, row_model, to_answer, to_answers, values
+from gitops_serving.fast.scorer import to_table
 from pipeline import data
 from pipeline.decision import Policy
-from pipeline.schema import Column, Schema, problems, validate
+from pipeline.schema import Column, Schema
+from pipeline.validation import problems, validate
 from pydantic import BaseModel, ValidationError
 
 COLUMNS = {
@@ -248,7 +250,7 @@ def test_a_request_becomes_the_table_that_trained(table: pd.DataFrame, schema: S
                 [None if value is None else kind(value) for value in plain[name]], dtype=object
             ).values
     sent = [json.dumps(row, default=str) for row in plain.to_dict("records")]
-    served = to_table([form.model_validate_json(row) for row in sent], schema)
+    served = to_table([values(form.model_validate_json(row)) for row in sent], schema)
     pd.testing.assert_frame_equal(served, trained)
     assert served.dtypes.to_dict() == trained.dtypes.to_dict()
     assert np.array_equal(served.isna(), trained.isna())

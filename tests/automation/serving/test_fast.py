@@ -12,7 +12,8 @@ from gitops_serving.fast.rows import drawn
 from gitops_serving.fast.scorer import Scorer, unequal
 from pipeline import data, model
 from pipeline.params import Estimator, Train
-from pipeline.schema import Column, Schema, Task, cast
+from pipeline.schema import Column, Schema, Task
+from pipeline.validation import cast
 from sklearn.pipeline import Pipeline
 
 ROWS = 400

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 
 from pipeline import data
 from pipeline.data import Pieces
-from pipeline.schema import Column, DataError, Schema, cast, require_names, validate
+from pipeline.schema import Column, DataError, Schema
 from pipeline.split import Integers
 from pipeline.stages import files
+from pipeline.validation import cast, require_names, validate
 
 PIECE_ROWS = 2**17
 # As many as Arrow's own writer takes, so that a table has the same bytes in pieces and whole.

@@ -9,8 +9,9 @@ import pandas as pd
 
 from pipeline import data, split
 from pipeline.params import Params
-from pipeline.schema import DataError, Schema, unlisted
+from pipeline.schema import DataError, Schema
 from pipeline.stages import files, rows
+from pipeline.validation import unlisted
 
 # With fewer clusters than this, drawing them says next to nothing about the uncertainty.
 FEWEST_CLUSTERS = 5

@@ -50,7 +50,6 @@ def measure(labels: Labels, scores: Floats) -> dict[str, float]:
     return {name: float(metric(labels, scores)) for name, metric in METRICS.items()}
 
 
-@one_thread
 def resampled(labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[str, Floats]:
     """Each metric on each draw, shape (draws,): what scikit-learn computes with the draw as weights, sorting once.
 
@@ -69,16 +68,17 @@ def resampled(labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[s
     chosen, codes = scores >= LIKELIER, labels == 1
     right, wrong = np.column_stack([codes & chosen, ~codes & ~chosen]), codes != chosen
     values = []
-    for weights in draws:
-        true = np.append(0, np.cumsum(weights[order] * positive)[thresholds])
-        false = np.append(0, np.cumsum(weights[order] * ~positive)[thresholds])
-        area = np.trapezoid(true, false) / (true[-1] * false[-1])
-        steps = np.diff(true) > 0
-        precision = true[1:][steps] / (true[1:] + false[1:])[steps]
-        average_precision = np.diff(true)[steps] @ precision / true[-1]
-        hits = weights @ right
-        f1 = (2 * hits / (2 * hits + weights @ wrong)).mean()
-        values.append([area, average_precision, *(weights @ losses / weights.sum()), f1])
+    with one_thread():
+        for weights in draws:
+            true = np.append(0, np.cumsum(weights[order] * positive)[thresholds])
+            false = np.append(0, np.cumsum(weights[order] * ~positive)[thresholds])
+            area = np.trapezoid(true, false) / (true[-1] * false[-1])
+            steps = np.diff(true) > 0
+            precision = true[1:][steps] / (true[1:] + false[1:])[steps]
+            average_precision = np.diff(true)[steps] @ precision / true[-1]
+            hits = weights @ right
+            f1 = (2 * hits / (2 * hits + weights @ wrong)).mean()
+            values.append([area, average_precision, *(weights @ losses / weights.sum()), f1])
     return dict(zip(METRICS, np.array(values).T, strict=True))
 
 

@@ -22,7 +22,6 @@ def measure(labels: Labels, scores: Floats) -> dict[str, float]:
     return {name: float(values[0]) for name, values in resampled(labels, scores, [np.ones(len(labels))]).items()}
 
 
-@one_thread
 def resampled(labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[str, Floats]:
     """Each metric on each draw, shape (draws,): what scikit-learn computes with the draw as weights.
 
@@ -39,15 +38,16 @@ def resampled(labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[s
     losses = -np.log(scores[np.arange(len(codes)), codes].clip(EPSILON, 1))
     rankings = [_Ranking(scores[:, code], codes == code) for code in range(count)]
     values = []
-    for weights in draws:
-        confusion = np.bincount(codes * count + chosen, weights=weights, minlength=count**2).reshape(count, count)
-        actual, predicted, right = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
-        present, named = actual > 0, actual + predicted > 0
-        recall = right[present] / actual[present]
-        f1 = 2 * right[named] / (actual + predicted)[named]
-        areas = [ranking.area(weights) for ranking, held in zip(rankings, present, strict=True) if held]
-        total = weights.sum()
-        values.append([right.sum() / total, recall.mean(), f1.mean(), weights @ losses / total, np.mean(areas)])
+    with one_thread():
+        for weights in draws:
+            confusion = np.bincount(codes * count + chosen, weights=weights, minlength=count**2).reshape(count, count)
+            actual, predicted, right = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
+            present, named = actual > 0, actual + predicted > 0
+            recall = right[present] / actual[present]
+            f1 = 2 * right[named] / (actual + predicted)[named]
+            areas = [ranking.area(weights) for ranking, held in zip(rankings, present, strict=True) if held]
+            total = weights.sum()
+            values.append([right.sum() / total, recall.mean(), f1.mean(), weights @ losses / total, np.mean(areas)])
     return dict(zip(NAMES, np.array(values).T, strict=True))
 
 

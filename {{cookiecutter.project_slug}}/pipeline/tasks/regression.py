@@ -22,7 +22,6 @@ def measure(labels: Labels, scores: Floats) -> dict[str, float]:
     return {name: float(values[0]) for name, values in resampled(labels, scores, [np.ones(len(labels))]).items()}
 
 
-@one_thread
 def resampled(labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[str, Floats]:
     """Each metric on each draw, shape (draws,): what scikit-learn computes with the draw as weights.
 
@@ -33,11 +32,12 @@ def resampled(labels: Labels, scores: Floats, draws: Iterable[Floats]) -> dict[s
     """
     errors = np.abs(labels - scores)
     values = []
-    for weights in draws:
-        total = weights.sum()
-        squared = weights @ errors**2
-        spread = weights @ (labels - weights @ labels / total) ** 2
-        values.append([weights @ errors / total, np.sqrt(squared / total), 1 - squared / spread])
+    with one_thread():
+        for weights in draws:
+            total = weights.sum()
+            squared = weights @ errors**2
+            spread = weights @ (labels - weights @ labels / total) ** 2
+            values.append([weights @ errors / total, np.sqrt(squared / total), 1 - squared / spread])
     return dict(zip(NAMES, np.array(values).T, strict=True))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -14,8 +16,8 @@ Labels = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 CURVE_POINTS = 200
 # From here on a probability is as good as its bound.
 EPSILON = float(np.finfo("float64").eps)
-# Threads that share a sum wait ten times longer than they add, and its last bit depends on how many they are.
-one_thread = ThreadpoolController().wrap(limits=1)
+# For sums over many rows: threads wait longer for each other than they add, and their number shows in the last bit.
+one_thread = partial(ThreadpoolController().limit, limits=1)
 
 
 def calibration_error(labels: Labels, scores: Floats, bins: int) -> float:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.schema import Column, DataError, Schema, unlisted, validate
+from pipeline.schema import Column, DataError, Schema
+from pipeline.validation import unlisted, validate
 from tests.conftest import closed_category, numeric_feature
 
 LABEL = Column(type="integer", role="target", minimum=0, maximum=1)

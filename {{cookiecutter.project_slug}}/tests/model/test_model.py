@@ -11,7 +11,8 @@ from sklearn.pipeline import Pipeline
 
 from pipeline import data, model
 from pipeline.params import Estimator, Params, Train
-from pipeline.schema import Schema, validate
+from pipeline.schema import Schema
+from pipeline.validation import validate
 from tests.conftest import QUICK, TASK, closed_category, numeric_feature
 
 KIND = "Regressor" if TASK == "regression" else "Classifier"

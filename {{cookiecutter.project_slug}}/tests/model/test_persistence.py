@@ -18,7 +18,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from pipeline import data, model, persistence
 from pipeline.params import Estimator, Params
-from pipeline.schema import Schema, validate
+from pipeline.schema import Schema
+from pipeline.validation import validate
 from tests.conftest import PROJECT, QUICK, TASK
 from tests.model.test_model import KIND, fitted
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 import bentoml
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from pipeline.decision import Policy
-from pipeline.schema import CATEGORY_LENGTH, TEXT_LENGTH, Column, Label, Schema, cast
+from pipeline.schema import CATEGORY_LENGTH, TEXT_LENGTH, Column, Label, Schema
 from pydantic import (
     AwareDatetime,
     BaseModel,
@@ -126,12 +125,6 @@ def to_answers(scores: npt.NDArray[np.float64], schema: Schema, policy: Policy |
 def plural(name: str) -> str:
     """The name of an answer's field in a batch."""
     return name if name.endswith("s") else f"{name}s"
-
-
-def to_table(rows: list[BaseModel], schema: Schema) -> pd.DataFrame:
-    """The rows as the table on which the pipeline was trained: same columns, order and types."""
-    columns = schema.features
-    return cast(pd.DataFrame([row.model_dump(by_alias=True) for row in rows], columns=list(columns)), columns)
 
 
 def values(row: BaseModel) -> list[Any]:

@@ -16,10 +16,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import bentoml
-import pandas as pd
 from bentoml.monitoring import MonitorBase
-from pipeline.profile import words
-from pipeline.schema import Column, Schema, cast
+from pipeline.schema import Column, Schema
 
 from gitops_serving.log import Ids, current_ids, now
 from gitops_serving.sink import Line, Sink, Waiting
@@ -123,6 +121,11 @@ def _values(values: Sequence[Any], column: Column) -> list[Any]:
     """Values of one column as a table of them would have them, missing ones apart, which are null anyhow."""
     if column.type in ("number", "category") or (column.type in ("integer", "boolean") and not column.nullable):
         return list(values)
+    # BentoML's supervisor imports this file, too, and writes nothing: it does without pandas.
+    import pandas as pd  # noqa: PLC0415
+    from pipeline.profile import words  # noqa: PLC0415
+    from pipeline.validation import cast  # noqa: PLC0415
+
     found = cast(pd.DataFrame({"": list(values)}), {"": column})[""]
     return (words(found) if column.type == "text" else found).tolist()
 

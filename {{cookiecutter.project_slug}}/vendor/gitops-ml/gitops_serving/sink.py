@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
-import pandas as pd
 
 # The folder to write to; without it, nothing is written down.
 VARIABLE = "PREDICTIONS"
@@ -223,4 +222,5 @@ def _text(together: list[Waiting]) -> bytes:
 
 
 def _moment(value: Any) -> str | None:
-    return None if pd.isna(value) else str(value)
+    # pandas' own missing moment is not equal to itself.
+    return None if value != value else str(value)  # noqa: PLR0124

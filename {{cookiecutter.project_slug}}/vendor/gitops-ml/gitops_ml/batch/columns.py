@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 from pipeline import model
-from pipeline.schema import Column, Schema, cast
+from pipeline.schema import Column, Schema
+from pipeline.validation import cast
 from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, TargetEncoder

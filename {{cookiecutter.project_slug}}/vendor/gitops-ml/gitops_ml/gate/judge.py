@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from pipeline import copies, data, model, persistence, trivial
 from pipeline.model import PIECE_ROWS
 from pipeline.params import Params
-from pipeline.schema import Schema, cast
+from pipeline.schema import Schema
+from pipeline.validation import cast
 
 from gitops_ml.core import progress, project
 from gitops_ml.core.errors import UserError

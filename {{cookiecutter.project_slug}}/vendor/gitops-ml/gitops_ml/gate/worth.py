@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from pipeline.decision import Integers, Policy
-from pipeline.tasks.scores import Floats, Labels
-from threadpoolctl import threadpool_limits
+from pipeline.tasks.scores import Floats, Labels, one_thread
 
 from gitops_ml.gate.result import Measured, Worth
 
@@ -41,12 +40,11 @@ def difference(
     return _estimated((ours - theirs)[:, None], draws, confidence)[0]
 
 
-# As `resampled` of the tasks.
-@threadpool_limits.wrap(limits=1)
 def _estimated(earned: Floats, draws: Iterable[Floats], confidence: float) -> list[Measured]:
     """The mean of each column of `earned`, shape (rows, columns), with its interval."""
     tail = (1 - confidence) / 2
-    drawn = np.array([weights @ earned / weights.sum() for weights in draws])
+    with one_thread():
+        drawn = np.array([weights @ earned / weights.sum() for weights in draws])
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0) * ROWS
     columns = zip((earned.mean(axis=0) * ROWS).tolist(), low.tolist(), high.tolist(), strict=True)
     return [Measured(value=value, low=least, high=most) for value, least, most in columns]

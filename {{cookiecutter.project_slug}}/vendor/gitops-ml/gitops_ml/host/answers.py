@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pandas as pd
 from pipeline import data, model
-from pipeline.schema import cast
+from pipeline.validation import cast
 
 from gitops_ml.core import project
 from gitops_ml.core.errors import UserError

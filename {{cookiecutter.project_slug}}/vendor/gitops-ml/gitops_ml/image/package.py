@@ -46,6 +46,7 @@ SERVED = {
         "pipeline/profile.py",
         "pipeline/schema.py",
         "pipeline/trend.py",
+        "pipeline/validation.py",
         "service/__init__.py",
         "service/service.py",
     )

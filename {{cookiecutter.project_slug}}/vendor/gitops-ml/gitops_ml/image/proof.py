@@ -19,7 +19,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 from pipeline import data, model, persistence
 from pipeline.decision import Policy
-from pipeline.schema import Column, Schema, cast
+from pipeline.schema import Column, Schema
+from pipeline.validation import cast
 from sklearn.pipeline import Pipeline
 
 from gitops_ml.core import progress, project

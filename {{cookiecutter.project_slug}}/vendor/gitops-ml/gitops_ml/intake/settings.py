@@ -15,7 +15,8 @@ import yaml
 from pipeline import copies, data
 from pipeline import split as division
 from pipeline.params import Split
-from pipeline.schema import DataError, Schema, cast
+from pipeline.schema import DataError, Schema
+from pipeline.validation import cast
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.intake import identifiers, label

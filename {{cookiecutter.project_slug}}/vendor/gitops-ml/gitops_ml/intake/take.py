@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pipeline.schema import DataError, Schema, validate
+from pipeline.schema import DataError, Schema
+from pipeline.validation import validate
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.intake.facts import Facts

@@ -9,8 +9,9 @@ import pandas as pd
 from pipeline import data, model
 from pipeline import split as division
 from pipeline.params import Estimator, Split, Train
-from pipeline.schema import DataError, Schema, cast
+from pipeline.schema import DataError, Schema
 from pipeline.tasks import MEASURES
+from pipeline.validation import cast
 
 from gitops_ml.intake.facts import Facts
 from gitops_ml.intake.infer import Inferred, Wishes, infer

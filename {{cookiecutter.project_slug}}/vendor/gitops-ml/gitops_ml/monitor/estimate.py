@@ -19,10 +19,9 @@ import numpy as np
 import pandas as pd
 from pipeline.decision import Integers
 from pipeline.tasks import MEASURES
-from pipeline.tasks.scores import Floats
+from pipeline.tasks.scores import Floats, one_thread
 from pydantic import BaseModel
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
 from gitops_ml.gate.result import Measured
 from gitops_ml.gate.worth import ROWS
@@ -106,8 +105,6 @@ def of_window(
     ]
 
 
-# As `resampled` of the tasks.
-@threadpool_limits.wrap(limits=1)
 def expected(answers: pd.DataFrame, reference: Reference, metric: str) -> dict[str, Measured]:
     """What is expected of rows, as intervals in which their labels should lie; nothing where a class is too rare."""
     found: dict[str, Measured] = {}
@@ -133,7 +130,8 @@ def expected(answers: pd.DataFrame, reference: Reference, metric: str) -> dict[s
         places = some[own[some]]
         again = _draws(chances[places], signals.by_day(answers.iloc[places]), reference.evaluate.seed)
         flat = earned[places].ravel()
-        worth = np.array([weights @ flat / weights.sum() for weights in again]) * ROWS
+        with one_thread():
+            worth = np.array([weights @ flat / weights.sum() for weights in again]) * ROWS
         mean = float((chances[own] * earned[own]).sum() / own.sum()) * ROWS
         found[WORTH] = _around(mean, worth, reference.evaluate.confidence, wider=wider)
     return found

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import numpy as np
 import pandas as pd
 from pipeline import profile
-from pipeline.schema import Schema, cast, problems
+from pipeline.schema import Schema
+from pipeline.validation import cast, problems
 
 from gitops_ml.core import project
 from gitops_ml.monitor import drift, estimate, findings, signals

@@ -13,8 +13,9 @@ import yaml
 from pipeline import compare, data, model
 from pipeline.compare import Fold
 from pipeline.params import Split, Train
-from pipeline.schema import Schema, cast
+from pipeline.schema import Schema
 from pipeline.tasks import MEASURES
+from pipeline.validation import cast
 
 # What the tasks read, in their working directory.
 ROWS, SCHEMA, SETTINGS = "search/rows.parquet", "search/schema.yaml", "search/settings.json"

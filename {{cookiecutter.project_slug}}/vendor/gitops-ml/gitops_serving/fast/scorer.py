@@ -10,8 +10,9 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 import pandas as pd
 from pipeline import model
-from pipeline.schema import Schema, cast
+from pipeline.schema import Schema
 from pipeline.trend import BoostedLine
+from pipeline.validation import cast
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -115,8 +116,13 @@ class Scorer:
 
 def by_pipeline(pipeline: Pipeline, schema: Schema, rows: Sequence[Values]) -> Floats:
     """What the Pipeline itself says of rows of plain values."""
+    return model.score(pipeline, to_table(rows, schema))
+
+
+def to_table(rows: Sequence[Values], schema: Schema) -> pd.DataFrame:
+    """The rows as the table on which the Pipeline was trained: same columns, order and types."""
     features = schema.features
-    return model.score(pipeline, cast(pd.DataFrame(list(rows), columns=list(features)), features))
+    return cast(pd.DataFrame(list(rows), columns=list(features)), features)
 
 
 def compiled(pipeline: Pipeline, schema: Schema) -> Scorer:
