@@ -2,8 +2,9 @@
 
 The project is released with a model of January to March. Each month from April on is traffic for the service that runs
 and, at its end, labels and a batch; whenever the monitor raises an alarm, `gitops-ml watch retrain` proposes a model of
-all data so far. What the gate lets pass is merged and promoted. The service's clock is today's, so what it wrote down
-is moved to the flights' own days before the monitor looks at it.
+all data so far. What the gate lets pass is merged and promoted, and answers the next month's first flights in a shadow,
+as `environments.rollout` says, before it answers everybody. The service's clock is today's, so what it wrote down is
+moved to the flights' own days before the monitor looks at it.
 """
 
 from __future__ import annotations
@@ -21,33 +22,22 @@ import httpx
 import pandas as pd
 import yaml
 from rich.markup import escape
-from rich.table import Table
 from sklearn.metrics import log_loss, roc_auc_score
 
+from ci.answers import answers_of, by_labels
 from ci.bake import bake
 from ci.shell import KEYS, ROOT, CommandError, environment, free_port, gitops, make, run
 from ci.steps import Steps, console
+from ci.year import tell
 
 YEAR = ROOT / "build" / "demo-year"
 BATCHES = ROOT / "ci" / "batches"
 MONTHS = range(4, 13)
 ALARM = 3
 LABEL = "late"
-FIRST_ANSWERS = """
-import json, sys
-import pandas as pd
-from pathlib import Path
-from gitops_ml.core import project
-from pipeline import data, model, persistence, validation
-from pipeline.stages import files
-from gitops_serving.contract import to_answers
-facts = persistence.ModelFacts.model_validate_json(Path(sys.argv[1], "model.json").read_bytes())
-fitted = persistence.load(Path(sys.argv[1], "model.skops").read_bytes(), facts, files.trusted_types())
-table = validation.validate(pd.read_parquet(sys.argv[2]), files.schema())
-policy = project.policy(project.read(Path.cwd()).decision, files.schema())
-print(json.dumps(to_answers(model.score(fitted, data.features(table, files.schema())), files.schema(), policy)))
-"""
-DRAW = "import sys, vl_convert; sys.stdout.write(vl_convert.vegalite_to_svg(sys.stdin.read()))"
+IN_BATCH = {"score": "scores", "decision": "decisions"}
+# Of a promoted release, so many flights are asked alone in its shadow, and its agent looks after so many.
+SHADOWED, LOOK = 4000, 500
 
 
 def main() -> int:
@@ -55,14 +45,14 @@ def main() -> int:
     steps = Steps()
     try:
         with production(steps) as (project, url):
-            months = []
+            months, models = list[dict[str, Any]](), [YEAR / "first"]
             for number in MONTHS:
-                months.append(month(project, url, number, steps))
+                months.append(month(project, url, number, models, steps))
                 (YEAR / "year.json").write_text(json.dumps(months, indent=2) + "\n")
     except (CommandError, httpx.HTTPError) as error:
         console.print(f"\n[bold red]The year stopped:[/] {escape(str(error))}")
         return 1
-    tell(project, months)
+    tell(project, months, YEAR)
     return 0
 
 
@@ -76,7 +66,8 @@ def production(steps: Steps) -> Iterator[tuple[Path, str]]:
         shutil.rmtree(YEAR, ignore_errors=True)
         bake({}, YEAR)
         settings = yaml.safe_load((project / "project.yaml").read_text())
-        serving = settings["environments"][-1] | {"port": port, "approvals": 0}
+        rollout = {"shadow": {"minutes": 60, "rows": SHADOWED}}
+        serving = settings["environments"][-1] | {"port": port, "approvals": 0, "rollout": rollout}
         settings |= {"environments": [serving]}
         settings["log"]["file_seconds"] = 1
         settings["monitor"] |= {"labels": str(YEAR / "labels"), "batches": str(YEAR / "arrived")}
@@ -99,30 +90,43 @@ def production(steps: Steps) -> Iterator[tuple[Path, str]]:
             gitops("host", "stop", "production", cwd=project)
 
 
-def month(project: Path, url: str, number: int, steps: Steps) -> dict[str, Any]:
-    """Traffic, labels, the monitor, and what follows from an alarm; what the month was like."""
+def month(project: Path, url: str, number: int, models: list[Path], steps: Steps) -> dict[str, Any]:
+    """Traffic, labels, the monitor, and what follows from an alarm; what the month was like.
+
+    `models` are the folders of all that were promoted and not kept out, the newest last.
+    """
     file = BATCHES / f"2013-{number:02}.parquet"
     table = pd.read_parquet(file)
-    facts: dict[str, Any] = {"month": f"2013-{number:02}", "alarms": [], "verdict": "", "promoted": False}
+    facts: dict[str, Any] = {
+        "month": f"2013-{number:02}", "alarms": [], "verdict": "", "promoted": False, "rollout": "", "labelled": ""
+    }  # fmt: skip
     with steps.step(f"{facts['month']}: {len(table):,} flights ask"):
         facts["serving"] = httpx.get(f"{url}/version").json()["release"]
-        answers = traffic(url, table)
+        alone, agent = in_shadow(project, url, table)
+        answers = traffic(url, table, alone)
         collect(project)
-        table[["request", "row", LABEL]].to_parquet(YEAR / "labels" / file.name)
+        answers[["request", "row"]].assign(**{LABEL: table[LABEL]}).to_parquet(YEAR / "labels" / file.name)
         shutil.copy(file, YEAR / "arrived")
-        first = json.loads(
-            run(str(project / ".venv/bin/python"), "-c", FIRST_ANSWERS, str(YEAR / "first"), str(file), cwd=project)
-        )
+        first = answers_of(project, YEAR / "first", file)
         known = table[LABEL].notna()
         truth = table.loc[known, LABEL].astype(int)
+        if len(alone):
+            facts["rollout"] = agent["reason"] if agent["state"] == "kept" else f"promote after {len(alone):,} flights"
+            pair = [answers_of(project, each, file)[known] for each in models[-2:]]
+            facts["labelled"] = by_labels(project, pair, truth, YEAR)
+            steps.remark(facts["rollout"])
         payoffs = yaml.safe_load((project / "project.yaml").read_text())["decision"]["payoffs"]
-        for name, found in (("with", answers), ("without", pd.DataFrame(first))):
+        for name, found in (("with", answers), ("without", first)):
             judged = found[known]
             facts[name] = float(roc_auc_score(truth, judged["scores"]))
             facts[f"{name}_log_loss"] = float(log_loss(truth, judged["scores"]))
             paid = [payoffs[action][label] for action, label in zip(judged["decisions"], truth, strict=True)]
             facts[f"{name}_worth"] = 1000 * sum(paid) / len(paid)
         steps.remark(f"ROC AUC {facts['with']:.3f}, of the first model {facts['without']:.3f}")
+    if agent["state"] == "kept":
+        with steps.step(f"{facts['month']}: back to the release that serves (workflow settle)"):
+            gitops("workflow", "settle", cwd=project)
+            models.pop()
     after = pd.Timestamp(2013, number, 1) + pd.DateOffset(months=1)
     code, said = asked(project, "watch", "monitor", "--now", f"{after:%Y-%m-%d}", "--json")
     facts["alarms"] = [f"{alarm['kind']}: {alarm['name']}" for alarm in json.loads(said)["alarms"]]
@@ -137,24 +141,49 @@ def month(project: Path, url: str, number: int, steps: Steps) -> dict[str, Any]:
                 merge(project)
                 steps.remark(roll_out(project))
                 facts["promoted"] = True
+                models.append(shutil.copytree(project / "models", YEAR / "models" / facts["month"]))
     return facts
 
 
-def traffic(url: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Ask about each day in one request, which gets the day as its id; `request` and `row` are added to the table.
+def in_shadow(project: Path, url: str, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Ask about the first flights one by one while a release is in rollout; the answers, and what its agent says."""
+    found, said = list[dict[str, Any]](), deployed(project)
+    rows, names = asked_about(url, table), [f"{day}-{place}" for place, day in enumerate(days_of(table))]
+    with httpx.Client(base_url=url, timeout=60) as client:
+        while said["state"] == "in rollout" and len(found) < len(rows):
+            for place in range(len(found), min(len(found) + LOOK, len(rows))):
+                answer = client.post("/predict", json={"row": rows[place]}, headers={"x-request-id": names[place]})
+                found.append(answer.raise_for_status().json())
+            said = deployed(project)
+    alone = pd.DataFrame(found, index=table.index[: len(found)]).rename(columns=IN_BATCH)
+    return alone.assign(request=names[: len(found)], row=0), said
 
-    Returns the answers, with the columns `scores` and `decisions`.
+
+def traffic(url: str, table: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
+    """Ask about the other flights, each day in one request, which gets the day as its id.
+
+    Returns all answers, with the columns `scores` and `decisions`, and `request` and `row`, by which labels find them.
     """
-    names = httpx.get(f"{url}/docs.json").json()["components"]["schemas"]["Row"]["required"]
-    days = pd.to_datetime(table[["year", "month", "day"]]).dt.strftime("%Y-%m-%d")
-    table["request"], table["row"] = days, days.groupby(days).cumcount()
-    rows = json.loads(table[names].to_json(orient="records"))
-    parts = []
-    for day, places in days.groupby(days).groups.items():
+    rows, parts = asked_about(url, table), [alone]
+    others = pd.Series(range(len(table)), index=table.index)[len(alone) :]
+    for day, places in others.groupby(days_of(table)[len(alone) :]):
         body = {"rows": [rows[place] for place in places]}
         answer = httpx.post(f"{url}/predict_batch", json=body, headers={"x-request-id": str(day)}, timeout=60)
-        parts.append(pd.DataFrame(answer.raise_for_status().json(), index=places))
+        found = pd.DataFrame(answer.raise_for_status().json(), index=places.index)
+        parts.append(found.assign(request=day, row=range(len(places))))
     return pd.concat(parts).loc[table.index]
+
+
+def days_of(table: pd.DataFrame) -> pd.Series:
+    """The day of each flight."""
+    return pd.to_datetime(table[["year", "month", "day"]]).dt.strftime("%Y-%m-%d")
+
+
+def asked_about(url: str, table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The flights as the service wants them."""
+    names = httpx.get(f"{url}/docs.json").json()["components"]["schemas"]["Row"]["required"]
+    rows: list[dict[str, Any]] = json.loads(table[names].to_json(orient="records"))
+    return rows
 
 
 def collect(project: Path) -> None:
@@ -166,7 +195,10 @@ def collect(project: Path) -> None:
             break
     for path in [path for kind in ("answers", "requests") for path in (store / kind).glob("*.parquet")]:
         if not path.name.startswith("2013"):
-            for day, lines in pd.read_parquet(path).groupby("request"):
+            table = pd.read_parquet(path)
+            # What a release in its shadow said is of no day, and the monitor passes it over.
+            table = table[table["request"].str.startswith("2013")]
+            for day, lines in table.groupby(table["request"].str[:10]):
                 target = path.with_name(f"{str(day).replace('-', '')}-{path.name}")
                 lines.assign(time=f"{day}T12:00:00+00:00").to_parquet(target)
             path.unlink()
@@ -192,6 +224,17 @@ def roll_out(project: Path) -> str:
     return said
 
 
+def deployed(project: Path) -> dict[str, Any]:
+    """What production's agent says after a step."""
+    command = [str(project / ".venv/bin/gitops-ml"), "host", "deploy", "production", "--json"]
+    env = {**environment(), **KEYS}
+    said = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, check=False)
+    if not said.stdout:
+        raise CommandError(f"the agent said nothing:\n{said.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(said.stdout)
+    return found
+
+
 def asked(project: Path, *arguments: str) -> tuple[int, str]:
     """Run the project's automation; a verdict is an exit code.
 
@@ -205,74 +248,6 @@ def asked(project: Path, *arguments: str) -> tuple[int, str]:
     if done.returncode not in (0, ALARM):
         raise CommandError(f"`{' '.join(arguments)}` ended with exit code {done.returncode}:\n{done.stderr[-2000:]}")
     return done.returncode, done.stdout
-
-
-def tell(project: Path, months: list[dict[str, Any]]) -> None:
-    """The year as a table, as Markdown, and as a picture."""
-    shown = Table(title="\nThe year", title_justify="left")
-    measures = {
-        "ROC AUC, with the loop": "with",
-        "never retrained": "without",
-        "log loss, with the loop": "with_log_loss",
-        "never retrained ": "without_log_loss",
-        "worth, with the loop": "with_worth",
-        "never retrained  ": "without_worth",
-    }
-    heads = ["month", *measures, "alarms", "the gate says", "promoted"]
-    for head in heads:
-        shown.add_column(head.strip(), overflow="fold")
-    lines = [f"| {' | '.join(head.strip() for head in heads)} |", "|" + "---|" * len(heads)]
-    for each in months:
-        found = [told(each[name]) for name in measures.values()]
-        said = [", ".join(each["alarms"]) or "-", each["verdict"] or "-", "yes" if each["promoted"] else "-"]
-        shown.add_row(each["month"], *found, *said)
-        lines.append(f"| {' | '.join([each['month'], *found, *said])} |")
-    means = [told(sum(each[name] for each in months) / len(months), digits=4) for name in measures.values()]
-    lines.append(f"| mean | {' | '.join(means)} | | | |")
-    shown.add_section()
-    shown.add_row("mean", *means, "", "", "")
-    console.print(shown)
-    (YEAR / "year.md").write_text("\n".join(lines) + "\n")
-    picture = subprocess.run(
-        [str(project / ".venv/bin/python"), "-c", DRAW],
-        input=json.dumps(spec(months)), capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    (YEAR / "year.svg").write_text(picture.stdout + "\n")
-    console.print(f"\nThe picture is [bold]{(YEAR / 'year.svg').relative_to(ROOT)}[/]")
-
-
-def told(value: float, digits: int = 3) -> str:
-    """A metric by its digits, money by whole units."""
-    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.{digits}f}"
-
-
-def spec(months: list[dict[str, Any]]) -> dict[str, Any]:
-    """Performance with and without the loop, and when a retrained model came into production."""
-    names = {"with": "with the loop", "without": "never retrained"}
-    values = [
-        {"month": each["month"], "value": each[key], "of": name} for each in months for key, name in names.items()
-    ]
-    promoted = [{"month": each["month"], "value": each["with"]} for each in months if each["promoted"]]
-    grey, blue = "#8a8f98", "#3b82f6"
-    x = {"field": "month", "type": "ordinal", "title": None}
-    y = {"field": "value", "type": "quantitative", "title": "ROC AUC", "scale": {"zero": False}}
-    axis = {"labelColor": grey, "titleColor": grey, "gridColor": grey, "gridOpacity": 0.25, "domainColor": grey}
-    colour = {"field": "of", "title": None, "scale": {"domain": list(names.values()), "range": [blue, grey]}}
-    mark = {"type": "point", "shape": "triangle-up", "size": 150, "filled": True, "color": "#14804a"}
-    return {
-        "width": 560,
-        "height": 280,
-        "background": None,
-        "config": {"axis": axis, "legend": {"labelColor": grey, "orient": "bottom"}, "view": {"stroke": None}},
-        "layer": [
-            {
-                "data": {"values": values},
-                "mark": {"type": "line", "point": True},
-                "encoding": {"x": x, "y": y, "color": colour},
-            },
-            {"data": {"values": promoted}, "mark": mark, "encoding": {"x": x, "y": y}},
-        ],
-    }
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ def judged(
         curves=figures.curves(evaluation, {"this change": challenger, "champion": champion}),
         importance=[("dep_delay", 0.12), ("carrier", 0.03), ("temp", 0.004)],
         importance_is="loss of ROC AUC",
+        needless=["temp"],
         lineage={"Model (sha256)": "2" * 64, "Champion (sha256)": "3" * 64},
     )
 
@@ -75,6 +76,7 @@ def many_columns() -> Report:
     report.shifts = [Shift(column=name, measure="standard deviations", size=0.5) for name in names]
     report.schema_changes = [Change(name=f"columns.{name}.nullable", before="false", after="true") for name in names]
     report.importance = [(name, 0.1) for name in names]
+    report.needless = names
     new = {name: {LONG: 3} for name in names[:50]}
     report.tables = [Table(file=f"{LONG}.parquet", rows_before=10, rows_after=20, new_values=new)]
     return report
@@ -89,6 +91,7 @@ def named(text: str) -> Report:
     report.params = [Change(name=text, before=text, after=text)]
     report.tables = [Table(file=text, rows_before=None, rows_after=7, new_values={text: {text: 1}})]
     report.importance = [(text, 0.1)]
+    report.needless = [text]
     return report
 
 

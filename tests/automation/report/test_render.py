@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from gitops_ml.gate import verdict
 from gitops_ml.gate.result import Measured
 from gitops_ml.pages import charts, words
-from gitops_ml.report import render, summary
+from gitops_ml.report import figures, render, summary
 from gitops_ml.report.compared import Choice, Compared
 from gitops_ml.report.content import Change, Curve, Decisive, Metric, Report, Shift, Stage, Table
+from gitops_ml.versions.revision import Revision
 
 from tests.automation.gate.test_verdict import EVALUATION, GOOD, MEDIUM, SETTINGS
 from tests.automation.report import states
@@ -56,6 +58,7 @@ def full_report(text: str, rows: int = 1) -> Report:
         stages=[Stage(name=text, fate="new result")],
         curves=[Curve(name="ROC", x="x", y="y", series={"this change": [(0, 0), (0.5, 0.8), (1, 1)]})],
         importance=[(text, 0.1), ("other", 0.05)],
+        needless=[text],
         choice=Choice(
             metric="roc_auc",
             lower_is_better=False,
@@ -340,3 +343,24 @@ def test_each_metric_of_a_comment_says_in_which_direction_it_is_better() -> None
     assert "| log loss, lower is better |" in shown
     assert "| ROC AUC, higher is better |" in shown
     assert shown.count("calibration error&#58; 0.2615 exceeds 0.2") == 1
+
+
+def test_a_column_whose_shuffling_costs_nothing_beyond_chance_is_named(tmp_path: Path) -> None:
+    """Both renderings name the columns whose mean loss lies within two standard errors of nothing, or below it."""
+    path = tmp_path / "reports/plots/importance.csv"
+    path.parent.mkdir(parents=True)
+    rows = (
+        "feature,importance,deviation",
+        "clear,0.1,0.02",
+        "faint,0.02,0.01",
+        "noise,0.005,0.01",
+        "worse,-0.01,0.001",
+    )
+    path.write_text("\n".join(rows))
+    found = figures.needless(Revision(tmp_path, None), repeats=5)
+    assert found == ["noise", "worse"]
+    report = states.judged(GOOD, MEDIUM).model_copy(update={"needless": found, "importance": [("clear", 0.1)]})
+    for said in (render.html(report), render.markdown(report)):
+        assert "Of no use by itself" in said
+        assert "noise, worse" in said
+    assert "Of no use" not in render.html(states.judged(GOOD, MEDIUM).model_copy(update={"needless": []}))

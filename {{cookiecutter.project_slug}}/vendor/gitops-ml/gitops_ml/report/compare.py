@@ -54,7 +54,8 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     same_task = bool(before) and base.settings("schema.yaml", Schema).task == task
     same_rows = same_task and _hash(before, judge.TEST) == _hash(after, judge.TEST)
     report.gate, report.same_rows = gate, same_rows or not same_task
-    report.rows_are = rows.evaluated(here, here.settings("params.yaml", Params).prepare.split)
+    params = here.settings("params.yaml", Params)
+    report.rows_are = rows.evaluated(here, params.prepare.split)
     report.metrics = figures.metrics(evaluation, gate, _json(base, METRICS) if same_rows else {})
     report.tables = _tables(_json(base, DATA) if before else {}, _json(here, DATA))
     report.shifts = shifts.read(base, here) if before and before["prepare"] != after["prepare"] else []
@@ -63,6 +64,7 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     report.searched = searched.read(root, base, here)
     report.confusion, report.predicted = figures.outcomes(here, task)
     report.importance = figures.importance(here)
+    report.needless = figures.needless(here, params.evaluate.importance.repeats)
     report.importance_is = tasks.MEASURES[task].IMPORTANCE
     report.lineage = {
         "Source commit": commit,

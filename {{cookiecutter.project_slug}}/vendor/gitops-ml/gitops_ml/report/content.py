@@ -118,6 +118,7 @@ class Report(Facts):
     predicted: list[tuple[float, float]] = []
     importance: list[tuple[str, float]] = []
     importance_is: str = ""
+    needless: list[str] = []
     lineage: dict[str, str] = {}
 
     @property

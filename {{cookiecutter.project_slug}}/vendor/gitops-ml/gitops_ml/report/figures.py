@@ -100,6 +100,13 @@ def importance(revision: Revision) -> list[tuple[str, float]]:
     return list(zip(table["feature"].astype(str), table["importance"].astype(float), strict=True))
 
 
+def needless(revision: Revision, repeats: int) -> list[str]:
+    """The columns whose shuffling costs nothing beyond chance: two standard errors of so many repetitions."""
+    table = _plot(revision, "importance")
+    chance = 2 * table["deviation"] / repeats**0.5
+    return list(table.loc[table["importance"] <= chance, "feature"].astype(str))
+
+
 def _plot(revision: Revision, name: str) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(revision.output(f"{PLOTS}/{name}.csv")), keep_default_na=False)
 

@@ -52,6 +52,7 @@ def _summary(report: Report) -> dict[str, Any]:
     slices, rules = (summary.slices(gate), summary.general(gate)) if gate else ([], [])
     return {
         "notes": list(summary.notes(report)),
+        "needless": summary.needless(report),
         "new_values": summary.new_values,
         "chips": summary.chips(report),
         "slices": slices,

@@ -76,6 +76,13 @@ def notes(report: Report) -> Iterator[Note]:
         yield Note(what="New values", text=_few(new, "; "), place="data")
 
 
+def needless(report: Report) -> str:
+    """The columns that may be of no use, the most of them counted; empty if each is of use."""
+    names, others = report.needless[:NAMED], len(report.needless) - NAMED
+    shown = ", ".join(name[:LENGTH] for name in names)
+    return f"{shown} and {words.counted(others, 'more', 'more')}" if others > 0 else shown
+
+
 def new_values(table: Table) -> str:
     """The values that no earlier data had, each with its column and its rows."""
     return "; ".join(_new_values(table)) or "-"
