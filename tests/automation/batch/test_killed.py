@@ -80,6 +80,35 @@ def test_a_release_with_other_packages_than_the_workers_is_refused(
         run.predict(world.root, str(rows), str(tmp_path / "out"), changed.short, cluster.address)
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], check=True)
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_full_disk_is_a_sentence_and_with_room_the_batch_goes_on(
+    world: World, small_disk: Path, tmp_path: Path
+) -> None:
+    """On a full disk nothing is half a file, and what is whole stays; in the end no byte differs."""
+    bento.fitted().serve(world)
+    for number in range(12):
+        bento.write(bento.rows(400, seed=number), tmp_path / "in" / f"{number:02}.csv")
+    source, out = str(tmp_path / "in"), small_disk / "out"
+    with pytest.raises(UserError, match=r"cannot be written: .*No space left on device"):
+        run.predict(world.root, source, str(out), on="local:1")
+    assert 0 < pieces(out) < 12
+    assert not (out / "manifest.json").exists()
+    assert list(out.rglob("*.part")) == []
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    run.predict(world.root, source, str(out), on="local:1")
+    run.predict(world.root, source, str(tmp_path / "calm"), on="local:1")
+    assert contents(out) == contents(tmp_path / "calm")
+
+
 class Refusing(LocalFileSystem):
     """A folder that refuses every tenth time, and each first time, as buckets do under load."""
 
