@@ -6,10 +6,13 @@ import hashlib
 import json
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -234,3 +237,88 @@ try:
 except UserError as error:
     print(f"error: {error}")
 """
+
+
+IN_A_BUCKET = """
+import sys
+from pathlib import Path
+from gitops_ml.batch.store import Store
+store = Store("s3://team/scores/")
+assert store.find() == {}
+store.put("deep/one", b"first")
+version = store.version("deep/one")
+store.put("deep/one", b"other")
+assert store.version("deep/one") != version
+Path(sys.argv[1]).write_bytes(bytes(20_000_000))
+store.move_in(Path(sys.argv[1]), "large")
+assert {name: each["size"] for name, each in store.find().items()} == {"deep/one": 5, "large": 20_000_000}
+assert store.part("deep/one", 1, 3) == b"th"
+with store.open("large") as file:
+    assert len(file.read()) == 20_000_000
+store.remove("deep")
+store.remove("deep")
+print(list(store.find()))
+store.part("deep/one", 0, 1)
+"""
+
+
+def test_a_batch_reads_and_writes_in_a_bucket(moved: Path, store: Store, tmp_path: Path) -> None:
+    """Files are written whole, read in parts, replaced and removed; what is not there has a sentence."""
+    env = store.credentials | {"AWS_ENDPOINT_URL": store.url, "AWS_DEFAULT_REGION": "us-east-1"}
+    done = tool(moved, "python", "-c", IN_A_BUCKET, str(tmp_path / "large"), check=False, env=env)
+    assert done.stdout == "['large']\n", done.stderr
+    assert "UserError: s3://team/scores/deep/one cannot be read: The specified key does not exist." in done.stderr
+
+
+class Empty(BaseHTTPRequestHandler):
+    """An S3 without any bucket, which would make one for whoever asks."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_PUT(self) -> None:
+        """A bucket is made, an object in none is not."""
+        self.rfile.read(int(self.headers["content-length"] or 0))
+        bucket, _, key = self.path.partition("?")[0].strip("/").partition("/")
+        self.asked.append(f"object in {bucket}" if key else f"bucket {bucket}")
+        self.send_response(404 if key else 200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        """There is nothing."""
+        self.send_response(404)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815 - the library's name
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+WRITE = """
+import pandas as pd
+from gitops_ml.batch.store import Store
+from gitops_ml.core.errors import UserError
+from gitops_ml.predictions import stored
+for write in (
+    lambda: Store("s3://nobodys/scores").put("deep/one", b"1"),
+    lambda: stored.write(pd.DataFrame({"score": [0.5]}), "s3://nobodys/log", "answers", "20260131"),
+):
+    try:
+        write()
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_no_bucket_is_made_of_a_misspelt_name(moved: Path) -> None:
+    """Whatever writes into buckets names the one that is not there, also where it could make it."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        env = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}", "AWS_DEFAULT_REGION": "us-east-1"}
+        keys = {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+        said = tool(moved, "python", "-c", WRITE, env=env | keys | AT_ONCE).stdout.splitlines()
+        server.shutdown()
+    assert [line.partition(":")[0] for line in said] == ["s3", "s3"]
+    assert set(Empty.asked) == {"object in nobodys"}

@@ -120,7 +120,7 @@ class Store:
 
         def ask() -> None:
             path = self.path(name)
-            self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._make_folder(path.rpartition("/")[0])
             if not self._is_local:
                 self._system.pipe_file(path, content)
                 return
@@ -138,7 +138,7 @@ class Store:
 
         def ask() -> None:
             path = self.path(name)
-            self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._make_folder(path.rpartition("/")[0])
             if not self._is_local:
                 self._system.put_file(str(local), path)
                 return
@@ -159,6 +159,11 @@ class Store:
                 self._system.rm(self.path(name), recursive=True)
 
         again(f"{self._said(name)} cannot be removed", ask)
+
+    def _make_folder(self, path: str) -> None:
+        # A path without a root begins with a bucket, which has no folders, and is not ours to make.
+        if path.startswith("/"):
+            self._system.makedirs(path, exist_ok=True)
 
     def _said(self, name: str) -> str:
         return f"{self.url}/{name}" if name else self.url

@@ -62,10 +62,12 @@ class Storage:
         digest = digest_of(content)
         if not self.has(digest):
             with _asked("written to"):
-                self._files.makedirs(self._files.join(self._root, FOLDER), exist_ok=True)
+                whole, is_bucket = self._path(digest), self._files.protocol in BUCKETS
+                # A bucket has no folders, and would itself be made if it is not there.
+                if not is_bucket:
+                    self._files.makedirs(self._files.join(self._root, FOLDER), exist_ok=True)
                 # Nobody must ever see half of it under its name.
-                whole = self._path(digest)
-                part = whole if self._files.protocol in BUCKETS else f"{whole}.part"
+                part = whole if is_bucket else f"{whole}.part"
                 self._files.pipe_file(part, content)
                 if part != whole:
                     self._files.move(part, whole)

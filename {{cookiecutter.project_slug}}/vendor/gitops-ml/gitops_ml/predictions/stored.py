@@ -153,7 +153,9 @@ def write(table: pd.DataFrame, store: str, kind: str, name: str) -> None:
     try:
         sink = io.BytesIO()
         table.to_parquet(sink, index=False)
-        system.makedirs(f"{root}/{kind}", exist_ok=True)
+        # A path without a root begins with a bucket, which would be made if it is not there.
+        if root.startswith("/"):
+            system.makedirs(f"{root}/{kind}", exist_ok=True)
         # The file has its name once it is whole.
         with system.transaction, system.open(f"{root}/{kind}/{name}.parquet", "wb") as file:
             file.write(sink.getvalue())
