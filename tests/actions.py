@@ -16,6 +16,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,6 @@ class Actions:
     secrets: dict[str, str] = field(default_factory=dict)
     given: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
-    runs: int = 0
 
     def answer(self, until: str | None = None, in_turn: bool = True) -> list[Run]:
         """Run what the events ask for, and what that asks for in turn; a run for each workflow that was started.
@@ -81,8 +81,8 @@ class Actions:
             yield Path(path).name, content
 
     def _run(self, name: str, content: dict[str, Any], event: Event, until: str | None) -> Run:
-        self.runs += 1
-        place = self.folder / f"run-{self.runs}"
+        known = self.github.began(event, name)
+        place = self.folder / f"run-{known['id']}"
         clone, home = place / "clone", place / "home"
         home.mkdir(parents=True)
         run("git", "clone", "--quiet", "--no-checkout", str(self.github.origin), str(clone), cwd=place)
@@ -103,7 +103,7 @@ class Actions:
             "GITHUB_API_URL": self.github.url,
             "GITHUB_REF": f"refs/pull/{number}/merge" if event.name == "pull_request" else f"refs/heads/{event.branch}",
             "GITHUB_SHA": event.commit,
-            "GITHUB_RUN_ID": str(self.runs),
+            "GITHUB_RUN_ID": str(known["id"]),
             "RUNNER_TEMP": str(place),
         }
         command = [
@@ -138,11 +138,16 @@ class Actions:
                 said.append(str(told.get("msg", "")).rstrip("\n"))
                 # act says so and goes on, as if the job were skipped.
                 assert "unsupported platform" not in said[-1], said[-1]
+                if "jobID" in told:
+                    title = content["jobs"][told["jobID"]].get("name", told["jobID"])
+                    _timed(known["jobs"], title, told.get("jobResult"))
                 if "jobResult" in told:
                     jobs[told["jobID"]] = told["jobResult"]
                 if until and told.get("step") == until:
                     os.killpg(process.pid, signal.SIGKILL)
                     jobs = dict.fromkeys(content["jobs"], "cancelled")
+        ends = set(jobs.values())
+        known["conclusion"] = next((end for end in ("cancelled", "failure") if end in ends), "success")
         (place / "log").write_text("\n".join(said))
         # act leaves the working tree of a job that failed, and with it an environment.
         shutil.rmtree(place / "cache", ignore_errors=True)
@@ -173,6 +178,17 @@ class Actions:
         assert kept, f"there is no {path}"
         texts = [run("git", "show", f"{each}:{path}", cwd=self.github.origin) for each in kept]
         return [step for text in texts for step in yaml.safe_load(text)["runs"]["steps"]]
+
+
+def _timed(known: list[dict[str, Any]], name: str, result: str | None) -> None:
+    """Note of a job, for whoever asks GitHub meanwhile, that it runs or has ended, to the second, as GitHub does."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    job = next((each for each in known if each["name"] == name), None)
+    if job is None:
+        job = {"name": name, "status": "in_progress", "conclusion": None, "started_at": now, "completed_at": None}
+        known.append(job)
+    if result:
+        job |= {"status": "completed", "conclusion": result, "completed_at": now}
 
 
 def _starts(name: str, content: dict[str, Any], event: Event) -> bool:

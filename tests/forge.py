@@ -8,6 +8,7 @@ about what GitHub accepts and answers.
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import os
 import re
@@ -27,7 +28,9 @@ import githubkit_schemas.v2026_03_10.models as github
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from pydantic import AnyUrl, BaseModel
+from githubkit_schemas.v2026_03_10.rest import actions
+from githubkit_schemas.v2026_03_10.rest.actions import ActionsClient
+from pydantic import AnyUrl, BaseModel, TypeAdapter
 
 from ci.shell import CommandError, run
 
@@ -74,6 +77,8 @@ class GitHub:
         self.issues: list[dict[str, Any]] = []
         self.rulesets: list[dict[str, Any]] = []
         self.events: list[Event] = []
+        # Each run of a workflow, the last one last, with what is known of its jobs by now.
+        self.runs: list[dict[str, Any]] = []
         self.wrong: list[str] = []
         self.down = False
         # Whether everything is as the README's list for a new repository asks.
@@ -189,13 +194,17 @@ class GitHub:
         """Find the route, hold the request to its description, and answer."""
         for verb, shape, accepted, reply in self._routes():
             if verb == method and (found := re.fullmatch(shape, path)):
-                if accepted is not None:
+                if isinstance(accepted, type):
                     self._hold(accepted, body)
+                elif accepted is not None:
+                    self._hold_query(accepted, query)
                 return reply(found, query, body)
         self.wrong.append(f"{method} {path}: no such route here")
         return 404, {"message": "Not Found", "documentation_url": "https://docs.github.com/rest", "status": "404"}
 
-    def _routes(self) -> list[tuple[str, str, type[BaseModel] | None, Callable[..., tuple[int, Any]]]]:
+    def _routes(
+        self,
+    ) -> list[tuple[str, str, type[BaseModel] | Callable[..., Any] | None, Callable[..., tuple[int, Any]]]]:
         at = f"/repos/{REPOSITORY}"
         return [
             ("GET", rf"{at}/pulls", None, self._list),
@@ -225,6 +234,8 @@ class GitHub:
                 github.ReposOwnerRepoActionsWorkflowsWorkflowIdDispatchesPostBody,
                 self._dispatch,
             ),
+            ("GET", rf"{at}/actions/workflows/([\w.-]+)/runs", ActionsClient.list_workflow_runs, self._list_runs),
+            ("GET", rf"{at}/actions/runs/(\d+)/jobs", ActionsClient.list_jobs_for_workflow_run, self._list_jobs),
             ("GET", rf"{at}/installation", None, self._installation),
             (
                 "POST",
@@ -332,6 +343,38 @@ class GitHub:
         self.dispatched(found[1], **body.get("inputs", {}))
         return 204, None
 
+    def began(self, event: Event, workflow: str) -> dict[str, Any]:
+        """A run of a workflow begins; whoever runs it writes into it what becomes of its jobs."""
+        self.runs.append(
+            {"id": len(self.runs) + 1, "event": event, "workflow": workflow, "conclusion": None, "jobs": []}
+        )
+        return self.runs[-1]
+
+    def _list_runs(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        if not run("git", "ls-tree", "main", f".github/workflows/{found[1]}", cwd=self.origin):
+            return 404, {"message": "Not Found"}
+        known = [each for each in reversed(self.runs) if each["workflow"] == found[1]]
+        for name, fact in {"event": "name", "branch": "branch"}.items():
+            known = [each for each in known if query.get(name) in {None, getattr(each["event"], fact)}]
+        if "status" in query:
+            known = [each for each in known if query["status"] in {each["conclusion"], "completed"}]
+        shown = [self._shown_run(each) for each in known[: int(query.get("per_page", "30"))]]
+        form = github.ReposOwnerRepoActionsWorkflowsWorkflowIdRunsGetResponse200
+        return 200, self._filled(form, total_count=len(known), workflow_runs=shown)
+
+    def _shown_run(self, each: dict[str, Any]) -> Any:
+        facts = {"id": each["id"], "event": each["event"].name, "conclusion": each["conclusion"]}
+        status = "completed" if each["conclusion"] else "in_progress"
+        return self._filled(github.WorkflowRun, **facts, head_sha=each["event"].commit, status=status)
+
+    def _list_jobs(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
+        if not 0 < int(found[1]) <= len(self.runs):
+            return 404, {"message": "Not Found"}
+        known = self.runs[int(found[1]) - 1]["jobs"]
+        shown = [self._filled(github.Job, **each) for each in known[: int(query.get("per_page", "30"))]]
+        form = github.ReposOwnerRepoActionsRunsRunIdJobsGetResponse200
+        return 200, self._filled(form, total_count=len(known), jobs=shown)
+
     def _token_permissions(self, found: re.Match[str], query: dict[str, str], body: Any) -> tuple[int, Any]:
         form = github.ActionsGetDefaultWorkflowPermissions
         rights = "read" if self.set_up else "write"
@@ -397,6 +440,19 @@ class GitHub:
             self.wrong.append(str(error))
         known = {field.alias or name for name, field in form.model_fields.items()}
         self.wrong += [f"{form.__name__} has no {name}" for name in body if name not in known]
+
+    def _hold_query(self, operation: Callable[..., Any], query: dict[str, str]) -> None:
+        """Hold a query to what githubkit's client for the same operation takes, each value to its type."""
+        taken = [each for each in inspect.signature(operation).parameters.values() if each.kind is each.KEYWORD_ONLY]
+        known = {each.name.removesuffix("_"): each for each in taken if each.name not in {"headers", "stream"}}
+        for name, value in query.items():
+            if name not in known:
+                self.wrong.append(f"{operation.__name__} takes no {name}")
+                continue
+            try:
+                TypeAdapter(eval(known[name].annotation, vars(actions))).validate_python(value)  # noqa: S307 - of its source
+            except ValueError as error:
+                self.wrong.append(f"{operation.__name__} {name}: {error}")
 
     def _filled(self, form: type[BaseModel], **facts: Any) -> Any:
         """A response that has all that GitHub says it has; what does not matter here is filled in."""

@@ -117,6 +117,11 @@ def test_a_lost_lock_restores_and_does_not_retrain(trained: Path, tmp_path: Path
     (project / "dvc.lock").unlink()
     assert ran(make("repro", cwd=project)) == ["validate"]
     assert outputs(project) == outputs(trained)
+    told = json.loads((project / "build/repro.json").read_text())
+    restored = ["prepare", "train", "evaluate"]
+    assert [name for name, each in told["stages"].items() if each["state"] == "restored"] == restored
+    assert told["brought"]["octets"] > sum(path.stat().st_size for path in (project / "data/prepared").iterdir())
+    assert told["computed"] == {"files": 1, "octets": (project / "reports/data.json").stat().st_size}
 
 
 def test_training_again_gives_the_same_bytes(trained: Path, colleague: Path) -> None:

@@ -144,6 +144,8 @@ DEPLOYED = ("deploy", {"start": "skipped", "deploy": "success"})
 # What the environment's own branch says: start main's workflow.
 STARTED = ("deploy", {"start": "success", "deploy": "skipped"})
 ALL = dict.fromkeys(("plan", "check", "train", "package", "publish"), "success")
+# What the jobs beside the one that publishes are called.
+BESIDE = {"what there is to do", "lint, types, tests", "train and evaluate", "package and try out"}
 TRUST = ("trust", {"trust": "success"})
 
 
@@ -177,12 +179,18 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
     (comment,) = github.comments
     assert "Ready to be merged" in comment["body"]
     assert "| ROC AUC | " in comment["body"]
+    cost = told_cost(comment)
+    assert "2 of 4 stages computed in " in cost
+    assert re.search(r"^Brought from the storage: [\d.]+ [kM]B in .* Computed: [\d.]+ [kM]B in", cost, re.MULTILINE)
+    assert set(re.findall(r"^\| <code>([a-z, ]+)</code> \| [0-9hmins ]+ \| - \|", cost, re.MULTILINE)) == BESIDE
+    assert "There is no earlier run to compare the jobs with." in cost
 
     # A second push brings the same comment up to date.
     team.push("tune", team.params(arguments={"max_iter": 150, "learning_rate": 0.06, "l2_regularization": 0.02}))
     assert jobs(actions.answer()) == [("pull-request", ALL), TRUST]
     assert [each["pull"] for each in github.comments] == [number]
     assert "<code>0.02</code>" in github.comments[0]["body"]
+    assert "Medians of the last run of this workflow that succeeded." in told_cost(github.comments[0])
 
     # Merged, it is released and served in staging; the same bytes then in production.
     assert github.merged(number) is None
@@ -266,6 +274,11 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
     # Packages came from main's cache, and no pull request needed one of its own.
     caches = actions.folder / "caches"
     assert [str(path.relative_to(caches).parent) for path in caches.rglob("packages-*")] == ["refs/heads/main"]
+
+
+def told_cost(comment: dict[str, Any]) -> str:
+    """What a comment says that the run cost."""
+    return html.unescape(str(comment["body"]).partition("<summary>What this run cost: ")[2])
 
 
 def stop_the_line(team: Team, what: str) -> None:

@@ -49,6 +49,7 @@ PERMISSIONS = {
         "contents": "write",  # dvc.lock, to the change's branch
         "pull-requests": "write",  # the comment
         "statuses": "write",  # the status on the commit with the lock
+        "actions": "read",  # what the jobs took
     },
     # It is started by any change, a fork's too, and compares its objects without ever having its files.
     ("project", "trust.yml", "trust"): READ | {"statuses": "write"},

@@ -6,6 +6,7 @@ import html
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from gitops_ml.github import credentials, plan, publish, trust
 from gitops_ml.release import keyless
 from gitops_ml.versions.git import Git
 
+from tests import forge
 from tests.automation.report.test_render import full_report
 from tests.automation.world import PROJECT, World, git
 
@@ -164,6 +166,73 @@ def test_the_lock_is_committed_to_the_branch(world: World, change: publish.PullR
     assert Git(world.root).parents(done.commit) == [change.head]
     assert _statuses(github, done.commit) == {"trust": "success", "pull-request": "success"}
     assert publish.publish(world.root, change, DONE).commit == done.commit
+    # This GitHub says of jobs what nobody understands.
+    assert "What the jobs took is not known" in github.asked[-1][2]["body"]
+
+
+@pytest.fixture
+def hub(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[forge.GitHub]:
+    """GitHub, which remembers eleven runs and knows of the twelfth, which asks, what its jobs took until now."""
+    found = forge.GitHub(world.origin)
+    for name, value in {**found.environment, "GITHUB_RUN_ID": "12"}.items():
+        monkeypatch.setenv(name, value)
+    event = forge.Event("pull_request", "main", git(world.root, "rev-parse", "HEAD"), {})
+    for number in range(12):
+        run = found.began(event, "pull-request.yml")
+        run["jobs"] = [_job("lint, types, tests", 100 + number), _job("train and evaluate", 7, "skipped")]
+        run["conclusion"] = "failure" if number == 10 else None if number == 11 else "success"
+    run["jobs"] = [
+        *(_job("lint, types, tests", 99), _job("train and evaluate", 61), _job("<b>|@everyone", 2, "failure")),
+        _job("publish what was found", 0) | {"completed_at": None, "conclusion": None, "status": "in_progress"},
+    ]
+    yield found
+    found.close()
+    assert found.wrong == []
+
+
+def _job(name: str, seconds: int, conclusion: str = "success") -> dict[str, Any]:
+    """A job as GitHub tells of it."""
+    begun = datetime(2026, 3, 1, tzinfo=UTC)
+    times = {"started_at": begun.isoformat(), "completed_at": (begun + timedelta(seconds=seconds)).isoformat()}
+    return {"name": name, "status": "completed", "conclusion": conclusion, **times}
+
+
+def _cost(hub: forge.GitHub) -> str:
+    """What the comment says that the run cost."""
+    _, found, cost = hub.comments[-1]["body"].partition("<details><summary>What this run cost: ")
+    assert found
+    return html.unescape(cost)
+
+
+def test_the_comment_says_what_the_jobs_took(world: World, hub: forge.GitHub) -> None:
+    """Beside each job stands the median of the last ten runs that succeeded; only what they never took is remarked."""
+    change = _push(world, "change", PIPELINE)
+    # What a change's own code says of its jobs is nothing.
+    said = json.loads(REPORT)
+    said["cost"]["jobs"] = [{"name": "said to be short", "conclusion": "success", "seconds": 1}]
+    _handed(world, yaml.safe_dump(LOCK), json.dumps(said))
+    assert publish.publish(world.root, change, DONE).state == "success"
+    cost = _cost(hub)
+    assert cost.startswith("jobs took 2 min 42 s together; 0 of 1 stage computed</summary>")
+    told = [line for line in cost.splitlines() if line.startswith("| <code>") and " s | " in line]
+    assert told == [
+        "| <code>lint, types, tests</code> | 99 s | 1 min 44 s | shorter than in any, 1 min 40 s at least |",
+        "| <code>train and evaluate</code> | 61 s | - |  |",
+        "| <code><b>|@everyone</code> | 2 s | - | failure |",
+    ]
+    assert "Medians of the last 10 runs of this workflow that succeeded." in cost
+
+
+def test_earlier_runs_that_cannot_be_read_keep_no_comment_away(world: World, hub: forge.GitHub) -> None:
+    """What jobs took is told without a comparison, and why; a change that trained nothing has a cost too."""
+    git(world.root, "rm", "--quiet", ".github/workflows/pull-request.yml")
+    git(world.root, "commit", "--quiet", "--message", "Nobody knows it any more")
+    git(world.root, "push", "--quiet", "origin", "HEAD:main")
+    change = _push(world, "change", {"README.md": "x"})
+    assert publish.publish(world.root, change, {"check": "success", "plan": "success"}).state == "success"
+    cost = _cost(hub)
+    assert "| <code>train and evaluate</code> | 61 s | - |  |" in cost
+    assert "earlier runs is not known: GitHub refuses GET actions/workflows/pull-request.yml/runs with 404" in cost
 
 
 def test_a_branch_that_moved_on_is_left_alone(world: World, change: publish.PullRequest, github: Answering) -> None:

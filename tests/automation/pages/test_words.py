@@ -43,6 +43,24 @@ def test_a_share_is_all_or_nothing_only_where_it_is(value: float, said: str) -> 
     assert words.share(value) == said
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.00001, "0 s"),
+        (0.042, "0.04 s"),
+        (9.46, "9.5 s"),
+        (9.7, "10 s"),
+        (99.4, "99 s"),
+        (99.6, "1 min 40 s"),
+        (5999, "99 min 59 s"),
+        (7500, "2 h 5 min"),
+    ],
+)
+def test_how_long_something_took_has_two_figures_or_two_units(seconds: float, said: str) -> None:
+    """What took hours is not told to the second, and what took none is no power of ten."""
+    assert words.took(seconds) == said
+
+
 @pytest.mark.parametrize(("value", "said"), [(0.95, "95 %"), (0.975, "97.5 %"), (0.999, "99.9 %")])
 def test_a_confidence_is_the_one_that_was_asked_for(value: float, said: str) -> None:
     """The confidence of an interval is not rounded to a stronger claim."""

@@ -13,6 +13,7 @@ from gitops_ml.gate.result import Measured
 from gitops_ml.report import figures
 from gitops_ml.report.compared import Choice, Compared
 from gitops_ml.report.content import Change, Decisive, Report, Shift, Stage, Table
+from gitops_ml.report.cost import Cost, Job, Ran, Repro, Rows, Usual
 from gitops_ml.versions.requirements import PackageChange
 
 from tests.automation.gate.test_verdict import BAD, EVALUATION, GOOD, MEDIUM, ROWS, SETTINGS, candidate
@@ -27,6 +28,41 @@ FLOOR = Decisive(
     before="0.65",
     after="0.01",
     owners=["@my-org/ml-engineers"],
+)
+
+
+# A run that computed two stages of four, with jobs of all kinds.
+COST = Cost(
+    repro=Repro.model_validate(
+        {
+            "lock": "4" * 64,
+            "stages": {
+                "validate": {"state": "unchanged"},
+                "prepare": {"state": "restored"},
+                "train": {"state": "computed", "seconds": 8.25},
+                "evaluate": {"state": "computed", "seconds": 131.0},
+            },
+            "computed": {"files": 12, "octets": 1_250_000},
+            "brought": {"files": 3, "octets": 3_400_000},
+        }
+    ),
+    rows=Rows(read=112_776, trained=84_582, judged=28_194),
+    jobs=[
+        Job(name="what there is to do", conclusion="success", seconds=9),
+        Job(
+            name="lint, types, tests",
+            conclusion="success",
+            seconds=412,
+            usual=Usual(runs=10, median=180, low=170, high=199),
+        ),
+        Job(
+            name="train and evaluate",
+            conclusion="success",
+            seconds=200,
+            usual=Usual(runs=9, median=188.5, low=180, high=222),
+        ),
+        Job(name="package and try out", conclusion="timed_out", seconds=2400),
+    ],
 )
 
 
@@ -51,6 +87,7 @@ def judged(
         importance_is="loss of ROC AUC",
         needless=["temp"],
         lineage={"Model (sha256)": "2" * 64, "Champion (sha256)": "3" * 64},
+        cost=COST.model_copy(update={"jobs": []}),
     )
 
 
@@ -87,6 +124,8 @@ def named(text: str) -> Report:
     evaluation = replace(EVALUATION, slices={text: np.where(EVALUATION.slices["group"] == "small", text, "other")})
     report = judged(GOOD, MEDIUM, evaluation)
     report.title = report.branch = text
+    repro = COST.repro.model_copy(update={"stages": {text: Ran(state="computed")}}) if COST.repro else None
+    report.cost = Cost(repro=repro, jobs=[Job(name=text, conclusion=text, seconds=1)], jobs_unknown=text)
     report.decisive = [FLOOR.model_copy(update={"path": text, "name": text, "before": text, "after": text})]
     report.params = [Change(name=text, before=text, after=text)]
     report.tables = [Table(file=text, rows_before=None, rows_after=7, new_values={text: {text: 1}})]
@@ -106,8 +145,9 @@ def other_rows() -> Report:
 
 
 def compared() -> Report:
-    """A change that compared models before it trained, one of which failed, with predictions beside true values."""
+    """A change that compared models, one of which failed, with predictions beside true values, and what jobs took."""
     report = judged(GOOD, MEDIUM)
+    report.cost = COST
     report.choice = Choice(
         metric="rmse",
         lower_is_better=True,
@@ -145,7 +185,7 @@ STATES: dict[str, Callable[[], Report]] = {
     "failed training": lambda: unjudged(
         stale=["train of params.yaml"], params=[Change(name="train.max_iter", before="1", after="2")]
     ),
-    "not judged": lambda: unjudged(changed=True),
+    "not judged": lambda: unjudged(changed=True, cost=Cost(jobs_unknown="none ran here", stages_unknown="no repro")),
     "other rows": other_rows,
     "models compared": compared,
     "60 slices": many_slices,

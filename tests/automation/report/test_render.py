@@ -14,6 +14,7 @@ from gitops_ml.pages import charts, words
 from gitops_ml.report import figures, render, summary
 from gitops_ml.report.compared import Choice, Compared
 from gitops_ml.report.content import Change, Curve, Decisive, Metric, Report, Shift, Stage, Table
+from gitops_ml.report.cost import Cost, Job, Moved, Ran, Repro
 from gitops_ml.versions.revision import Revision
 
 from tests.automation.gate.test_verdict import EVALUATION, GOOD, MEDIUM, SETTINGS
@@ -76,7 +77,38 @@ def full_report(text: str, rows: int = 1) -> Report:
         confusion=[(text, "other", 3), ("other", "other", 5)],
         predicted=[(1.0, 1.2), (2.0, 1.9)],
         lineage={"Source commit": text},
+        cost=Cost(
+            repro=Repro(
+                lock=text,
+                stages={text: Ran(state="restored")},
+                computed=Moved(files=0, octets=0),
+                brought=Moved(files=1, octets=5),
+            ),
+            jobs=[Job(name=text, conclusion=text, seconds=7)] * rows,
+            jobs_unknown=text,
+            stages_unknown=text,
+        ),
     )
+
+
+def test_what_a_run_cost_is_told() -> None:
+    """Comment and page say what was computed and what restored, bytes and rows; the comment's jobs are by length."""
+    report = states.STATES["models compared"]()
+    shown = html.unescape(re.sub(r"</?code>", "", render.markdown(report)))
+    assert "What this run cost: jobs took 50 min 21 s together; 2 of 4 stages computed in 2 min 19 s" in shown
+    jobs = [line for line in shown.splitlines() if line.startswith("| ") and " s | " in line]
+    assert jobs[0] == "| package and try out | 40 min 0 s | - | timed out |"
+    assert jobs[1].startswith("| lint, types, tests | 6 min 52 s | 3 min 0 s | longer than in any")
+    assert [row.split("|")[1].strip() for row in jobs[:4]][2:] == ["train and evaluate", "what there is to do"]
+    page = html.unescape(render.html(report))
+    rows = "112,776 read, 84,582 trained, 28,194 judged"
+    assert f"Computed: 1.25 MB in 12 files. Rows: {rows}." in shown
+    for text in (shown, page):
+        assert all(said in text for said in ("3.4 MB in 3 files", "1.25 MB in 12 files", rows))
+    assert "| validate | nothing to do | - |" in shown
+    assert "new result; computed in 8.2 s" in page
+    unknown = states.STATES["not judged"]()
+    assert all("none ran here" in html.unescape(shown) for shown in (render.markdown(unknown), render.html(unknown)))
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -16,7 +18,7 @@ from gitops_ml.versions import lock, requirements
 from tests.automation.tables import PROJECT
 from tests.automation.world import git
 
-READ = ("pyproject.toml", requirements.LOCK, requirements.TRAIN, requirements.SERVE, "params.yaml")
+READ = (".gitignore", "pyproject.toml", requirements.LOCK, requirements.TRAIN, requirements.SERVE, "params.yaml")
 # Two stages whose outputs are their inputs, and the second of which fails on a setting.
 STAGES = """
 stages:
@@ -108,6 +110,12 @@ def test_data_that_is_not_here_is_no_other_data(project: Path) -> None:
     shutil.rmtree(project / "data/raw")
     lock.reproduce(project)
     assert pointers.differing(project) == []
+    assert json.loads((project / lock.REPRO).read_text()) == {
+        "lock": hashlib.sha256((project / "dvc.lock").read_bytes()).hexdigest(),
+        "stages": {"join": {"state": "unchanged"}, "train": {"state": "unchanged"}},
+        "computed": {"files": 0, "octets": 0},
+        "brought": {"files": 0, "octets": 0},
+    }
 
 
 def test_a_pointer_that_was_committed_alone_is_told(project: Path) -> None:
@@ -153,10 +161,16 @@ def test_a_merge_brings_the_data_that_only_one_side_changed(project: Path) -> No
 def test_a_mistake_that_was_undone_leaves_every_output(project: Path) -> None:
     """After a stage failed, DVC has removed what it had made; undone, nothing is to be computed, and it is there."""
     before = (project / "model").read_bytes()
+    known = json.loads((project / lock.REPRO).read_text())
+    # What was joined has the very bytes of the data, so the model alone was new.
+    assert known["computed"] == {"files": 1, "octets": len(before)}
+    assert {name: each["state"] for name, each in known["stages"].items()} == {"join": "computed", "train": "computed"}
+    assert all(each["seconds"] >= 0 for each in known["stages"].values())
     seed(project, "one")
     with pytest.raises(UserError, match="the pipeline stopped; the reason stands above"):
         lock.reproduce(project)
     assert not (project / "model").exists()
+    assert not (project / lock.REPRO).exists()
     git(project, "checkout", "params.yaml")
     lock.reproduce(project)
     assert (project / "model").read_bytes() == before

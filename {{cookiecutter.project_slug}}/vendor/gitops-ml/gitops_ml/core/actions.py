@@ -54,9 +54,15 @@ def api() -> str:
     return os.environ.get("GITHUB_API_URL", API)
 
 
+def run_id() -> int | None:
+    """The number of this run of a workflow."""
+    number = os.environ.get("GITHUB_RUN_ID", "")
+    return int(number) if number.isdecimal() else None
+
+
 def run_url() -> str | None:
     """Where to look at this run of a workflow."""
-    number = os.environ.get("GITHUB_RUN_ID")
+    number = run_id()
     server = os.environ.get("GITHUB_SERVER_URL", SERVER)
     return f"{server}/{repository()}/actions/runs/{number}" if number and repository() else None
 

@@ -14,10 +14,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gitops_ml.core import project
 from gitops_ml.core.errors import UserError
-from gitops_ml.github import plan, trust
+from gitops_ml.github import plan, took, trust
 from gitops_ml.pages import markup
 from gitops_ml.report import decisive, facts, forms, render
 from gitops_ml.report.content import Report
+from gitops_ml.report.cost import Cost
 from gitops_ml.versions import forge
 from gitops_ml.versions.git import Git, RejectedError
 
@@ -140,6 +141,9 @@ def publish(root: Path, pull: PullRequest, results: dict[str, str]) -> Published
     # The statuses first: what is to be merged waits for them, and a comment may be refused.
     hub.tell(commit, told.state, told.sentence, trust.CONTEXT)
     hub.tell(commit, state, said, CONTEXT)
+    # What became of the stages is what the change's code said of them; what its jobs took, GitHub says.
+    report.cost = report.cost or Cost()
+    took.add(hub, report.cost)
     title = _title(state, report, settings)
     hub.comment(pull.number, MARKER, _comment(title, said, report, commit if commit != pull.head else None))
     return Published(state=state, sentence=said, commit=commit, locked=commit != pull.head)

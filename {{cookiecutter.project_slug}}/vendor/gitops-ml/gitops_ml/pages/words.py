@@ -126,6 +126,17 @@ def period(first: date, last: date) -> str:
     return f"{first.day}{month} to {day(last)}"
 
 
+def took(seconds: float) -> str:
+    """How long something took: 3.2 s, 48 s, 6 min 52 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 10:
+        return f"{round(seconds, 2):.2g} s"
+    if whole < 100:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def age(past: timedelta) -> str:
     """How long, in the largest unit of which there is at least one: 3 days."""
     seconds = abs(past.total_seconds())

@@ -8,12 +8,13 @@ from typing import Any
 
 from pipeline import tasks
 from pipeline.params import Params
+from pipeline.persistence import ModelFacts
 from pipeline.schema import Schema
 
 from gitops_ml.core import pointers, progress, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.gate import judge, verdict
-from gitops_ml.report import compared, facts, figures, rows, searched, shifts
+from gitops_ml.report import compared, cost, facts, figures, rows, searched, shifts
 from gitops_ml.report.content import Report, Stage, Table
 from gitops_ml.versions.git import Git
 from gitops_ml.versions.recomputed import recomputed
@@ -43,7 +44,9 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     found = facts.read(git, left, facts.working_tree(git), main)
     found.stale = sorted({*found.stale, *pointers.differing(root)})
     found.stages = stages(base, here)
-    report = Report(**dict(found), title=settings.title, branch=branch, base=left, commit=commit)
+    report = Report(
+        **dict(found), title=settings.title, branch=branch, base=left, commit=commit, cost=(spent := cost.read(root))
+    )
     if not report.changed:
         return report
     evaluation, challenger, champion = judge.candidates(root, champion_branch)
@@ -66,6 +69,8 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     report.importance = figures.importance(here)
     report.needless = figures.needless(here, params.evaluate.importance.repeats)
     report.importance_is = tasks.MEASURES[task].IMPORTANCE
+    read, trained = sum(each["rows"] for each in _json(here, DATA).values()), here.facts(judge.FACTS, ModelFacts).rows
+    spent.rows = cost.Rows(read=read, trained=trained, judged=gate.rows)
     report.lineage = {
         "Source commit": commit,
         "Base commit": left,

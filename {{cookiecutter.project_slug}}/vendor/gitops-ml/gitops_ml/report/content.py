@@ -10,6 +10,7 @@ from gitops_ml.gate.result import Difference, Measured, Result
 from gitops_ml.pages import words
 from gitops_ml.pages.verdicts import Says
 from gitops_ml.report.compared import Choice
+from gitops_ml.report.cost import Cost
 from gitops_ml.search.trials import Trials
 from gitops_ml.versions.requirements import PackageChange
 
@@ -120,6 +121,7 @@ class Report(Facts):
     importance_is: str = ""
     needless: list[str] = []
     lineage: dict[str, str] = {}
+    cost: Cost | None = None
 
     @property
     def says(self) -> Says:

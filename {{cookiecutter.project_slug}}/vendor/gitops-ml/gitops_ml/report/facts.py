@@ -16,7 +16,7 @@ from gitops_ml.versions.git import Git
 
 PACKAGES = (requirements.LOCK, requirements.TRAIN, requirements.SERVE)
 READ = ("dvc.lock", "params.yaml", "schema.yaml", *PACKAGES)
-UNCHANGED = "as at the base: restored, not computed"
+UNCHANGED = "as at the base"
 COMPUTED = "new result"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,10 @@ from gitops_ml.versions.git import Git
 from gitops_ml.versions.revision import Revision
 
 FILE = "dvc.lock"
+# What the last `make repro` here did.
+REPRO = "build/repro.json"
+# By its path, since what is installed need not be this repository's; -P as of DVC itself.
+REPRODUCING = (sys.executable, "-P", str(Path(__file__).with_name("repro.py")))
 
 
 def locked(root: Path) -> dict[str, str]:
@@ -29,12 +34,12 @@ def locked(root: Path) -> dict[str, str]:
         UserError: nothing was trained yet.
     """
     try:
-        stages = _stages(root)
+        found = read(root)
     except FileNotFoundError as error:
         raise UserError("there is no dvc.lock yet; `make repro` trains the first model") from error
     return {
         entry["path"]: entry["md5"]
-        for stage in stages.values()
+        for stage in found.values()
         for entry in stage.get("deps", []) + stage.get("outs", [])
     }
 
@@ -70,7 +75,7 @@ def require_current(root: Path) -> list[str]:
         UserError: a stage would be computed anew; the message names what changed.
     """
     status: dict[str, list[Any]] = json.loads(run(*DVC, "status", "--json", cwd=root))
-    stages = [name for name in status if name in _stages(root)]
+    stages = [name for name in status if name in read(root)]
     if not stages:
         head = Git(root).commit_of("HEAD")
         found = recomputed.recomputed(Revision(root, head), Revision(root, None)) if head else {}
@@ -103,8 +108,8 @@ def require_pointers(root: Path) -> None:
 def reproduce(root: Path, pull: bool = True) -> None:
     """Run the pipeline on the data that Git names with the packages that uv.lock names.
 
-    What is known is restored, from the storage too with `pull`, the rest computed. Outputs that are missing although
-    nothing had to be computed are put back if this machine has them, and named if not.
+    What is known is restored, from the storage too with `pull`, the rest computed; REPRO says which was what. Outputs
+    that are missing although nothing had to be computed are put back if this machine has them, and named if not.
 
     Raises:
         UserError: data or packages are others, or a stage failed.
@@ -116,7 +121,7 @@ def reproduce(root: Path, pull: bool = True) -> None:
     if written := requirements.write(root):
         typer.echo(f"wrote {', '.join(written)}")
     try:
-        shown(*DVC, "repro", "--allow-missing", *(["--pull"] if pull else []), cwd=root)
+        shown(*REPRODUCING, REPRO, "repro", "--allow-missing", *(["--pull"] if pull else []), cwd=root)
     except UserError as error:
         raise UserError("the pipeline stopped; the reason stands above, and `make repro` goes on from there") from error
     if _missing(root):
@@ -161,7 +166,7 @@ def _computed_elsewhere(root: Path, paths: Iterable[str]) -> bool:
 
     What cannot be compared, since the committed bytes cannot be had, counts as a change.
     """
-    outs = {entry["path"] for stage in _stages(root).values() for entry in stage["outs"]}
+    outs = {entry["path"] for stage in read(root).values() for entry in stage["outs"]}
     try:
         head = Git(root).commit_of("HEAD")
         before, here = Revision(root, head), Revision(root, None)
@@ -189,11 +194,12 @@ def _unite(root: Path, path: str) -> None:
 
 def _missing(root: Path) -> list[str]:
     """The outputs that dvc.lock names and that are not there."""
-    outs = (out["path"] for stage in _stages(root).values() for out in stage.get("outs", []))
+    outs = (out["path"] for stage in read(root).values() for out in stage.get("outs", []))
     return [path for path in outs if not (root / path).exists()]
 
 
-def _stages(root: Path) -> dict[str, Any]:
+def read(root: Path) -> dict[str, Any]:
+    """The stages of dvc.lock, by their names."""
     stages: dict[str, Any] = yaml.safe_load((root / FILE).read_text())["stages"]
     return stages
 
