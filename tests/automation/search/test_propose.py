@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import DVC, run
+from gitops_ml.report import searched
 from gitops_ml.search import propose
 from gitops_ml.search.trials import Trials, Tried
 from gitops_ml.versions.git import Git
+from gitops_ml.versions.revision import Revision
 from pipeline.params import Estimator, Train
 
 from tests.automation.world import git
@@ -66,6 +69,11 @@ def test_what_is_better_becomes_a_branch_of_main(clone: Path) -> None:
     assert git(clone, "status", "--porcelain") == ""
     (clone / "search/trials.json").unlink()
     git(clone, "checkout", "--quiet", done.commit or "")
+    # As in a workflow's checkout, where nothing has brought it: the report gets it from the storage.
+    shutil.rmtree(clone / ".dvc/cache")
+    base, here = Revision(clone, git(clone, "rev-parse", "origin/main")), Revision(clone, None)
+    assert searched.read(base, here) == table(0.7)
+    assert searched.read(Revision(clone, done.commit), here) is None
     run(*DVC, "pull", "--quiet", "search.dvc", cwd=clone)
     assert Trials.model_validate_json((clone / "search/trials.json").read_bytes()) == table(0.7)
 

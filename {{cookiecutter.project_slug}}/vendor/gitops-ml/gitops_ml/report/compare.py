@@ -64,7 +64,7 @@ def build(root: Path, base_branch: str, champion_branch: str | None = None) -> R
     report.shifts = shifts.read(base, here) if before and before["prepare"] != after["prepare"] else []
     report.curves = figures.curves(evaluation, {"this change": challenger, "champion": champion})
     report.choice = compared.read(here, task)
-    report.searched = searched.read(root, base, here)
+    report.searched = searched.read(base, here)
     report.confusion, report.predicted = figures.outcomes(here, task)
     report.importance = figures.importance(here)
     report.needless = figures.needless(here, params.evaluate.importance.repeats)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from gitops_ml.pages import charts
@@ -16,12 +14,14 @@ POINTER = f"{FOLDER}.dvc"
 SHOWN_SETTINGS = 8
 
 
-def read(root: Path, base: Revision, here: Revision) -> Trials | None:
-    """The table of trials, if this change brings one; none where DVC has not brought it here."""
-    path = root / TABLE
-    if not here.text(POINTER) or here.text(POINTER) == base.text(POINTER) or not path.exists():
-        return None
-    return Trials.model_validate(json.loads(path.read_text()))
+def read(base: Revision, here: Revision) -> Trials | None:
+    """The table of trials, if this change brings one.
+
+    Raises:
+        UserError: it cannot be had, from the storage neither, or is damaged.
+    """
+    pointer = here.text(POINTER)
+    return here.facts(TABLE, Trials) if pointer and pointer != base.text(POINTER) else None
 
 
 def pictures(found: Trials) -> Iterator[tuple[str, str, str]]:
