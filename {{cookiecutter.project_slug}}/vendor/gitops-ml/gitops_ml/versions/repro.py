@@ -67,8 +67,13 @@ def main(file: str, *arguments: str) -> int:
     code: int = dvc(list(arguments))
     heard.end()
     if code == 0 and Path(LOCK).exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_found(heard, cache, before), indent=2) + "\n")
+        try:
+            found = _found(heard, cache, before)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(found, indent=2) + "\n")
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            # What was to be done is done.
+            sys.stderr.write(f"warning: what this cost is not known: {type(error).__name__}: {error}\n")
     return code
 
 
