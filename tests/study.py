@@ -28,9 +28,7 @@ from tests.automation.serving import study as serving
 
 REPORT = ROOT / "docs" / "studies.md"
 FOLDER = ROOT / "build" / "study"
-HEADING = (
-    "# Studies\n\nWhat `make study` found; `make test` runs the smallest case of each. `PARTS=` names some of them.\n"
-)
+HEADING = "# Studies\n\nWhat `make study` found; `make test` runs the smallest case of each but the search. `PARTS=` names some of them.\n"
 GATE_TIMES, GATE_ROWS = 1000, 2000
 ROLLOUT_TIMES, ROLLOUT_KILLS = 1000, 100
 MONITOR_TIMES = 200
@@ -42,6 +40,7 @@ FAULTS = 25
 ANSWERS = 5_000
 REQUESTS = 10_000
 BATCH_ROWS = 10_000_000
+TRIALS = 60
 
 
 @dataclass(frozen=True)
@@ -125,8 +124,15 @@ def updates() -> str:
     return f"{killed} times; main and the working tree were as before each time, and the next run proposed the update."
 
 
+def search() -> str:
+    """What a search found, and what the workflow of its pull request says of that."""
+    test = "tests/test_story.py::test_a_search_ends_in_a_pull_request"
+    found, gate = tried(test, {"SEARCH_TRIALS": str(TRIALS)}, r"search: (.*)\ngate: (.*)")
+    return f"{found}.\n\nThe pull request's workflow trained and judged it, and its comment begins: {gate}."
+
+
 def tried(test: str, counts: dict[str, str], said: str) -> list[str]:
-    """Run a test with other counts; the numbers that it printed."""
+    """Run a test with other counts; the numbers and words that it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n0", test],
         cwd=ROOT, env=os.environ | counts, capture_output=True, text=True, check=False,
@@ -134,7 +140,7 @@ def tried(test: str, counts: dict[str, str], said: str) -> list[str]:
     found = re.search(said, done.stdout)
     if done.returncode or not found:
         raise SystemExit(f"{test} failed:\n{done.stdout[-4000:]}")
-    return [f"{int(each):,}" for each in found.groups()]
+    return [f"{int(each):,}" if each.isdigit() else each for each in found.groups()]
 
 
 PARTS = {
@@ -189,6 +195,7 @@ PARTS = {
         f"{BATCH_ROWS:,} rows, the command or one of its workers killed {batch.KILLS} times at random",
         lambda: batch.table(BATCH_ROWS),
     ),
+    "search": Part("The search", f"{TRIALS} trials on the example, and the pull request that they end in", search),
     "faults": Part(
         "The tests",
         f"{FAULTS} faults planted at random in each room, and which of them the tests notice",
