@@ -49,6 +49,19 @@ def test_what_served_is_only_appended_to(world: World) -> None:
     assert len(git_.history(tip)) == 2
 
 
+def test_without_a_rollout_the_champion_is_what_the_branch_names(world: World) -> None:
+    """A release that is merged counts from then on, also before an agent has seen it."""
+    world.release("a")
+    world.roll_out("staging")
+    merged = world.release("b")
+    world.promote("staging")
+    here = world.opened()
+    found = served.completed(here.git, here.settings("staging"), here.serving("staging"))
+    assert found == merged
+    assert served.releases(here.git, "staging") != [merged.release]
+    assert served.completed(here.git, here.settings("staging"), None) is None
+
+
 def test_what_agents_say_now_can_be_lost(world: World) -> None:
     """Whoever removes what agents say forgets no target of a rollback, and the next step says it again."""
     first = world.release("a")
