@@ -28,7 +28,10 @@ from tests.automation.serving import study as serving
 
 REPORT = ROOT / "docs" / "studies.md"
 FOLDER = ROOT / "build" / "study"
-HEADING = "# Studies\n\nWhat `make study` found; `make test` runs the smallest case of each but the search. `PARTS=` names some of them.\n"
+HEADING = (
+    "# Studies\n\nWhat `make study` found; `make test` runs the smallest case of each but the search. "
+    "`PARTS=` names some of them.\n"
+)
 GATE_TIMES, GATE_ROWS = 1000, 2000
 ROLLOUT_TIMES, ROLLOUT_KILLS = 1000, 100
 MONITOR_TIMES = 200
