@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -18,20 +18,6 @@ from tests.automation.engine import tasks
 from tests.automation.engine.cluster import Cluster
 
 ENGINES = ("local:2", "dask")
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(tmp_path_factory.mktemp("dask"))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def cluster(started: Cluster) -> Cluster:
-    """Two workers, whatever became of those of the test before."""
-    started.have(2)
-    return started
 
 
 @pytest.fixture
@@ -99,7 +85,7 @@ def test_a_worker_with_other_packages_is_refused(cluster: Cluster) -> None:
         _opened(cluster.address, code(numpy="1.0"))
 
 
-def test_the_check_says_what_the_workers_are(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_check_says_what_the_workers_are(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each worker is listed with cores, memory and what differs from the lock; and what to do is said."""
     exported = tmp_path / "requirements" / "train.txt"
     exported.parent.mkdir()
@@ -107,11 +93,18 @@ def test_the_check_says_what_the_workers_are(cluster: Cluster, tmp_path: Path) -
     found = checks.check(tmp_path, cluster.address)
     assert [(worker.cores, worker.differing) for worker in found.workers] == [(1, []), (1, [])]
     assert found.advice == []
+    assert found.training.startswith("xgboost.dask.DaskXGBClassifier and xgboost.dask.DaskXGBRegressor on all workers")
     exported.write_text("numpy==1.0\nno-such-package==1\n")
     for where in ("local:2", cluster.address):
         found = checks.check(tmp_path, where)
         assert all(worker.differing[1] == "no no-such-package 1" for worker in found.workers)
         assert len(found.advice) == 1
+    assert checks.check(tmp_path, "local:2").training == "on one machine"
+    monkeypatch.setattr(checks, "installed", lambda packages: {"xgboost-cpu": "1.0"})
+    training = checks.check(tmp_path, cluster.address).training
+    assert re.match(r"on one machine; for more, the worker tcp://\S+ has xgboost-cpu \S+ instead of 1\.0", training)
+    monkeypatch.setattr(checks, "installed", lambda packages: {})
+    assert "`make setup` installs what params.yaml names" in checks.check(tmp_path, cluster.address).training
 
 
 def test_no_engine_of_another_name() -> None:

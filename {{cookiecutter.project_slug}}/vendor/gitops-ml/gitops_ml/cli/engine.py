@@ -1,4 +1,4 @@
-"""`gitops-ml engine`: where searches and batches run."""
+"""`gitops-ml engine`: where searches and batches run, and what may train on several machines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ commands = group()
 
 @commands.callback()
 def _engine() -> None:
-    """See where searches and batches run."""
+    """See where searches and batches run, and what trains there."""
 
 
 @commands.command("check", epilog=examples("engine check", "engine check --engine tcp://host:8786"))
@@ -33,6 +33,7 @@ def check(where: Where = None, as_json: AsJson = False) -> None:
         for worker in found.workers:
             said = ", ".join(worker.differing) or "as uv.lock says"
             typer.echo(f"  {worker.name}: {worker.cores} cores, {worker.memory_bytes / 1e9:.1f} GB; {said}")
+        typer.echo(f"  training: {found.training}")
         for advice in found.advice:
             typer.echo(advice)
     raise typer.Exit(BLOCKED if found.advice else 0)

@@ -22,7 +22,7 @@ PANELS = {
     "The model": {
         "data": "Bring a table of your own, or add a batch to it.",
         "model": "Make, judge, explain, pack and serve the model of the working tree.",
-        "engine": "See where searches and batches run.",
+        "engine": "See where searches and batches run, and what trains there.",
         "lock": "Hold dvc.lock and the packages' exports to what they are made of.",
     },
     "Production": {

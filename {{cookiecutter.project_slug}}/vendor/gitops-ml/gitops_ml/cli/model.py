@@ -17,6 +17,7 @@ from gitops_ml.cli import tables
 from gitops_ml.cli.options import BLOCKED, AsJson, Champion, Where, examples, group
 from gitops_ml.core import progress, project
 from gitops_ml.core.errors import UserError
+from gitops_ml.engine import engine
 from gitops_ml.gate import judge
 from gitops_ml.host import trial
 from gitops_ml.host.runner import free_port
@@ -42,12 +43,17 @@ def _model() -> None:
 @commands.command("repro", rich_help_panel=MADE, epilog=examples("model repro", "model repro --offline"))
 def repro(
     offline: Annotated[bool, typer.Option("--offline", help="Restore only what this machine knows.")] = False,
+    where: Where = None,
 ) -> None:
     """Run the pipeline: restore what is known, compute the rest.
 
-    It runs on the data that Git names and with the packages that uv.lock names, or not at all. Exit codes: 0 dvc.lock
-    is what the pipeline gives; 1 data or packages are others, or a stage failed.
+    It runs on the data that Git names and with the packages that uv.lock names, or not at all. An estimator of
+    xgboost.dask is trained on the engine, and the model is the same on each. Exit codes: 0 dvc.lock is what the
+    pipeline gives; 1 data or packages are others, or a stage failed.
     """
+    if where:
+        engine.parsed(where)
+        os.environ[engine.VARIABLE] = where
     lock.reproduce(Path.cwd(), pull=not offline)
 
 

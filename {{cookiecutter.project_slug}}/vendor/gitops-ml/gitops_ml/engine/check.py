@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 from pydantic import BaseModel
 
 from gitops_ml.engine import local
-from gitops_ml.engine.code import PYTHON, locked
+from gitops_ml.engine.code import PYTHON, TOGETHER, installed, locked
 from gitops_ml.engine.engine import dask, parsed
+from gitops_ml.engine.estimators import KINDS
 from gitops_ml.engine.hands import differing
+
+ALONE = "on one machine"
 
 
 class Worker(BaseModel):
@@ -24,11 +27,15 @@ class Worker(BaseModel):
 
 
 class Found(BaseModel):
-    """What was found; the JSON that other programs read. `advice`: what to do; nothing, and the engine can be used."""
+    """What was found; the JSON that other programs read. `advice`: what to do; nothing, and the engine can be used.
+
+    `training`: whether one model can be trained by all workers together.
+    """
 
     version: Literal[1] = 1
     engine: str
     workers: list[Worker]
+    training: str
     advice: list[str]
 
     @property
@@ -54,13 +61,24 @@ def check(root: Path, where: str) -> Found:
             name="this machine", cores=processes or local.cores(), memory_bytes=memory, differing=differing(expected)
         )
         advice = ["`make setup` installs here what uv.lock says"] if own.differing else []
-        return Found(engine=where, workers=[own], advice=advice)
+        return Found(engine=where, workers=[own], training=ALONE, advice=advice)
     with dask().connected(address) as client:
         workers = [
             Worker(name=name, cores=each["nthreads"], memory_bytes=each["memory_limit"] or 0, differing=other)
             for name, each, other in dask().described(client, expected)
         ]
+        training = _training(client)
     advice = [] if workers else [f"no worker is there yet: `dask worker {address}` starts one"]
     if any(worker.differing for worker in workers):
         advice.append("start those workers with the packages of requirements/train.txt, and that Python")
-    return Found(engine=where, workers=workers, advice=advice)
+    return Found(engine=where, workers=workers, training=training, advice=advice)
+
+
+def _training(client: Any) -> str:
+    own = installed(TOGETHER)
+    if not {"xgboost", "xgboost-cpu"} & set(own):
+        return f"{ALONE}; {' and '.join(KINDS)} would on the workers, and `make setup` installs what params.yaml names"
+    for name, other in sorted(dask().others(client, {"Python": PYTHON, **own}).items()):
+        if other:
+            return f"{ALONE}; for more, the worker {name} has {', '.join(other)}"
+    return f"{' and '.join(KINDS)} on all workers together; anything else on one machine"

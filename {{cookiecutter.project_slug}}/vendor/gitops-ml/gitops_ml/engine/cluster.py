@@ -69,7 +69,7 @@ class Cluster:
             with self._talking():
                 found = others(self._client, code.expected)
                 if other := [f"{address} has {', '.join(each)}" for address, each in sorted(found.items()) if each]:
-                    raise UserError(_refused(other))
+                    raise UserError(refused(other))
                 self._client.register_plugin(Tasks(code.archive, code.expected), name=self._name)
         except UserError:
             self._client.close()
@@ -103,7 +103,7 @@ class Cluster:
                     # Computed again if the worker that had it is gone by now.
                     kind, content = done.result(timeout=LOOK_SECONDS)
                     if kind == "other":
-                        raise UserError(_refused([content.decode()]))
+                        raise UserError(refused([content.decode()]))
                     return kind, content
             except distributed.KilledWorker:
                 return "died", b"-9"
@@ -182,7 +182,8 @@ def described(
             yield address, each, found[address]
 
 
-def _refused(other: list[str]) -> str:
+def refused(other: list[str]) -> str:
+    """What to do about workers that have other packages; each with its address and what differs."""
     more = f" (and {len(other) - 1} more workers)" if len(other) > 1 else ""
     return (
         f"the worker {other[0]}{more}: install there what this project's environment has, and start it again; "

@@ -18,6 +18,8 @@ from gitops_ml.versions import requirements
 
 OWN = Path(__file__).resolve().parents[2]
 PACKAGES = (OWN / "gitops_ml", OWN / "gitops_serving")
+# What a worker needs to train with others.
+TOGETHER = ("cloudpickle", "dask", "distributed", "numpy", "pandas", "scipy", "xgboost", "xgboost-cpu")
 # Of each file when it was written no word, so that the same code is the same archive.
 WHEN = (1980, 1, 1, 0, 0, 0)
 PYTHON = "{}.{}".format(*sys.version_info)

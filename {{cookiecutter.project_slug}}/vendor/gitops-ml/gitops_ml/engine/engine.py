@@ -16,6 +16,9 @@ from gitops_ml.engine.code import Code
 
 FORM = re.compile(r"local(?::([1-9][0-9]*))?|((?:tcp|tls)://[^\s/]+:[0-9]+)")
 
+# Says which engine, in place of project.yaml.
+VARIABLE = "GITOPS_ENGINE"
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -115,8 +118,21 @@ def dask() -> Any:
     Raises:
         UserError: Dask is not installed.
     """
+    return _of_dask("gitops_ml.engine.cluster")
+
+
+def together() -> Any:
+    """The module that trains one model on a Dask cluster.
+
+    Raises:
+        UserError: Dask is not installed.
+    """
+    return _of_dask("gitops_ml.engine.together")
+
+
+def _of_dask(module: str) -> Any:
     try:
-        return importlib.import_module("gitops_ml.engine.cluster")
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise UserError(
             f"a Dask scheduler needs packages that are not here ({error.name}): install them by "

@@ -8,11 +8,13 @@ from importlib import import_module
 from typing import Any
 
 from optuna.trial import Trial
+from pipeline.model import EstimatorError
 from pipeline.params import Estimator, Train
 from pipeline.schema import Task
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gitops_ml.core.errors import UserError
+from gitops_ml.engine import estimators
 
 # Settings of `train` that may be tried, too.
 ENCODINGS = ("one_hot_limit", "text_components")
@@ -146,7 +148,9 @@ def _drawn(trial: Trial, name: str, value: Any) -> Any:
 def _require_arguments(wanted: Wanted) -> None:
     module, _, name = wanted.path.rpartition(".")
     try:
-        made = getattr(import_module(module), name)
+        made = estimators.kind(wanted.path) if "dask" in wanted.path.lower() else getattr(import_module(module), name)
+    except EstimatorError as error:
+        raise UserError(f"params.yaml: search: {error}") from error
     except (ImportError, AttributeError) as error:
         raise UserError(
             f"params.yaml: search: {wanted.path} is not installed: name it under train.candidates, too, and run "
