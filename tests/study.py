@@ -21,6 +21,7 @@ from ci.bake import bake
 from ci.shell import ROOT, make
 from tests import hostile, mutants
 from tests.automation.batch import study as batch
+from tests.automation.engine import study as training
 from tests.automation.gate import rollouts
 from tests.automation.gate import study as gate
 from tests.automation.monitor import study as monitor
@@ -199,6 +200,12 @@ PARTS = {
         lambda: batch.table(BATCH_ROWS),
     ),
     "search": Part("The search", f"{TRIALS} trials on the example, and the pull request that they end in", search),
+    "training": Part(
+        "Training on several machines",
+        f"Each table's Pipeline, {training.ROUNDS} rounds of boosting, with none, one and two workers, one of them "
+        "killed at random",
+        training.table,
+    ),
     "faults": Part(
         "The tests",
         f"{FAULTS} faults planted at random in each room, and which of them the tests notice",

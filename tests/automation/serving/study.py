@@ -43,7 +43,7 @@ def table(most: int) -> str:
         "|---|---|---|---:|---:|---:|---:|",
     ]
     for name in ("flights", *TESTED):
-        with _prepared(name) as schema:
+        with prepared(name) as schema:
             paths = REGRESSORS if schema.task == "regression" else CLASSIFIERS
             for path in paths:
                 lines.append(f"| {name} | {path.rpartition('.')[2]} | {_tried(path, schema, most)} |")
@@ -53,7 +53,7 @@ def table(most: int) -> str:
 
 
 @contextmanager
-def _prepared(name: str) -> Iterator[Schema]:
+def prepared(name: str) -> Iterator[Schema]:
     """A project that has a table's rows, divided; the test stands in it."""
     with project() as folder, contextlib.redirect_stdout(io.StringIO()):
         if name == "flights":
