@@ -26,6 +26,7 @@ from pipeline import data, model, persistence
 from pipeline.params import Estimator
 from pipeline.schema import Schema
 from pipeline.stages import files, rows
+from sklearn.pipeline import Pipeline
 from xgboost import dask as boosting
 
 from ci.tables import TESTED
@@ -63,12 +64,16 @@ def _tried(schema: Schema, cluster: Cluster) -> str:
     labels = data.labels(inputs, schema)
     inputs = data.features(inputs, schema)
 
+    kind = "Regressor" if schema.task == "regression" else "Classifier"
+    named = Estimator(path=f"xgboost.dask.DaskXGB{kind}", arguments={"n_estimators": ROUNDS})
+    train = files.params().train.naming(named)
+
+    def built() -> Pipeline:
+        return model.build(schema, train, model.categories(inputs, schema))
+
     def trained(where: str) -> str:
-        kind = "Regressor" if schema.task == "regression" else "Classifier"
-        named = Estimator(path=f"xgboost.dask.DaskXGB{kind}", arguments={"n_estimators": ROUNDS})
-        built = model.build(schema, files.params().train.naming(named), model.categories(inputs, schema))
         with _engine(where):
-            return hashlib.sha256(persistence.dump(model.fit(built, inputs, labels, 1))).hexdigest()
+            return hashlib.sha256(persistence.dump(model.fit(built(), inputs, labels, 1))).hexdigest()
 
     alone = trained("local")
     cells = [f"{len(inputs):,}", f"`{alone[:12]}`"]
@@ -79,8 +84,8 @@ def _tried(schema: Schema, cluster: Cluster) -> str:
     with _killing(cluster, time.monotonic() - begun):
         cells.append("same" if trained(cluster.address) == alone else "**another**")
     cluster.have(2)
-    encoded = model.build(schema, files.params().train, model.categories(inputs, schema))[:-1]
-    return " | ".join([*cells, *_others(np.asarray(encoded.fit_transform(inputs, labels)), labels, schema, cluster)])
+    encoded = np.asarray(built()[:-1].fit_transform(inputs, labels))
+    return " | ".join([*cells, *_others(encoded, labels, schema, cluster)])
 
 
 def _others(matrix: npt.NDArray[Any], labels: Any, schema: Schema, cluster: Cluster) -> Iterator[str]:

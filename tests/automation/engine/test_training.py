@@ -108,6 +108,16 @@ def test_a_worker_with_other_packages_is_refused(cluster: Cluster, monkeypatch: 
         together.train(cluster.address, job(1), print)
 
 
+def test_rounds_that_cannot_be_kept_end_in_a_sentence(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where the disk takes nothing, training ends with the file's name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "build").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=r"^build/training/[0-9a-f]{64}\.ubj cannot be written \(Not a directory\)"):
+        together.train(cluster.address, job(1), print)
+
+
 def test_who_is_killed_costs_what_was_in_flight(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -115,6 +125,8 @@ def test_who_is_killed_costs_what_was_in_flight(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(together, "KEEP_SECONDS", 0.0)
     asked, told = job(50), list[str]()
+    together.KEPT.mkdir(parents=True)
+    (together.KEPT / f"{asked.digest}.ubj").write_bytes(b"{ damaged")
 
     def kill(line: str) -> None:
         told.append(line)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import xgboost
 
 from gitops_ml.engine.exact import Objective
 
@@ -34,8 +35,9 @@ class Job(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Of all of it."""
-        whole = hashlib.sha256(json.dumps([self.params, self.rounds, self.objective], default=str).encode())
+        """Of all of it, and of the library: another one would go on from the middle of this one's."""
+        settings = [xgboost.__version__, self.params, self.rounds, self.objective]
+        whole = hashlib.sha256(json.dumps(settings, default=str).encode())
         for values in (self.matrix, self.labels):
             whole.update(np.ascontiguousarray(values).data)
         return whole.hexdigest()

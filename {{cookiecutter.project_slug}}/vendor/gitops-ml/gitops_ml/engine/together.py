@@ -40,7 +40,7 @@ KEEP_SECONDS = 60.0
 # How long workers wait for one that is silent.
 SILENT_SECONDS = 60
 # How long it may take until the scheduler knows that a worker is gone.
-NOTICE_SECONDS = 5.0
+NOTICE_SECONDS = 15.0
 LOOK_SECONDS = 1.0
 ATTEMPTS = 4
 
@@ -69,6 +69,8 @@ def train(address: str, job: Job, told: Told) -> bytes:
                     model, failures = each, 0
                     _write(kept, model)
                     told(f"{model.num_boosted_rounds()} of {job.rounds} rounds on {_count(workers)} of {address}")
+            except UserError:
+                raise
             except Exception as error:  # of xgboost, Dask or a socket, whichever notices first
                 failures += model is before
                 lost = _lost(client, workers, address)
@@ -214,14 +216,20 @@ def _count(workers: list[str]) -> str:
 
 
 def _read(kept: Path) -> xgboost.Booster | None:
-    return xgboost.Booster(model_file=bytearray(kept.read_bytes())) if kept.exists() else None
+    # Of what cannot be read nothing is lost but time.
+    with suppress(OSError, xgboost.core.XGBoostError):
+        return xgboost.Booster(model_file=bytearray(kept.read_bytes()))
+    return None
 
 
 def _write(kept: Path, model: xgboost.Booster) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
     beside = kept.with_suffix(".new")
-    beside.write_bytes(model.save_raw("ubj"))
-    os.replace(beside, kept)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(model.save_raw("ubj"))
+        os.replace(beside, kept)
+    except OSError as error:
+        raise UserError(f"{kept} cannot be written ({error.strerror}); {cluster.ADVICE}") from error
 
 
 cloudpickle.register_pickle_by_value(sys.modules[exact.__name__])
