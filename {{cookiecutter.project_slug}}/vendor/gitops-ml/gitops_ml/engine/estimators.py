@@ -22,7 +22,7 @@ def kind(path: str) -> type:
         return cast(type, getattr(importlib.import_module("gitops_ml.engine.boosting"), path.rpartition(".")[2]))
     if path.startswith("lightgbm."):
         raise EstimatorError(
-            f"{path} gives another model with each run on several workers, even with `deterministic`, so that nobody "
+            f"{path} gave different models of the same rows on two workers, even with `deterministic`, so that nobody "
             f"could make a release's model again: train lightgbm.{path.rpartition('.Dask')[2]} on one machine, or take "
             f"{known}"
         )
