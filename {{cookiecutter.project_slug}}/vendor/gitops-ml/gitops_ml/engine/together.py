@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from typing import Any
 import cloudpickle
 import distributed
 import numpy as np
+import psutil
 import xgboost
 from dask import array
 from dask.delayed import delayed
@@ -130,14 +132,20 @@ def _array(future: distributed.Future, shape: tuple[int, ...]) -> Any:
 
 @contextmanager
 def _watched(client: distributed.Client, workers: list[str], futures: list[distributed.Future]) -> Iterator[None]:
-    """Give all up as soon as a worker is gone: of those that are left, none can go on without its rows."""
-    ended = threading.Event()
+    """Give all up as soon as a worker is gone: of those that are left, none can go on without its rows.
+
+    Raises:
+        UserError: one of them does not come free of it.
+    """
+    ended, stuck = threading.Event(), set[str]()
 
     def watch() -> None:
         while not ended.wait(LOOK_SECONDS):
             with suppress(Exception):  # a scheduler that is gone ends everything by itself
-                if not set(workers) <= set(client.nthreads()):
+                if left := _left(client, workers):
+                    busy = client.run(_busy, workers=left)
                     client.cancel(futures, force=True)
+                    stuck.update(_freed(client, busy))
                     return
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -146,7 +154,48 @@ def _watched(client: distributed.Client, workers: list[str], futures: list[distr
         yield
     finally:
         ended.set()
-        watcher.join(LOOK_SECONDS)
+        watcher.join()
+        if stuck:
+            raise UserError(f"{' and '.join(sorted(stuck))} waits for a worker that is gone: end it; {cluster.ADVICE}")
+
+
+def _left(client: distributed.Client, workers: list[str]) -> list[str]:
+    """Those that are still there, if one is not."""
+    left = set(workers) & set(client.nthreads())
+    return sorted(left) if len(left) < len(workers) else []
+
+
+def _freed(client: distributed.Client, busy: dict[str, set[str]]) -> set[str]:
+    """Wait until workers do no more of what they were busy with; those that go on with it for long."""
+    end = time.monotonic() + SILENT_SECONDS
+    while True:
+        there = set(client.nthreads())
+        held = {name for name, keys in busy.items() if keys and name in there}
+        busy = {name: client.run(_unblocked, busy[name], workers=[name])[name] for name in held}
+        if not any(busy.values()):
+            return set()
+        if time.monotonic() > end:
+            return {name for name, keys in busy.items() if keys}
+        time.sleep(LOOK_SECONDS)
+
+
+def _busy(dask_worker: Any = None) -> set[str]:
+    """Run on a worker: what its threads are doing. While this machine trains there, nobody else does."""
+    return {str(key) for key in dask_worker.active_threads.values()}
+
+
+def _unblocked(keys: set[str], dask_worker: Any = None) -> set[str]:
+    """Run on a worker: which of these it is doing yet, all of which are ended that wait for a peer.
+
+    Until all workers have found each other, xgboost waits for the next one to call without any limit; so we call, and
+    hang up, which ends it with an error.
+    """
+    still = keys & {str(key) for key in dask_worker.active_threads.values()}
+    for each in psutil.Process().net_connections("inet") if still else []:
+        if each.status == psutil.CONN_LISTEN:
+            with suppress(OSError):
+                socket.create_connection(each.laddr[:2], timeout=LOOK_SECONDS).close()
+    return still
 
 
 @contextmanager
@@ -232,4 +281,5 @@ def _write(kept: Path, model: xgboost.Booster) -> None:
         raise UserError(f"{kept} cannot be written ({error.strerror}); {cluster.ADVICE}") from error
 
 
-cloudpickle.register_pickle_by_value(sys.modules[exact.__name__])
+for _module in (exact, sys.modules[__name__]):
+    cloudpickle.register_pickle_by_value(_module)
