@@ -16,7 +16,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/build/cache/python
 export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
 
 .PHONY: browser containers help setup demo demo-year bench bench-batch bench-image bench-serving bench-size tables test study
-.PHONY: check bake manifest example notes clean
+.PHONY: check bake manifest example notes key tag clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,12 @@ example: setup ## What a change of the template changes in a new project, in bui
 
 notes: setup ## The changelog's section of a version, in build/notes.md (TAG=v1.2.0)
 	@mkdir -p build && $(RUN) python -m ci.notes "$$TAG" > build/notes.md
+
+key: setup ## The key pair that signs versions: a public half to commit, a private one outside (ANOTHER=1 for the next)
+	@$(RUN) python -m ci.signature key $(if $(ANOTHER),--another)
+
+tag: setup ## Sign what is checked out as a version, or verify that it is signed; files in build/release (TAG=v1.2.0)
+	@$(RUN) python -m ci.signature tag "$$TAG"
 
 clean: ## Remove build and the caches
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache

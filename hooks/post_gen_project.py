@@ -40,6 +40,15 @@ def source():
     return re.sub(r"^(https?://)[^/@]*@", r"\1", found), CONTEXT.get("_commit") or asked(clone, "rev-parse", "HEAD")
 
 
+def signed(commit):
+    """Record and signature of the template's version, as the tag of the commit has them; the doctor verifies them."""
+    clone = Path(CONTEXT.get("_repo_dir") or CONTEXT.get("_template", ""))
+    form = "--format=%(if:equals=tag)%(objecttype)%(then)%(contents)%(end)"
+    said = asked(clone, "for-each-ref", f"--points-at={commit}", form, "refs/tags/v*") if commit else ""
+    found = re.search(r"^\{.*\}\n[A-Za-z0-9+/=]+$", said, re.MULTILINE)
+    return {"signed": found[0]} if found else {}
+
+
 def baked():
     """One hash over all files and their names; none if the folder has become more than what was baked."""
     if Path(".git").exists():
@@ -60,6 +69,7 @@ record = {
     "commit": commit,
     "bake": baked(),
     "answers": {name: value for name, value in CONTEXT.items() if not name.startswith("_")},
+    **signed(commit),
 }
 text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 Path(RECORD).write_bytes(text.encode())

@@ -38,7 +38,11 @@ PERMISSIONS = {
     ("template", "ci.yml", "test"): READ,
     ("template", "ci.yml", "example"): READ,
     ("template", "release.yml", "test"): READ,
-    ("template", "release.yml", "release"): {"contents": "write"},  # the release of a tag
+    ("template", "release.yml", "release"): {
+        "contents": "write",  # the tag and its release
+        "id-token": "write",  # the provenance is signed as the workflow
+        "attestations": "write",  # and kept
+    },
     ("project", "pull-request.yml", "plan"): READ,
     ("project", "pull-request.yml", "check"): READ,
     # These two run the change's code with access to the storage, and can write nothing here.

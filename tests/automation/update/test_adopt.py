@@ -118,6 +118,7 @@ def test_a_data_science_project_keeps_its_files_and_is_updated_afterwards(histor
     done = run(root, history, data=data.relative_to(root), target="churned", answers={"owner": "acme"})
     assert kept(root, SCIENCE) == set(SCIENCE) - {".gitignore", "data/raw/.gitkeep"}
     assert (done.answers["description"], done.answers["license"]) == ("Who leaves us, and when.", "Proprietary")
+    assert done.verified.sentence.startswith("nothing verified: vendor/gitops-ml/template.pub on main holds no key")
     git(root, "switch", "--quiet", adopt.BRANCH)
     assert yaml.safe_load((root / "schema.yaml").read_text())["columns"]["churned"]["role"] == "target"
     assert (root / ".gitignore").read_text().startswith(SCIENCE[".gitignore"])

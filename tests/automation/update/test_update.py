@@ -89,6 +89,7 @@ def test_a_table_of_ones_own_is_left_alone_from_update_to_update(team: Made, his
     before = state(ours)
     done = run(ours, history, recorded=BEFORE)
     assert (done.state, done.old, done.new, done.branch) == ("open", BEFORE, "0.2.0", BRANCH)
+    assert done.verified.key is None
     assert state(ours) == before
     for path in ("schema.yaml", "params.yaml", "dvc.lock", "data/raw.dvc"):
         assert ours.shown(BRANCH, path) == "of: ours"

@@ -20,8 +20,9 @@ from gitops_ml.adoption import laying, unite
 from gitops_ml.adoption.laying import Laid
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import DVC, run
-from gitops_ml.update import bakes, checks, record
+from gitops_ml.update import bakes, checks, record, signed
 from gitops_ml.update.bakes import Bake
+from gitops_ml.update.signed import Verified
 from gitops_ml.update.template import Template
 from gitops_ml.versions import initialize
 from gitops_ml.versions.forge import GITHUB
@@ -44,6 +45,8 @@ class Wish(BaseModel):
         answers: those that the repository does not tell.
         target: the column to predict, of the table `data`.
         data: a file with a table; without it, the project has the template's example.
+        key: a file with the template's public keys; without it, nothing is known to verify a version by.
+        unsigned: whether to go on with a version that none of the keys signed.
     """
 
     source: str
@@ -51,6 +54,8 @@ class Wish(BaseModel):
     answers: dict[str, str] = {}
     target: str | None = None
     data: Path | None = None
+    key: Path | None = None
+    unsigned: bool = False
 
 
 class Adopting(BaseModel):
@@ -60,6 +65,7 @@ class Adopting(BaseModel):
     branch: str
     commit: str
     template: str
+    verified: Verified
     answers: dict[str, str]
     files: int
     notes: list[str]
@@ -75,6 +81,7 @@ def adopt(root: Path, wish: Wish, told: Callable[[str], object] = lambda step: N
     """
     git = Git(root)
     start, branch = _require_adoptable(git, wish.data)
+    trusted = signed.trust(git, start, wish.key and root / wish.key, unsigned=wish.unsigned)
     source = str((root / wish.source).resolve()) if (root / wish.source).is_dir() else wish.source
     with tempfile.TemporaryDirectory(prefix="gitops-ml-adopt-") as temporary:
         told("template")
@@ -82,8 +89,9 @@ def adopt(root: Path, wish: Wish, told: Callable[[str], object] = lambda step: N
         git.said("clone", "--quiet", "--shared", "--no-checkout", str(root), str(checkout))
         copy = Git(checkout)
         copy.said("checkout", "--quiet", "--detach", start)
-        here = Template(source, Path(temporary) / "template.git")
+        here = Template(source, Path(temporary) / "template.git", trusted)
         made = _baked(copy, root, here, wish, Path(temporary) / "new")
+        verified = here.verified(made.version)
         assert made.folder is not None  # noqa: S101 - for the type checker: it was just baked
         if wish.data is not None:
             told("table")
@@ -110,6 +118,7 @@ def adopt(root: Path, wish: Wish, told: Callable[[str], object] = lambda step: N
         branch=BRANCH,
         commit=commit,
         template=made.version.name,
+        verified=verified,
         answers=made.record.answers,
         files=len(git.changed(start, commit)),
         notes=[*notes, *_how_to_include(git, commit, laid)],

@@ -23,6 +23,13 @@ from gitops_ml.versions import forge, initialize
 from gitops_ml.versions.git import Git
 
 commands = group()
+Key = Annotated[
+    Path | None,
+    typer.Option("--key", help="A file with the template's public keys; by default those that main has in vendor/."),
+]
+Unsigned = Annotated[
+    bool, typer.Option("--unsigned", help="Go on with a version that none of the keys signed, and say so.")
+]
 
 
 @commands.callback()
@@ -136,6 +143,8 @@ def update(
     answer: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An answer that the project's files do not tell.")
     ] = None,
+    key: Key = None,
+    unsigned: Unsigned = False,
     check: Annotated[bool, typer.Option(help="Install, check, train, test and judge before proposing.")] = True,
     train: Annotated[bool, typer.Option(help="Run the pipeline and the gate, too.")] = True,
     push: Annotated[bool, typer.Option(help="Otherwise it is kept in build/update/proposal, and 0 says so.")] = True,
@@ -149,14 +158,17 @@ def update(
     Exit codes: 0 proposed, or up to date; 3 proposed, and something is yours to settle or mend; 1 an error, and nothing
     was proposed.
     """
-    wish = updating.Wish(to=to, source=source, recorded=recorded, answers=_answers(answer), check=check, train=train)
+    wish = updating.Wish(
+        to=to, source=source, recorded=recorded, answers=_answers(answer), key=key, unsigned=unsigned, check=check,
+        train=train,
+    )  # fmt: skip
     told = _telling(as_json)
     if not push:
         kept = updating.prepare(Path.cwd(), wish, told).outcome
-        typer.echo(kept.model_dump_json(indent=2) if as_json else kept.kept)
+        typer.echo(kept.model_dump_json(indent=2) if as_json else f"{kept.verified.sentence}\n{kept.kept}")
         return
     done = updating.update(Path.cwd(), wish, told)
-    typer.echo(done.model_dump_json(indent=2) if as_json else done.sentence)
+    typer.echo(done.model_dump_json(indent=2) if as_json else f"{done.verified.sentence}\n{done.sentence}")
     raise typer.Exit(BLOCKED if done.state in ("conflicts", "failed") else 0)
 
 
@@ -176,6 +188,8 @@ def adopt(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The table to learn from, as `make data` takes it.")] = None,
     target: Annotated[str | None, typer.Option(help="The column of it to predict.")] = None,
+    key: Key = None,
+    unsigned: Unsigned = False,
     as_json: AsJson = False,
 ) -> None:
     """Once, in a repository that is no project yet: a branch with the project around what is there.
@@ -187,12 +201,15 @@ def adopt(
     """
     if (data is None) != (target is None):
         raise typer.BadParameter("a table needs the column to predict, and the other way round", param_hint="--target")
-    wish = adopting.Wish(source=source, to=to, answers=_answers(answer), target=target, data=data)
+    wish = adopting.Wish(
+        source=source, to=to, answers=_answers(answer), target=target, data=data, key=key, unsigned=unsigned
+    )
     done = adopting.adopt(Path.cwd(), wish, _telling(as_json))
     if as_json:
         typer.echo(done.model_dump_json(indent=2))
         return
     typer.echo(f"the branch {done.branch} is there: {done.files} files of version {done.template} around yours")
+    typer.echo(f"  {done.verified.sentence}")
     for name, value in done.answers.items():
         typer.echo(f"  {name}: {value}")
     for note in done.notes:

@@ -15,7 +15,7 @@ from gitops_ml.github import credentials, rulesets
 from gitops_ml.host import units
 from gitops_ml.promotion import hosts
 from gitops_ml.promotion.repository import Repository
-from gitops_ml.update import record
+from gitops_ml.update import record, signed
 from gitops_ml.versions import forge
 from gitops_ml.versions.git import MAIN, Git
 from gitops_ml.versions.objects import REMOTE
@@ -91,6 +91,7 @@ def examine(root: Path) -> Iterator[Finding]:
         return
     yield _asked("main", lambda: _main(root))
     yield _asked("signing key", lambda: _key(root))
+    yield _asked("template's signature", lambda: _signed(root))
     yield _asked("environments", lambda: _environments(root))
     yield _asked("agent's host", lambda: _host(root))
     try:
@@ -145,6 +146,16 @@ def _key(root: Path) -> str:
     if main is None or git.read(main, signing.PUBLIC) is None:
         raise FaultError(f"{signing.PUBLIC} is not on {MAIN}: `gitops-ml release key`, commit, push")
     return f"{signing.PUBLIC} is on {MAIN}"
+
+
+def _signed(root: Path) -> str:
+    git = Git(root)
+    if (main := git.tip(MAIN)) is None:
+        raise FaultError(f"origin has no branch {MAIN}")
+    holds, said = signed.vendored(git, main)
+    if not holds:
+        raise FaultError(said)
+    return said
 
 
 def _storage(root: Path) -> str:

@@ -12,7 +12,7 @@ from cookiecutter.exceptions import CookiecutterException
 from cookiecutter.main import cookiecutter
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.update import record
+from gitops_ml.update import record, signed
 from gitops_ml.update.record import Record
 from gitops_ml.update.template import Template, Version
 from gitops_ml.versions.git import Git
@@ -50,6 +50,7 @@ def made(git: Git, template: Template, version: Version, known: Record, into: Pa
         bake=digest(folder),
         answers=answers,
         moved=known.moved,
+        signed=signed.seal_of(template.git, version.name, version.commit),
     )
     move(folder, known.moved)
     return Bake(version, found, stored(git, folder), folder)
@@ -65,9 +66,9 @@ def bake(template: Template, version: Version, answers: dict[str, str], into: Pa
         into: a folder that is not there yet.
 
     Raises:
-        UserError: the template refuses the answers.
+        UserError: the version is not trusted, or the template refuses the answers.
     """
-    unpacked = template.unpack(version.commit, into / "template")
+    unpacked = template.unpack(version, into / "template")
     try:
         return Path(
             # Nothing of the person's own settings, which are defaults for what a project was not asked.

@@ -28,6 +28,7 @@ class Record(BaseModel):
         commit: of the template; empty if only the version is known.
         bake: the hash of all baked files; empty if nobody knows.
         answers: to the template's questions.
+        signed: record and signature of the version, as its tag has them; empty if it has none.
         moved: in an adopted repository, files of the template by where they lie there; nothing for what it has not.
     """
 
@@ -36,12 +37,13 @@ class Record(BaseModel):
     commit: str = ""
     bake: str = ""
     answers: dict[str, str]
+    signed: str = ""
     moved: dict[str, str] = {}
 
     @property
     def written(self) -> bytes:
         """The file, as the template's hook writes it."""
-        left_out = set() if self.moved else {"moved"}
+        left_out = {name for name in ("signed", "moved") if not getattr(self, name)}
         return (json.dumps(self.model_dump(exclude=left_out), indent=2, ensure_ascii=False) + "\n").encode()
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import yaml
 
 from gitops_ml.core.errors import UserError
+from gitops_ml.update import signed
+from gitops_ml.update.signed import Trust, Verified
 from gitops_ml.versions.git import Git
 
 VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
@@ -38,13 +40,19 @@ class Version:
 class Template:
     """A repository with the template, copied from where it is."""
 
-    def __init__(self, source: str, into: Path) -> None:
+    def __init__(self, source: str, into: Path, trust: Trust | None = None) -> None:
         """Copy it.
+
+        Args:
+            source: a folder or a URL.
+            into: where the copy is made, or is.
+            trust: what the versions are held to that are unpacked; without it, nothing is known to hold them to.
 
         Raises:
             UserError: there is no repository there, or it does not answer.
         """
         self.source = source
+        self.trust = trust or Trust()
         if into.parent.is_dir() and not source.startswith("-"):
             try:
                 Git(into.parent).said("clone", "--quiet", "--bare", "--", source, str(into))
@@ -84,9 +92,22 @@ class Template:
         listed = {known: name for name, known in self._table().items()}
         return Version(self._says(commit) or listed.get(commit, commit[:12]), commit)
 
-    def unpack(self, commit: str, into: Path) -> Path:
-        """The template's files at a commit, in a folder."""
-        content = self.git.archive(commit)
+    def verified(self, version: Version) -> Verified:
+        """Who signed a version, or why that is not known.
+
+        Raises:
+            UserError: keys are known, and none of them signed it.
+        """
+        return signed.verify(self.git, version.name, version.commit, self.trust)
+
+    def unpack(self, version: Version, into: Path) -> Path:
+        """The template's files of a version, in a folder.
+
+        Raises:
+            UserError: it is not trusted.
+        """
+        self.verified(version)
+        content = self.git.archive(version.commit)
         with tarfile.open(fileobj=BytesIO(content)) as tar:
             # Python has filters from 3.11.4 on, and the archive is Git's own.
             tar.extraction_filter = getattr(tarfile, "data_filter", None)
@@ -106,7 +127,8 @@ class Template:
         return found
 
     def _tags(self) -> dict[str, str]:
-        return {name: commit for name, commit in self.git.refs("refs/tags/", "v").items() if VERSION.fullmatch(name)}
+        names = [name for name in self.git.refs(signed.TAGS, "v") if VERSION.fullmatch(name)]
+        return {name: self.git.commit_of(f"{signed.TAGS}{name}^{{commit}}") or "" for name in names}
 
     def _table(self) -> dict[str, str]:
         said = yaml.safe_load(self.git.read(self.head or "", TABLE) or b"") if self.head else None

@@ -27,6 +27,7 @@ from gitops_ml.update import (
     proposal,
     record,
     settings,
+    signed,
     template,
     words,
 )
@@ -52,6 +53,8 @@ class Wish(BaseModel):
         source: where the template is, if not where the record says.
         recorded: the version that the project was made from, if nothing says so.
         answers: those that the files do not tell.
+        key: a file with the template's public keys, in place of those that main has.
+        unsigned: whether to go on with a version that none of the keys signed.
         check: whether to install, check and test.
         train: whether to run the pipeline and the gate, too.
     """
@@ -60,6 +63,8 @@ class Wish(BaseModel):
     source: str | None = None
     recorded: str | None = None
     answers: dict[str, str] = {}
+    key: Path | None = None
+    unsigned: bool = False
     check: bool = True
     train: bool = True
 
@@ -100,16 +105,19 @@ def prepare(root: Path, wish: Wish, told: Callable[[str], object] = lambda step:
     if main is None:
         raise UserError(f"{REMOTE} has no branch {MAIN}: `git push -u {REMOTE} {MAIN}`")
     known = record.read(git, main)
+    made_from = known.commit if known else ""
+    trusted = signed.trust(git, main, wish.key and root / wish.key, unsigned=wish.unsigned, made_from=made_from)
     told("template")
     checkout, source = beside(root, PLACE, main), _source(root, known, wish)
-    copy, here = Git(checkout), template.Template(source, checkout.parent / "template.git")
-    old = _old(copy, main, here, known, wish)
+    copy, here = Git(checkout), template.Template(source, checkout.parent / "template.git", trusted)
     target = here.named(wish.to) if wish.to else here.newest()
+    verified = here.verified(target)
+    old = _old(copy, main, here, known, wish)
     if target.number < old.version.number:
         raise UserError(f"{source} has version {target.name}, and this project has {old.version.name} already")
     new = bakes.made(copy, here, target, old.record, checkout.parent / "new")
-    if known is not None and new.record.bake == known.bake:
-        current = Updating(state="up to date", old=old.version.name, new=target.name)
+    if known is not None and new.record.bake == known.bake and new.record.signed in ("", known.signed):
+        current = Updating(state="up to date", old=old.version.name, new=target.name, verified=verified)
         return proposal.keep(copy, Proposal(outcome=current), main, root / KEPT)
     new = Bake(target, new.record.model_copy(update={"template": _kept(known, source)}), new.tree)
     branch = f"{proposal.BRANCHES}{target.name}"
@@ -129,7 +137,7 @@ def prepare(root: Path, wish: Wish, told: Callable[[str], object] = lambda step:
         "" if wish.check and wish.train else "Not everything was tried here; the workflows of the pull request do."
     )
     changes = here.changes(old.version, target)
-    heading = f"From version {old.version.name} of the template to {target.name}."
+    heading = words.heading(old.version.name, target.name, verified)
     failed = any(not check.holds for check in done)
     outcome = Updating(
         state="conflicts" if merged.conflicts else "failed" if failed else "open",
@@ -137,6 +145,7 @@ def prepare(root: Path, wish: Wish, told: Callable[[str], object] = lambda step:
         new=target.name,
         branch=branch,
         commit=commit,
+        verified=verified,
         conflicts=[each.path for each in merged.conflicts],
         deleted=merged.deleted,
         replaced=merged.replaced,

@@ -7,11 +7,19 @@ import re
 from gitops_ml.pages import markup
 from gitops_ml.update.checks import Check
 from gitops_ml.update.merge import Merged
+from gitops_ml.update.signed import Verified
 
 MUST = re.compile(r"^### What you must do\n(?P<text>.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
 LENGTH = 60_000
 PLACES = 4_000
 FENCE = "````"
+
+
+def heading(old: str, new: str, verified: Verified) -> str:
+    """What the pull request is about, and who made that."""
+    who = verified.sentence[:1].upper() + verified.sentence[1:]
+    said = f"{who}." if verified.key else f"**{who}.** Read what it changes as you would a stranger's."
+    return f"From version {old} of the template to {new}.\n\n{said}"
 
 
 def body(heading: str, changes: dict[str, str], merged: Merged, checks: list[Check], skipped: str) -> str:

@@ -1,0 +1,272 @@
+"""Whether a version of the template is what somebody signed whom the project trusts; asked before any of it runs.
+
+A released version is an annotated tag whose message holds a record and its signature. The record names the commit, and
+one hash over the SHA-256 of every file: Git's own name of a commit is SHA-1. The keys to trust came with the version
+that a project was made from, in the vendored package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from gitops_ml.core import manifest, signing
+from gitops_ml.core.errors import UserError
+from gitops_ml.core.signing import SignatureError
+from gitops_ml.update import record
+from gitops_ml.versions.git import MAIN, Git
+
+VENDORED = f"{manifest.FOLDER.as_posix()}/"
+PUBLIC = f"{VENDORED}template.pub"
+KEYS = signing.Pair(PUBLIC, "TEMPLATE_KEY", "make key", f"{PUBLIC} on {MAIN}")
+MESSAGE = re.compile(r"^(?P<record>\{.*\})\n(?P<signature>[A-Za-z0-9+/=]+)$", re.MULTILINE)
+PLAIN = ("100644", "100755")
+TAGS = "refs/tags/"
+
+
+class Sealed(BaseModel):
+    """What is signed of a version.
+
+    Attributes:
+        version: its name, without the tag's `v`.
+        commit: of the template.
+        files: the SHA-256 of `sums` of the whole commit.
+        vendored: the SHA-256 of the vendored package's MANIFEST.sha256.
+    """
+
+    version: str
+    commit: str
+    files: str
+    vendored: str
+
+
+class Verified(BaseModel):
+    """What is known of who made a version.
+
+    Attributes:
+        key: that signed it, by the beginning of its hash; None if nothing was verified.
+        sentence: the same for people.
+    """
+
+    key: str | None
+    sentence: str
+
+
+UNKNOWN = Verified(key=None, sentence="nothing verified")
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What a project, or a person, takes for the template's.
+
+    Attributes:
+        keys: public ones in PEM; nothing where none is known, and then nothing is verified.
+        where: who says so.
+        made_from: a commit of the template whose code this project is made from already, by its record.
+        unsigned: whether to go on with what none of the keys signed.
+    """
+
+    keys: bytes = b""
+    where: str = KEYS.where
+    made_from: str = ""
+    unsigned: bool = False
+
+
+def trust(git: Git, main: str, given: Path | None, *, unsigned: bool, made_from: str = "") -> Trust:
+    """What counts for a project: the keys that main has, or those of a file that a person gives instead.
+
+    Raises:
+        UserError: the file cannot be read, or holds no key.
+    """
+    if given is None:
+        return Trust(git.read(main, PUBLIC) or b"", KEYS.where, made_from, unsigned)
+    try:
+        content = given.read_bytes()
+    except OSError as error:
+        raise UserError(f"{given} cannot be read: {error.strerror}") from error
+    if not signing.keys(content):
+        raise UserError(f"{given} holds no public key in PEM, so nothing could be verified by it")
+    return Trust(content, str(given), made_from, unsigned)
+
+
+def sums(git: Git, commit: str, under: str = "") -> str:
+    """The SHA-256 of each file of a commit, or of a folder, as `sha256sum` writes them.
+
+    Raises:
+        SignatureError: it holds a link, another repository, or a name that such a line cannot have.
+    """
+    names = {}
+    for entry in filter(None, git.said("ls-tree", "-r", "-z", commit, "--", *([under] if under else [])).split("\0")):
+        facts, _, path = entry.partition("\t")
+        mode, _, name = facts.split(" ")
+        if mode not in PLAIN or re.search(r"[\\\r\n\ufffd]", path):
+            raise SignatureError(f"{path!r} is no plain file, which no signature covers")
+        names[path.removeprefix(under)] = name
+    contents = git.read_all(names.values())
+    lines = zip(names, (hashlib.sha256(content or b"").hexdigest() for content in contents), strict=True)
+    return "".join(f"{digest}  {path}\n" for path, digest in sorted(lines))
+
+
+def sealed(git: Git, version: str, commit: str) -> Sealed:
+    """What is to be signed of a version, or was; the vendored package's manifest is held to its files elsewhere.
+
+    Raises:
+        SignatureError: the commit holds something that no signature covers, or no vendored package.
+    """
+    package = next((path for path in git.paths(commit) if path.endswith(f"/{VENDORED}{manifest.FILE}")), None)
+    if package is None:
+        raise SignatureError(f"it has no {VENDORED}{manifest.FILE}")
+    return Sealed(
+        version=version,
+        commit=commit,
+        files=_hash(sums(git, commit).encode()),
+        vendored=_hash(git.read(commit, package) or b""),
+    )
+
+
+def verify(git: Git, version: str, commit: str, trusted: Trust) -> Verified:
+    """Hold a version to the keys, before anything of it runs.
+
+    Args:
+        git: the template's repository.
+        version: the name of the version.
+        commit: its commit.
+        trusted: what the project takes for the template's.
+
+    Raises:
+        UserError: keys are known, and none of them signed this.
+    """
+    brought = keys_of(git, commit)
+    if not trusted.keys:
+        said = f"nothing verified: {trusted.where} holds no key of the template, and --key names none"
+        if brought:
+            said += f"; this version brings the key {', '.join(brought)}, by which the next ones are verified"
+        return Verified(key=None, sentence=said)
+    try:
+        key = _signer(git, version, commit, trusted)
+    except SignatureError as error:
+        if commit == trusted.made_from:
+            said = f"nothing verified: this project is made from {commit[:12]} already, by {record.FILE} on {MAIN}"
+            return Verified(key=None, sentence=said)
+        if trusted.unsigned:
+            return Verified(key=None, sentence=f"nothing verified, as --unsigned said: {error}")
+        raise UserError(
+            f"version {version} of the template ({commit[:12]}) is not trusted, and nothing of it was run: {error}; "
+            "--to names another version, --key a file with other keys, and --unsigned goes on with this one"
+        ) from error
+    known = signing.keys(trusted.keys)
+    changes = [f"brings the key {name}" for name in brought if name not in known]
+    changes += [f"trusts {name} no more" for name in known if brought and name not in brought]
+    also = f"; it {' and '.join(changes)}" if changes else ""
+    said = f"version {version} is signed by the key {key}, and every file of it is as it was signed{also}"
+    return Verified(key=key, sentence=said)
+
+
+def seal_of(git: Git, version: str, commit: str) -> str:
+    """Record and signature of a version, a line each, as its tag has them; nothing if it has none."""
+    name = f"{TAGS}v{version}"
+    # Of a tag that is no object of its own, the message would be the commit's.
+    told = git.said("for-each-ref", "--format=%(objecttype) %(*objectname)%0a%(contents)", name)
+    head, _, message = told.partition("\n")
+    found = MESSAGE.search(message)
+    return found[0] if found and head == f"tag {commit}" else ""
+
+
+def keys_of(git: Git, commit: str) -> dict[str, bytes]:
+    """The keys that a version of the template brings."""
+    path = next((path for path in git.paths(commit) if path.endswith(f"/{PUBLIC}")), None)
+    return signing.keys(git.read(commit, path) or b"") if path else {}
+
+
+def vendored(git: Git, main: str) -> tuple[bool, str]:
+    """Whether the vendored package of a project is that of the signed version that its record names, and what to say.
+
+    All that is needed stands on main: the record has the tag's message.
+    """
+    keys, known = git.read(main, PUBLIC), record.read(git, main)
+    if not keys or known is None:
+        lacking = PUBLIC if not keys else record.FILE
+        return True, f"nothing is verified: {MAIN} has no {lacking}, so an update is trusted as its source is"
+    version = known.version or known.commit[:12]
+    try:
+        key, told = _read(known.signed, keys, KEYS)
+        has = sums(git, main, VENDORED)
+    except SignatureError as error:
+        said = f"version {version} of the template, which {record.FILE} names, is not verified: {error}"
+        return False, f"{said}; `make update` brings one that is"
+    if told.version != version:
+        return False, f"{record.FILE} names version {version}, and what was signed is {told.version}"
+    noted = (git.read(main, f"{VENDORED}{manifest.FILE}") or b"").decode(errors="replace")
+    lines = "".join(line for line in has.splitlines(keepends=True) if not line.endswith(f"  {manifest.FILE}\n"))
+    if _hash(noted.encode()) != told.vendored:
+        return False, f"{VENDORED}{manifest.FILE} is not the one that was signed with version {version}"
+    if lines != noted:
+        paths = sorted({line.partition("  ")[2] for line in {*noted.splitlines()} ^ {*lines.splitlines()}})
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        return False, f"{paths[0]}{more} of vendor/ is not as version {version} was signed; `gitops-ml repo vendored`"
+    return True, f"vendor/ is that of version {version}, signed by the key {key}"
+
+
+def _signer(git: Git, version: str, commit: str, trusted: Trust) -> str:
+    """The key that signed exactly these files as this version."""
+    if not signing.keys(trusted.keys):
+        raise SignatureError(f"{trusted.where} is damaged: no public key in PEM is in it")
+    pair = signing.Pair(PUBLIC, KEYS.variable, KEYS.command, trusted.where)
+    try:
+        return _held(git, version, commit, trusted.keys, pair)
+    except SignatureError:
+        # Whoever skips the version that changed the keys trusts it as if it had not been skipped.
+        if (more := _handed_on(git, version, trusted.keys, pair)) == trusted.keys:
+            raise
+    return _held(git, version, commit, more, pair)
+
+
+def _handed_on(git: Git, version: str, keys: bytes, pair: signing.Pair) -> bytes:
+    """The keys, and those that older versions brought that were signed by one of them."""
+    names = (name.removeprefix("v") for name in git.refs(TAGS, "v"))
+    numbers = {name: tuple(map(int, name.split("."))) for name in names if re.fullmatch(r"\d+\.\d+\.\d+", name)}
+    for name in sorted(numbers, key=lambda each: numbers[each]):
+        if version not in numbers or numbers[name] >= numbers[version]:
+            continue
+        commit = git.commit_of(f"{TAGS}v{name}^{{commit}}") or ""
+        try:
+            _held(git, name, commit, keys, pair)
+        except SignatureError:
+            continue
+        keys += b"".join(pem for known, pem in keys_of(git, commit).items() if known not in signing.keys(keys))
+    return keys
+
+
+def _held(git: Git, version: str, commit: str, keys: bytes, pair: signing.Pair) -> str:
+    tagged = git.refs(TAGS, f"v{version}").get(f"v{version}")
+    if tagged is None or git.commit_of(f"{tagged}^{{commit}}") != commit:
+        raise SignatureError(f"no tag v{version} names it, so it is no released version")
+    key, told = _read(seal_of(git, version, commit), keys, pair)
+    if told.version != version:
+        raise SignatureError(f"its tag holds the signature of version {told.version}")
+    if told.commit != commit:
+        raise SignatureError(f"its tag was moved: signed was {told.commit[:12]}")
+    if told != sealed(git, version, commit):
+        raise SignatureError("its files are not those that were signed")
+    return key
+
+
+def _read(text: str, keys: bytes, pair: signing.Pair) -> tuple[str, Sealed]:
+    """Who signed what a tag says, and what that is."""
+    found = MESSAGE.search(text)
+    if found is None:
+        raise SignatureError("it is not signed")
+    content = found["record"].encode()
+    key = signing.signer(content, found["signature"].encode(), keys, pair)
+    try:
+        return key, Sealed.model_validate_json(content)
+    except ValidationError as error:
+        raise SignatureError("what was signed has another form") from error
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
