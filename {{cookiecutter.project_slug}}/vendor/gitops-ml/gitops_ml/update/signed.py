@@ -207,7 +207,8 @@ def vendored(git: Git, main: str) -> tuple[bool, str]:
     if lines != noted:
         paths = sorted({line.partition("  ")[2] for line in {*noted.splitlines()} ^ {*lines.splitlines()}})
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        return False, f"{paths[0]}{more} of vendor/ is not as version {version} was signed; `gitops-ml repo vendored`"
+        said = f"{VENDORED}{paths[0]}{more}: not as they were signed with version {version}"
+        return False, f"{said}; `gitops-ml repo vendored` names each"
     return True, f"vendor/ is that of version {version}, signed by the key {key}"
 
 
