@@ -26,6 +26,7 @@ from tests.automation.gate import rollouts
 from tests.automation.gate import study as gate
 from tests.automation.monitor import study as monitor
 from tests.automation.serving import study as serving
+from tests.automation.update import study as update
 
 REPORT = ROOT / "docs" / "studies.md"
 FOLDER = ROOT / "build" / "study"
@@ -135,6 +136,14 @@ def search() -> str:
     return f"{found}.\n\nThe pull request's workflow trained and judged it, and its comment begins: {gate}."
 
 
+def matrix() -> str:
+    """What became of a project of each version on the whole way, and of one with a table of its own, twice updated."""
+    test = "tests/automation/update/test_update.py::test_a_table_of_ones_own_is_left_alone_from_update_to_update"
+    (own,) = tried(test, {"UPDATE_STARTS": str(len(update.VERSIONS))}, r"(\d+) passed")
+    said = f"{own} with a table of their own were updated twice, the first time squashed: no file to settle."
+    return f"{update.table(FOLDER / 'matrix')}\n\n{said}"
+
+
 def tried(test: str, counts: dict[str, str], said: str) -> list[str]:
     """Run a test with other counts; the numbers and words that it printed."""
     done = subprocess.run(
@@ -177,6 +186,11 @@ PARTS = {
     ),
     "updates": Part(
         "The update", f"Killed {UPDATE_KILLS} times at random moments, of a project of version 0.1.0", updates
+    ),
+    "matrix": Part(
+        "Updates from each version",
+        f"From {', '.join(update.VERSIONS)}, as one team and as another with a table of its own",
+        matrix,
     ),
     "promotions": Part(
         "Promotion",

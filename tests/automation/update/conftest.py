@@ -13,6 +13,7 @@ from tests.automation.world import git
 
 # The first version that landed, the last with copied automation, the last without a record, and this one.
 FIRST, BEFORE, PACKAGED, NOW = "0.0.1", "0.1.0", "f86d312cf238ea9ac062b760789fedeadd90e3fa", "now"
+EACH = (FIRST, BEFORE, PACKAGED)
 ANSWERS = {"python_version": "3.11"}
 
 

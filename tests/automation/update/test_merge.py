@@ -9,7 +9,7 @@ import pytest
 from gitops_ml.update import merge
 from gitops_ml.versions.git import Git
 
-from tests.automation.update.conftest import BEFORE, FIRST, NOW, PACKAGED, Team, Versions
+from tests.automation.update.conftest import BEFORE, EACH, FIRST, NOW, PACKAGED, Team, Versions
 from tests.automation.world import git
 
 Made = Callable[..., Team]
@@ -27,7 +27,7 @@ def staged(team: Team) -> dict[str, str]:
     return Git(team.root).objects(git(team.root, "write-tree"))
 
 
-@pytest.mark.parametrize("old", [FIRST, BEFORE, PACKAGED])
+@pytest.mark.parametrize("old", EACH)
 def test_an_untouched_project_becomes_the_new_bake(team: Made, versions: Versions, old: str) -> None:
     """Without edits there is no conflict, and all but data and settings is what the new version bakes."""
     ours = team(old)
@@ -35,6 +35,70 @@ def test_an_untouched_project_becomes_the_new_bake(team: Made, versions: Version
     has, wanted = staged(ours), Git(ours.root).objects(versions.tree(NOW))
     differing = {path for path in {*has, *wanted} if has.get(path) != wanted.get(path)}
     assert differing <= {"project.yaml", "schema.yaml", "params.yaml", "data/.gitignore"}
+
+
+AUTOMATION = {FIRST: "ci/judge.py", BEFORE: "ci/judge.py", PACKAGED: "vendor/gitops-ml/gitops_ml/gate/judge.py"}
+
+
+@pytest.mark.parametrize("old", EACH)
+def test_whatever_a_team_did_beside_the_template_stays(team: Made, versions: Versions, old: str) -> None:
+    """Edits, a module, packages, a deleted and a renamed file, and an edit of the automation, all in one project.
+
+    Nothing is to be settled, and no more is named than what was deleted or replaced.
+    """
+    ours, gone = team(old), "tests/model/test_metrics.py"
+    ours.edit("README.md", "\n", "\n\nOurs.\n")
+    ours.edit("tests/model/test_model.py", '"""', '"""Ours. ')
+    ours.edit("pyproject.toml", '  "pyarrow>=26",\n', '  "pyarrow>=26",\n  "polars>=1",\n')
+    ours.edit("pyproject.toml", '  "pytest>=9.2",\n', '  "pytest>=9.2",\n  "pytest-randomly>=4",\n')
+    ours.edit(AUTOMATION[old], '"""', '"""Ours. ')
+    (ours.root / "pipeline/ours.py").write_text('"""Ours."""\n')
+    (ours.root / "pipeline/model.py").rename(ours.root / "pipeline/forest.py")
+    ours.edit("pipeline/forest.py", '"""', '"""Ours. ')
+    (ours.root / gone).unlink()
+    ours.push("Delete")
+    done, here = merged(ours, versions, old), Git(ours.root)
+    changed = here.changed(versions.tree(old), versions.tree(NOW))
+    assert (done.conflicts, done.replaced) == ([], [AUTOMATION[old]])
+    assert done.deleted == [path for path in [gone] if path in changed]
+    has, wanted = staged(ours), here.objects(versions.tree(NOW))
+    for path, baked in {"tests/model/test_model.py": None, "pipeline/forest.py": "pipeline/model.py"}.items():
+        text = (here.read(versions.tree(NOW), baked or path) or b"").decode()
+        assert (ours.root / path).read_text() == text.replace('"""', '"""Ours. ', 1)
+    assert "\nOurs.\n" in (ours.root / "README.md").read_text()
+    assert (ours.root / "pipeline/ours.py").read_text() == '"""Ours."""\n'
+    assert not {gone, "pipeline/model.py"} & has.keys()
+    texts = (
+        (ours.root / "pyproject.toml").read_text(),
+        (here.read(versions.tree(NOW), "pyproject.toml") or b"").decode(),
+    )
+    groups, made = (tomllib.loads(text)["dependency-groups"] for text in texts)
+    more = {"train": ["polars>=1"], "dev": ["pytest-randomly>=4"]}
+    assert groups.keys() == made.keys()
+    for name, group in groups.items():
+        assert sorted(map(str, group)) == sorted(map(str, [*made[name], *more.get(name, [])]))
+    places = ("vendor/", "ci/")
+    assert {path for path in {*has, *wanted} if path.startswith(places) and has.get(path) != wanted.get(path)} == set()
+
+
+@pytest.mark.parametrize(
+    ("old", "removed", "locked"),
+    [
+        (FIRST, "service/contract.py", ["pyproject.toml"]),
+        (BEFORE, "service/contract.py", ["pyproject.toml"]),
+        (PACKAGED, "docs/security.md", []),
+    ],
+)
+def test_what_only_a_team_can_settle_is_counted(
+    team: Made, versions: Versions, old: str, removed: str, locked: list[str]
+) -> None:
+    """An edit of a line that the template changed, of a file that it removed, and of a package's version it changed."""
+    ours = team(old)
+    ours.edit("Makefile", "metrics: ## Compare", "metrics: ## Ours: compare")
+    with (ours.root / removed).open("a") as file:
+        file.write("# Ours.\n")
+    ours.edit("pyproject.toml", '  "pyarrow>=26",\n', '  "pyarrow>=27",\n')
+    assert sorted(each.path for each in merged(ours, versions, old).conflicts) == sorted(["Makefile", removed, *locked])
 
 
 def test_what_both_changed_is_the_teams_to_settle(team: Made, versions: Versions) -> None:

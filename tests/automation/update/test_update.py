@@ -20,7 +20,7 @@ from gitops_ml.update import update
 from gitops_ml.versions.git import Git
 
 from tests.automation.tables import PROJECT
-from tests.automation.update.conftest import BEFORE, FIRST, Team, newer
+from tests.automation.update.conftest import BEFORE, FIRST, PACKAGED, Team, newer
 from tests.automation.world import git
 
 Made = Callable[..., Team]
@@ -29,6 +29,9 @@ BRANCH = "update/v0.2.0"
 LAST_COPIED = "7eabdbb70e32b9e4de890f227d8c9cf3842ec413"
 # `make study` kills more often.
 KILLS = int(os.environ.get("UPDATE_KILLS", "2"))
+# `make study` starts from each version; that they merge alike is held for each in test_merge.
+EACH = [(BEFORE, BEFORE), (FIRST, FIRST), (PACKAGED, "0.2.0")]
+STARTS = EACH[: int(os.environ.get("UPDATE_STARTS", "1"))]
 
 pytestmark = pytest.mark.xdist_group("update-merge")
 
@@ -69,17 +72,22 @@ def test_what_nobody_knows_must_be_said(team: Made, history: Path) -> None:
     assert state(ours)[:2] + state(ours)[3:] == before[:2] + before[3:]
 
 
-def test_a_table_of_ones_own_is_left_alone_from_update_to_update(team: Made, history: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("old", "said"), STARTS)
+def test_a_table_of_ones_own_is_left_alone_from_update_to_update(
+    team: Made, history: Path, tmp_path: Path, old: str, said: str
+) -> None:
     """Schema, params, data and the answers in project.yaml stay, whatever the template's example does meanwhile.
 
     The second update knows what the first one brought, though main has it squashed, its branch is gone, and the
     template's clone is shallow.
     """
-    ours = team()
+    ours = team(old)
     settings = yaml.safe_load((ours.root / "project.yaml").read_text())
-    settings |= {"decision": None, "card": settings["card"] | {"contact": "the churn team"}}
-    settings["gate"]["metric"] = "brier"
-    settings["environments"] = settings["environments"][1:]
+    settings["card"]["contact"] = "the churn team"
+    settings["gate"] |= {"metric": "brier", "floors": {"brier": 0.2}}
+    # The first version had neither.
+    settings |= {"decision": None} if "decision" in settings else {}
+    settings |= {"environments": settings["environments"][1:]} if "environments" in settings else {}
     (ours.root / "project.yaml").write_text(yaml.safe_dump(settings))
     for path in ("schema.yaml", "params.yaml", "dvc.lock", "data/raw.dvc"):
         (ours.root / path).write_text("of: ours\n")
@@ -87,20 +95,22 @@ def test_a_table_of_ones_own_is_left_alone_from_update_to_update(team: Made, his
     ours.push("Bring our table")
     (ours.root / "Makefile").write_text("not committed\n")
     before = state(ours)
-    done = run(ours, history, recorded=BEFORE)
-    assert (done.state, done.old, done.new, done.branch) == ("open", BEFORE, "0.2.0", BRANCH)
+    done = run(ours, history, recorded=old)
+    assert (done.state, done.old, done.new, done.branch) == ("open", said, "0.2.0", BRANCH)
     assert done.verified.key is None
     assert state(ours) == before
     for path in ("schema.yaml", "params.yaml", "dvc.lock", "data/raw.dvc"):
         assert ours.shown(BRANCH, path) == "of: ours"
     assert "data/raw/2013-01.parquet" not in git(ours.root, "ls-tree", "-r", "--name-only", f"origin/{BRANCH}")
     migrated = yaml.safe_load(ours.shown(BRANCH, "project.yaml"))
-    types = migrated.pop("trusted_types")
-    assert types == [*settings.pop("trusted_types"), "pipeline.encode.Cycles", "pipeline.trend.BoostedLine"]
-    # What the template has only since then comes with the template's values.
-    added = {"engine": "local", "batch": {"rows": "", "scores": "", "rejected": 0.05, "sample": 0.001}}
-    assert migrated == settings | added
-    assert Project.model_validate({**migrated, "trusted_types": types}).decision is None
+    # What the template has only since then comes with the template's values, but for the example's payoffs.
+    assert {name: migrated[name] for name in settings if name != "trusted_types"} == {
+        name: value for name, value in settings.items() if name != "trusted_types"
+    }
+    assert migrated["trusted_types"][: len(settings["trusted_types"])] == settings["trusted_types"]
+    assert {"pipeline.encode.Cycles", "pipeline.trend.BoostedLine"} <= {*migrated["trusted_types"]}
+    assert {"engine", "batch", "environments"} <= migrated.keys()
+    assert Project.model_validate(migrated).decision is None
     record = json.loads(ours.shown(BRANCH, ".template.json"))
     assert (record["version"], record["template"]) == ("0.2.0", str(history))
 
@@ -124,7 +134,7 @@ def test_a_table_of_ones_own_is_left_alone_from_update_to_update(team: Made, his
     baked = Git(ours.root)
     baked.fetch()
     assert [baked.message(commit).partition("\n")[0] for commit in baked.history(baked.tip("template") or "")] == [
-        f"Bake version {version} of the template" for version in ("0.3.0", "0.2.0", "0.1.0")
+        f"Bake version {version} of the template" for version in ("0.3.0", "0.2.0", said)
     ]
 
 
