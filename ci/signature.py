@@ -13,7 +13,6 @@ import typer
 from gitops_ml.core import manifest, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.update import signed
-from gitops_ml.update.signed import Trust
 from gitops_ml.versions.git import MAIN, Git
 from gitops_ml.versions.objects import MACHINE
 
@@ -56,10 +55,13 @@ def tag(root: Path, name: str) -> str:
         message = b"Version %b\n\n%b\n%b" % (version.encode(), content, signing.sign(content, keys, KEYS))
         how = ("--annotate", "--no-sign", "--cleanup=verbatim", "--file=-")
         git.said("tag", *how, name, commit, env=MACHINE, content=message)
-    # The key of the version before may sign the one that brings the next.
-    found = signed.verify(git, version, commit, Trust(keys, PUBLIC))
+    try:
+        # The key of the version before may sign the one that brings the next.
+        key: str = signed.held(git, version, commit, keys, KEYS)
+    except signing.SignatureError as error:
+        raise UserError(f"there is a tag {name} already, and not of what is checked out: {error}") from error
     _publish(root, git, version, commit)
-    return found.key or ""
+    return key
 
 
 def _require(git: Git, name: str, commit: str) -> None:

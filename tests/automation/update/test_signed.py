@@ -213,11 +213,11 @@ def test_a_version_that_is_not_the_templates_is_refused_before_it_runs(
 def test_the_tip_of_a_branch_is_no_version(team: Team, template: Path, tmp_path: Path) -> None:
     """It is refused like what is unsigned; told to go on, the update does, and the pull request says so."""
     tip = committed(template, "0.4.0")
-    with pytest.raises(UserError, match=r"no tag v0\.4\.0 names it, so it is no released version"):
+    with pytest.raises(UserError, match=r"there is no tag v0\.4\.0, so it is no released version"):
         prepared(team, template, to=tip)
     assert not (tmp_path / "ran").exists()
     made = prepared(team, template, to=tip, unsigned=True)
-    said = "nothing verified, as --unsigned said: no tag v0.4.0 names it, so it is no released version"
+    said = "nothing verified, as --unsigned said: there is no tag v0.4.0, so it is no released version"
     assert json.loads(made.outcome.model_dump_json())["verified"] == {"key": None, "sentence": said}
     assert f"**N{said[1:]}.**" in made.body
     assert (tmp_path / "ran").exists()
@@ -277,6 +277,8 @@ def test_a_damaged_file_of_keys_lets_nothing_through(team: Team, template: Path)
     released(template, "0.4.0")
     with pytest.raises(UserError, match=r"template\.pub on main is damaged: no public key in PEM is in it"):
         prepared(team, template)
+    with pytest.raises(doctor.FaultError, match=r"template\.pub on main is damaged"):
+        doctor._signed(team.root)
 
 
 def test_the_doctor_tells_a_package_that_is_not_the_signed_one(team: Team) -> None:
@@ -369,5 +371,5 @@ def test_a_tag_that_does_not_fit_is_not_made(template: Path, monkeypatch: pytest
     assert signature.tag(template, "v0.4.0") == key
     assert git(template, "rev-parse", "v0.4.0") == made
     committed(template, "0.4.0")
-    with pytest.raises(UserError, match=r"no tag v0\.4\.0 names it"):
+    with pytest.raises(UserError, match=r"there is a tag v0\.4\.0 already, and not of what .* names another commit"):
         signature.tag(template, "v0.4.0")

@@ -214,16 +214,14 @@ def vendored(git: Git, main: str) -> tuple[bool, str]:
 
 def _signer(git: Git, version: str, commit: str, trusted: Trust) -> str:
     """The key that signed exactly these files as this version."""
-    if not signing.keys(trusted.keys):
-        raise SignatureError(f"{trusted.where} is damaged: no public key in PEM is in it")
     pair = signing.Pair(PUBLIC, KEYS.variable, KEYS.command, trusted.where)
     try:
-        return _held(git, version, commit, trusted.keys, pair)
+        return held(git, version, commit, trusted.keys, pair)
     except SignatureError:
         # Whoever skips the version that changed the keys trusts it as if it had not been skipped.
         if (more := _handed_on(git, version, trusted.keys, pair)) == trusted.keys:
             raise
-    return _held(git, version, commit, more, pair)
+    return held(git, version, commit, more, pair)
 
 
 def _handed_on(git: Git, version: str, keys: bytes, pair: signing.Pair) -> bytes:
@@ -235,17 +233,24 @@ def _handed_on(git: Git, version: str, keys: bytes, pair: signing.Pair) -> bytes
             continue
         commit = git.commit_of(f"{TAGS}v{name}^{{commit}}") or ""
         try:
-            _held(git, name, commit, keys, pair)
+            held(git, name, commit, keys, pair)
         except SignatureError:
             continue
         keys += b"".join(pem for known, pem in keys_of(git, commit).items() if known not in signing.keys(keys))
     return keys
 
 
-def _held(git: Git, version: str, commit: str, keys: bytes, pair: signing.Pair) -> str:
+def held(git: Git, version: str, commit: str, keys: bytes, pair: signing.Pair) -> str:
+    """The one of the keys by which the tag of a version signs exactly this commit.
+
+    Raises:
+        SignatureError: there is no such tag, or it signs something else.
+    """
     tagged = git.refs(TAGS, f"v{version}").get(f"v{version}")
-    if tagged is None or git.commit_of(f"{tagged}^{{commit}}") != commit:
-        raise SignatureError(f"no tag v{version} names it, so it is no released version")
+    if tagged is None:
+        raise SignatureError(f"there is no tag v{version}, so it is no released version")
+    if git.commit_of(f"{tagged}^{{commit}}") != commit:
+        raise SignatureError(f"the tag v{version} names another commit, so it is no released version")
     key, told = _read(seal_of(git, version, commit), keys, pair)
     if told.version != version:
         raise SignatureError(f"its tag holds the signature of version {told.version}")
@@ -258,6 +263,8 @@ def _held(git: Git, version: str, commit: str, keys: bytes, pair: signing.Pair) 
 
 def _read(text: str, keys: bytes, pair: signing.Pair) -> tuple[str, Sealed]:
     """Who signed what a tag says, and what that is."""
+    if not signing.keys(keys):
+        raise SignatureError(f"{pair.where} is damaged: no public key in PEM is in it")
     found = MESSAGE.search(text)
     if found is None:
         raise SignatureError("it is not signed")
