@@ -42,6 +42,18 @@ def test_the_code_of_the_repository_around_runs(repository: Path, command: str) 
     assert (done.returncode, done.stdout) == (7, "the repository's own\n")
 
 
+def test_a_copy_without_updates_is_updated_by_the_one_that_was_called(repository: Path) -> None:
+    """A project whose automation is from before there were updates gets them; every other command is its own."""
+    main = repository / VENDOR / "gitops_ml/cli/main.py"
+    main.write_text(main.read_text() + "\n\ndef main() -> int:\n    return 7\n")
+    assert run(repository, "-m", "gitops_ml", "repo", "update", "--help").returncode == 7
+    shutil.rmtree(repository / VENDOR / "gitops_ml/update")
+    done = run(repository, "-m", "gitops_ml", "repo", "update", "--help")
+    assert done.returncode == 0
+    assert "Propose the template's newer version" in done.stdout
+    assert run(repository, "-m", "gitops_ml", "repo", "doctor").returncode == 7
+
+
 def test_a_folder_of_a_project_is_not_taken_for_it(repository: Path) -> None:
     """In a folder of a project a command says where to run it, and helps all the same."""
     done = run(repository / "pipeline", "-m", "gitops_ml", "env", "status")

@@ -51,6 +51,8 @@ def table(folder: Path, versions: dict[str, str] = VERSIONS) -> str:
         tried = "; ".join(f"{each['name']}: {each['sentence']}" for each in checks)
         minutes = (time.monotonic() - start) / 60
         lines.append(f"| {name} | {', '.join(settled)} | {tried} | {verdict} | {release} | {minutes:.0f} |")
+        sys.stdout.write(f"{lines[-1]}\n")
+        sys.stdout.flush()
     return "\n".join(lines)
 
 

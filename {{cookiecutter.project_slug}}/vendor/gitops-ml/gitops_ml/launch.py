@@ -15,7 +15,8 @@ VENDOR = Path("vendor") / "gitops-ml"
 SETTINGS = "project.yaml"
 NOWHERE = "in no project; run this in the folder of one"
 # What makes a folder without vendor/ a project, or brings it to a version that has one; and what is about many.
-ANYWHERE = (["repo", "update"], ["repo", "adopt"], ["fleet"])
+UPDATE = ["repo", "update"]
+ANYWHERE = (UPDATE, ["repo", "adopt"], ["fleet"])
 PROJECT = ("pipeline", "service")
 PACKAGES = ("gitops_ml", "gitops_serving", *PROJECT)
 
@@ -23,7 +24,9 @@ PACKAGES = ("gitops_ml", "gitops_serving", *PROJECT)
 def main() -> int:
     """Run the command line of the repository around the working directory; outside of any there is only help."""
     root = repository(Path.cwd())
-    if root is not None:
+    # A copy from before there were updates cannot bring itself to one that has them: then it is who was called.
+    is_older = sys.argv[1:3] == UPDATE and root is not None and not (root / VENDOR / "gitops_ml" / "update").is_dir()
+    if root is not None and not is_older:
         _stand_in(root)
     is_late = root is None and any(sys.argv[1 : 1 + len(words)] == words for words in ANYWHERE)
     if root != Path.cwd() and len(sys.argv) > 1 and "--help" not in sys.argv and not is_late:
