@@ -94,11 +94,9 @@ def build_estimator(named: Estimator, seed: int, task: Task) -> Any:
     module, _, name = named.path.rpartition(".")
     try:
         # Those for Dask are the automation's, which gives xgboost's own; no model's file and no service needs it.
-        kind = (
-            importlib.import_module("gitops_ml.engine.estimators").kind(named.path)
-            if "dask" in named.path.lower()
-            else getattr(importlib.import_module(module), name)
-        )
+        is_dask = "dask" in named.path.lower()
+        home = importlib.import_module("gitops_ml.engine.estimators" if is_dask else module)
+        kind = home.kind(named.path) if is_dask else getattr(home, name)
     except (ImportError, AttributeError) as error:
         raise EstimatorError(
             f"{named.path} cannot be imported ({error}); is its package installed? `make setup` installs what "

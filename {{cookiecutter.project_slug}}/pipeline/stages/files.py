@@ -41,11 +41,8 @@ class SettingsError(Exception):
     """A settings file is missing or wrong; the message names the file and the setting."""
 
 
-class _Trust(BaseModel):
+class _Project(BaseModel):
     trusted_types: list[str] = []
-
-
-class _Judging(BaseModel):
     gate: Rule
 
 
@@ -61,12 +58,12 @@ def schema() -> Schema:
 
 def trusted_types() -> list[str]:
     """The types, beyond skops' own, that a model's file may hold: `trusted_types` of project.yaml."""
-    return _settings(Path("project.yaml"), _Trust).trusted_types
+    return _settings(Path("project.yaml"), _Project).trusted_types
 
 
 def rule() -> Rule:
     """What candidates are compared by: metric, margin and confidence of `gate` in project.yaml."""
-    return _settings(Path("project.yaml"), _Judging).gate
+    return _settings(Path("project.yaml"), _Project).gate
 
 
 def model_file() -> tuple[bytes, ModelFacts]:
