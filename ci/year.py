@@ -17,7 +17,6 @@ DRAW = "import sys, vl_convert; sys.stdout.write(vl_convert.vegalite_to_svg(sys.
 
 def tell(project: Path, months: list[dict[str, Any]], folder: Path) -> None:
     """The year as a table, as Markdown, and as a picture."""
-    shown = Table(title="\nThe year", title_justify="left")
     measures = {
         "ROC AUC, with the loop": "with",
         "never retrained": "without",
@@ -26,28 +25,28 @@ def tell(project: Path, months: list[dict[str, Any]], folder: Path) -> None:
         "worth, with the loop": "with_worth",
         "never retrained  ": "without_worth",
     }
-    heads = [
-        "month",
-        *measures,
-        "alarms",
-        "the gate says",
-        "the rollout of the last promotion",
-        "labels would have said",
-    ]
-    for head in heads:
-        shown.add_column(head.strip(), overflow="fold")
+    heads = ["month", *measures, "alarms", "the gate says", "its rollout", "labels would have said"]
     lines = [f"| {' | '.join(head.strip() for head in heads)} |", "|" + "---|" * len(heads)]
+    # A terminal has no room for all of it.
+    shown = Table(title="\nThe year: with the loop, and never retrained", title_justify="left")
+    for head in ("month", "ROC AUC", "worth", "alarms", "the gate says", "its rollout"):
+        shown.add_column(head)
     for each in months:
         found = [told(each[name]) for name in measures.values()]
-        said = [", ".join(each["alarms"]), each["verdict"], each["rollout"], each["labelled"]]
+        judged = each["rollout"] and ("promoted" if each["rollout"].startswith("promote") else "kept out")
+        said = [", ".join(each["alarms"]), each["verdict"], judged, each["labelled"].partition(" - ")[0]]
         said = [word or "-" for word in said]
-        shown.add_row(each["month"], *found, *said)
+        shown.add_row(each["month"], " ".join(found[:2]), " ".join(found[4:]), str(len(each["alarms"])), *said[1:3])
         lines.append(f"| {' | '.join([each['month'], *found, *said])} |")
     means = [told(sum(each[name] for each in months) / len(months), digits=4) for name in measures.values()]
     lines.append(f"| mean | {' | '.join(means)} | | | | |")
     shown.add_section()
-    shown.add_row("mean", *means, "", "", "", "")
+    shown.add_row("mean", " ".join(means[:2]), " ".join(means[4:]))
     console.print(shown)
+    rolled = [each for each in months if each["rollout"]]
+    why = [f"- {each['month']}: {each['rollout']}. By labels: {each['labelled']}." for each in rolled]
+    lines += ["", *why]
+    console.print("\n".join(["", *why]), soft_wrap=True)
     (folder / "year.md").write_text("\n".join(lines) + "\n")
     picture = subprocess.run(
         [str(project / ".venv/bin/python"), "-c", DRAW],
