@@ -96,6 +96,7 @@ def test_without_an_app_there_is_one_issue_however_often_and_it_is_kept_true(pro
     assert project.offer().endswith("issues/2 is open")
     body = project.github.issues[1]["body"]
     assert "\n    make update\n" in body
+    assert "\n**Nothing verified.** Read what it changes as you would a stranger's.\n" in body
     assert "The changelog asks nothing of you." in body
     assert "1 file will be yours to settle, changed by both sides:\n\n- <code>a.py</code>" in html.unescape(body)
     assert project.offer().endswith("issues/2 says so")

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from gitops_ml.core import actions
 from gitops_ml.core.errors import UserError
 from gitops_ml.pages import markup
-from gitops_ml.update import proposal, update
+from gitops_ml.update import proposal, update, words
 from gitops_ml.update.proposal import Proposal
 from gitops_ml.versions import forge
 from gitops_ml.versions.forge import GitHub
@@ -129,6 +129,8 @@ def _body(made: Proposal) -> str:
         "repository, this proposes it as a pull request, checked, trained and judged:",
         "",
         "    make update",
+        "",
+        words.vouched(done.verified),
         "",
     ]
     if done.conflicts:

@@ -17,9 +17,13 @@ FENCE = "````"
 
 def heading(old: str, new: str, verified: Verified) -> str:
     """What the pull request is about, and who made that."""
+    return f"From version {old} of the template to {new}.\n\n{vouched(verified)}"
+
+
+def vouched(verified: Verified) -> str:
+    """Who made a version, as far as that was verified."""
     who = verified.sentence[:1].upper() + verified.sentence[1:]
-    said = f"{who}." if verified.key else f"**{who}.** Read what it changes as you would a stranger's."
-    return f"From version {old} of the template to {new}.\n\n{said}"
+    return f"{who}." if verified.key else f"**{who}.** Read what it changes as you would a stranger's."
 
 
 def body(heading: str, changes: dict[str, str], merged: Merged, checks: list[Check], skipped: str) -> str:
