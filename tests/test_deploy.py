@@ -160,6 +160,7 @@ def test_an_agent_that_is_killed_in_a_rollout_loses_no_request(host: Host, capsy
     assert host.asked("host", "deploy", "production")["serving"] == old
     host.change_service(batch_rows=9998)
     new = host.asked("release", "make")["release"]
+    newer = ""
     # Until there is more evidence than there will ever be here.
     endless = {"minutes": 600, "rows": 10**6}
     kinds = [{"shadow": endless}, {"canary": {**endless, "steps": [50], "by": "chance"}}]
@@ -175,10 +176,22 @@ def test_an_agent_that_is_killed_in_a_rollout_loses_no_request(host: Host, capsy
             load.answered_by.clear()
             load.await_more()
             assert load.answered_by == ({old, new} if turn % 2 else {old})
+            if turn % 10 == 5:
+                # Another one is promoted in the middle of it, which begins its own, killed as well.
+                if not newer:
+                    host.change_service(batch_rows=9997)
+                    newer = host.asked("release", "make")["release"]
+                host.asked("env", "promote", "production", "--release", newer)
+                killed += host.kill_an_agent()
+                done = host.asked("host", "deploy", "production")
+                assert (done["state"], done["release"], done["serving"]) == ("in rollout", newer, old)
+                load.answered_by.clear()
+                load.await_more()
+                assert load.answered_by == {old, newer}
             host.asked("env", "rollback", "production", "--reason", "enough of it")
             assert host.asked("host", "deploy", "production")["serving"] == old
             assert host.instances() == [old.partition(":")[2]]
-            host.asked("release", "unhold", new)
+            host.asked("release", "unhold", newer if turn % 10 == 5 else new)
     host.change_main(rollout=None)
     with capsys.disabled():
         print(f"\n{killed} kills; {load.answered} requests; {len(load.lost)} lost; {len(load.scores) - 1} wrong")

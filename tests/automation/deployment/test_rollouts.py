@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,29 @@ def test_too_few_requests_in_time_are_no_evidence(rolled: Callable[..., Rolled])
     kept = world.step()
     assert (kept.state, kept.serving) == ("kept", first.release)
     assert kept.reason.startswith("shadow: insufficient evidence after ")
+
+
+def test_clocks_that_are_set_anew_neither_end_a_stage_nor_lengthen_it(
+    rolled: Callable[..., Rolled], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of day may jump by years in any direction; minutes are those since the machine was started."""
+    world = rolled(shadow={"minutes": 60, "rows": ROWS})
+    first = world.bring("a")
+    world.step()
+    second = world.bring("b")
+    here = health.Clock.here
+
+    def step(set_anew: timedelta) -> deploy.Deployment:
+        jumped = classmethod(lambda _: replace(here(), now=here().now + set_anew))
+        monkeypatch.setattr(health.Clock, "here", jumped)
+        return world.step()
+
+    for days in (0, 400, -400, 0.1):
+        done = step(timedelta(days=days))
+        assert (done.state, done.serving) == ("in rollout", first.release)
+    world.observe()
+    done = step(timedelta(days=-400))
+    assert (done.state, done.serving) == ("healthy", second.release)
 
 
 def test_an_instance_that_dies_in_a_rollout_is_started_again_and_counts(rolled: Callable[..., Rolled]) -> None:
