@@ -273,6 +273,8 @@ def test_a_batch_reads_and_writes_in_a_bucket(moved: Path, store: Store, tmp_pat
 class Empty(BaseHTTPRequestHandler):
     """An S3 without any bucket, which would make one for whoever asks."""
 
+    # Whoever sends a body waits to be told to go on.
+    protocol_version = "HTTP/1.1"
     asked: ClassVar[list[str]] = []
 
     def do_PUT(self) -> None:
