@@ -13,6 +13,7 @@ import typer
 from gitops_ml.core import manifest, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.update import signed
+from gitops_ml.update.record import VERSION, numbered
 from gitops_ml.versions.git import MAIN, Git
 from gitops_ml.versions.objects import MACHINE
 
@@ -39,8 +40,10 @@ def make_key(root: Path, *, another: bool = False) -> Path | None:
     return private
 
 
-def tag(root: Path, name: str) -> str:
+def tag(root: Path, name: str, *, unvouched: bool = False) -> str:
     """Tag the commit that is checked out as a version, signed, or verify the tag if there is one; the key that signed.
+
+    `unvouched`: by a key that the version before did not bring, as when all of those are lost.
 
     Raises:
         UserError: the tag does not fit what is checked out, there is no key, or another one signed.
@@ -48,7 +51,8 @@ def tag(root: Path, name: str) -> str:
     git, version = Git(root), name.removeprefix("v")
     commit = git.commit_of("HEAD") or ""
     _require(git, name, commit)
-    keys = git.read(commit, PUBLIC) or b""
+    # Projects have the keys of the version before: the key that a version brings cannot vouch for itself.
+    keys = (b"" if unvouched else _before(git, version)) or git.read(commit, PUBLIC) or b""
     what = signed.sealed(git, version, commit)
     if name not in git.refs(signed.TAGS, "v"):
         content = what.model_dump_json().encode()
@@ -56,12 +60,21 @@ def tag(root: Path, name: str) -> str:
         how = ("--annotate", "--no-sign", "--cleanup=verbatim", "--file=-")
         git.said("tag", *how, name, commit, env=MACHINE, content=message)
     try:
-        # The key of the version before may sign the one that brings the next.
         key: str = signed.held(git, version, commit, keys, KEYS)
     except signing.SignatureError as error:
         raise UserError(f"there is a tag {name} already, and not of what is checked out: {error}") from error
     _publish(root, git, version, commit)
     return key
+
+
+def _before(git: Git, version: str) -> bytes:
+    """The keys of the last version that was tagged before this one; nothing if it had none, or there is none."""
+    names = [name for name in git.refs(signed.TAGS, "v") if VERSION.fullmatch(name)]
+    older = [name for name in names if numbered(name) < numbered(version)]
+    if not older:
+        return b""
+    last = max(older, key=numbered)
+    return b"".join(signed.keys_of(git, git.commit_of(f"{signed.TAGS}{last}^{{commit}}") or "").values())
 
 
 def _require(git: Git, name: str, commit: str) -> None:
@@ -108,9 +121,19 @@ def _key(
 
 
 @app.command("tag")
-def _tag(name: Annotated[str, typer.Argument(help="The tag, such as v1.2.0.")]) -> None:
+def _tag(
+    name: Annotated[str, typer.Argument(help="The tag, such as v1.2.0.")],
+    unvouched: Annotated[
+        bool,
+        typer.Option("--unvouched", help="By a key that the version before did not bring; projects must name it."),
+    ] = False,
+) -> None:
     """Sign what is checked out as a version, or verify that it is; what is published of it is in build/release."""
-    key = tag(ROOT, name)
+    if Git(ROOT).tip(MAIN) is None:
+        typer.echo(
+            f"warning: origin's {MAIN} is not known here, so that this is a commit of it was not checked", err=True
+        )
+    key = tag(ROOT, name, unvouched=unvouched)
     typer.echo(f"{name} is signed by the key {key}; `git push origin {name}` publishes it")
 
 

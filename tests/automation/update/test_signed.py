@@ -59,10 +59,10 @@ def committed(template: Path, version: str) -> str:
     return git(template, "rev-parse", "HEAD")
 
 
-def released(template: Path, version: str) -> str:
+def released(template: Path, version: str, *, unvouched: bool = False) -> str:
     """The same with a signed tag; the key that signed."""
     committed(template, version)
-    return signature.tag(template, f"v{version}")
+    return signature.tag(template, f"v{version}", unvouched=unvouched)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def by_another(template: Path) -> None:
     """Signed by whoever has a key of their own, and put it into the version."""
     (template / PUBLIC).unlink()
     assert signature.make_key(template)
-    released(template, "0.4.0")
+    released(template, "0.4.0", unvouched=True)
 
 
 def moved(template: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_file_of_keys_may_be_named_instead(team: Team, template: Path, tmp_pat
         prepared(team, template, key=tmp_path / "nowhere.pub")
 
 
-def test_who_skips_the_version_that_changed_the_keys_trusts_the_next(team: Team, template: Path, private: Path) -> None:
+def test_who_skips_the_version_that_changed_the_keys_trusts_the_next(team: Team, template: Path) -> None:
     """The older key signs the version that brings a newer one, which signs from then on; a project may skip it.
 
     A version by the newer key alone is refused where nobody whom the project trusts has brought that key.
@@ -244,9 +244,7 @@ def test_who_skips_the_version_that_changed_the_keys_trusts_the_next(team: Team,
     old = next(iter(signing.keys((template / PUBLIC).read_bytes())))
     assert signature.make_key(template, another=True)
     new = next(iter(signing.keys((template / PUBLIC).read_bytes())))
-    (private / f"{new}.pem").rename(private / "kept")
     assert released(template, "0.4.0") == old
-    (private / "kept").rename(private / f"{new}.pem")
     (template / PUBLIC).write_bytes(signing.keys((template / PUBLIC).read_bytes())[new])
     assert released(template, "0.5.0") == new
     done = prepared(team, template).outcome
@@ -255,6 +253,39 @@ def test_who_skips_the_version_that_changed_the_keys_trusts_the_next(team: Team,
     git(template, "tag", "--delete", "v0.4.0")
     with pytest.raises(UserError, match="signed by none of the keys"):
         prepared(team, template)
+
+
+def test_a_key_that_a_version_has_withdrawn_signs_nothing_more(team: Team, template: Path) -> None:
+    """Neither for who has taken that version, nor for who skips it; older versions that had the key change nothing."""
+    old = next(iter(signing.keys((template / PUBLIC).read_bytes())))
+    assert signature.make_key(template, another=True)
+    both = signing.keys((template / PUBLIC).read_bytes())
+    (new,) = set(both) - {old}
+    assert released(template, "0.4.0") == old
+    (template / PUBLIC).write_bytes(both[new])
+    assert released(template, "0.5.0") == new
+    (template / PUBLIC).write_bytes(both[old])
+    assert released(template, "0.6.0", unvouched=True) == old
+    with pytest.raises(UserError, match="signed by none of the keys"):
+        prepared(team, template, to="0.6.0")
+    # As after taking 0.5.0.
+    (team.root / signed.PUBLIC).write_bytes(both[new])
+    team.push("Trust the new key alone")
+    with pytest.raises(UserError, match="signed by none of the keys"):
+        prepared(team, template, to="0.6.0")
+
+
+def test_a_record_that_was_edited_lets_nothing_run(team: Team, template: Path, tmp_path: Path) -> None:
+    """A commit that a project claims to be made from is taken for that only if the record's signature says so."""
+    commit = committed(template, "0.4.0")
+    known = json.loads((team.root / FILE).read_text())
+    (team.root / FILE).write_text(json.dumps({**known, "commit": commit}))
+    team.push("Claim another commit")
+    with pytest.raises(UserError, match="is not trusted, and nothing of it was run"):
+        prepared(team, template, to=commit)
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(doctor.FaultError, match=r"names version 0\.3\.0 \(\w+\), and what was signed is 0\.3\.0"):
+        doctor._signed(team.root)
 
 
 def test_a_project_without_a_key_is_told_that_nothing_was_verified(team: Team, template: Path) -> None:
@@ -298,7 +329,7 @@ def test_the_doctor_tells_a_package_that_is_not_the_signed_one(team: Team) -> No
     (team.root / FILE).write_text(json.dumps({**known, "version": "0.9.0"}))
     team.push("Claim another version")
     Git(team.root).fetch()
-    with pytest.raises(doctor.FaultError, match=r"names version 0\.9\.0, and what was signed is 0\.3\.0"):
+    with pytest.raises(doctor.FaultError, match=r"names version 0\.9\.0 \(\w+\), and what was signed is 0\.3\.0"):
         doctor._signed(team.root)
     (team.root / FILE).write_text(json.dumps({**known, "signed": ""}))
     team.push("Forget the signature")

@@ -48,6 +48,8 @@ class DaskXGBClassifier(XGBClassifier):  # type: ignore[misc]
             raise ValueError(
                 f"the labels are {classes.tolist()[:5]}, and must be 0, 1 and so on, of two classes at least"
             )
+        if len(classes) > 2 and self.scale_pos_weight is not None:
+            raise EstimatorError(f"scale_pos_weight is for two classes, and here are {len(classes)}: leave it out")
         self.n_classes_ = len(classes)
         self.objective = "multi:softprob" if len(classes) > 2 else "binary:logistic"
         number = {"num_class": len(classes)} if len(classes) > 2 else {}
@@ -83,6 +85,9 @@ def _require_same(estimator: Any, default: Any) -> None:
         if name == "early_stopping_rounds":
             raise EstimatorError(f"{name} needs rows to stop by, which no estimator of the pipeline is given")
         raise EstimatorError(f"{name} is not known to give the same model on any number of workers: leave it out")
+    weight = estimator.scale_pos_weight
+    if weight is not None and (isinstance(estimator, XGBRegressor) or not weight > 0):
+        raise EstimatorError("scale_pos_weight is above 0, and for two classes: leave it out")
     if (estimator.max_bin or 0) > exact.MOST_BINS:
         raise EstimatorError(f"max_bin is {exact.MOST_BINS} at most")
     if estimator.tree_method not in (None, "auto", "hist"):

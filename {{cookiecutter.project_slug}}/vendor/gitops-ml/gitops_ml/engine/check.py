@@ -81,4 +81,6 @@ def _training(client: Any) -> str:
     for name, other in sorted(dask().others(client, {"Python": PYTHON, **own}).items()):
         if other:
             return f"{ALONE}; for more, the worker {name} has {', '.join(other)}"
+    if other := client.run_on_scheduler(differing, {"Python": PYTHON, **own}):
+        return f"{ALONE}; for more, the scheduler has {', '.join(other)}"
     return f"{' and '.join(KINDS)} on all workers together; anything else on one machine"

@@ -65,6 +65,7 @@ def train(address: str, job: Job, told: Told) -> bytes:
     while model is None or model.num_boosted_rounds() < job.rounds:
         with _connected(address) as client:
             workers = _workers(client, address)
+            _require_free(client, workers, address, told)
             before = model
             try:
                 for each in _segments(client, workers, binned, job, model):
@@ -231,6 +232,32 @@ def _workers(client: distributed.Client, address: str) -> list[str]:
     if each := client.run_on_scheduler(differing, expected):
         raise UserError(f"the scheduler {address} has {', '.join(each)}: start it with what its workers have")
     return sorted(found)
+
+
+def _require_free(client: distributed.Client, workers: list[str], address: str, told: Told) -> None:
+    """Wait until nobody else trains on the workers: xgboost.dask would wait as well, without a word or an end.
+
+    Raises:
+        UserError: somebody still does after a while, or a command was killed while others use the scheduler.
+    """
+    client.run_on_scheduler(_free_of_the_dead)
+    lock = distributed.MultiLock(workers, client)
+    if not lock.acquire(timeout=LOOK_SECONDS):
+        told(f"the workers of {address} train something else: waiting for that")
+        if not lock.acquire(timeout=cluster.PATIENCE_SECONDS):
+            raise UserError(
+                f"the workers of {address} still train something else; wait until that is done, or if its command was "
+                f"killed, start the scheduler again; {cluster.ADVICE}"
+            )
+    lock.release()
+
+
+def _free_of_the_dead(dask_scheduler: Any = None) -> None:
+    """Run on the scheduler: what a killed command holds it holds for ever, and if nobody else is here, all is such."""
+    if len(set(dask_scheduler.clients) - {"fire-and-forget"}) == 1:
+        locks = dask_scheduler.extensions["multi_locks"]
+        for holder in list(locks.requests):
+            locks.release(holder)
 
 
 def _lost(client: distributed.Client, workers: list[str], address: str) -> list[str]:

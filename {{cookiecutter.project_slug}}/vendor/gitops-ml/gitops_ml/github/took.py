@@ -6,9 +6,8 @@ Names of jobs are those of the change's own workflow file, and so anybody's text
 from __future__ import annotations
 
 import statistics
-from datetime import datetime
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 
 from gitops_ml.core import actions
 from gitops_ml.core.errors import UserError
@@ -27,8 +26,8 @@ LONGEST = 1e7
 class _Job(BaseModel):
     name: str
     conclusion: str | None
-    started_at: datetime
-    completed_at: datetime | None
+    started_at: AwareDatetime
+    completed_at: AwareDatetime | None
 
     @property
     def seconds(self) -> float | None:

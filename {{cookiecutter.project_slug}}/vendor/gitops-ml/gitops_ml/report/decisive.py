@@ -41,6 +41,7 @@ RULES = (
     Rule(r"project\.yaml", "what is asked of models and releases", forms.project),
     Rule(r"params\.yaml", "which rows judge a model, and how", forms.judging),
     Rule(r"deploy/release\.pub", "whose releases are trusted", forms.keys),
+    Rule(r"\.template\.json|\.cruft\.json", "which version of the template this is, and so what an update trusts"),
     Rule(r"(\.github/|docs/)?CODEOWNERS", "who must approve"),
     Rule(
         r"\.github/(workflows|actions)/.*\.ya?ml", "what runs on GitHub, with which rights", forms.workflow, lines=True

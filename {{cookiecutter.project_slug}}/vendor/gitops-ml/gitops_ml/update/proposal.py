@@ -16,8 +16,8 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.update import people
 from gitops_ml.update.bakes import BRANCH
 from gitops_ml.update.checks import Check
+from gitops_ml.update.record import numbered
 from gitops_ml.update.signed import UNKNOWN, Verified
-from gitops_ml.update.template import numbered
 from gitops_ml.versions.forge import Forge
 from gitops_ml.versions.git import MAIN, Git
 

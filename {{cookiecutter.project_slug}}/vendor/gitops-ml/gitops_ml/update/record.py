@@ -16,6 +16,7 @@ from gitops_ml.versions.git import Git
 MAKEFILE, BESIDE = "Makefile", "gitops-ml.mk"
 FILE = ".template.json"
 CRUFT = ".cruft.json"
+VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 LICENSES = {"Apache License": "Apache-2.0", "MIT License": "MIT", "BSD 3-Clause License": "BSD-3-Clause"}
 
 
@@ -45,6 +46,12 @@ class Record(BaseModel):
         """The file, as the template's hook writes it."""
         left_out = {name for name in ("signed", "moved") if not getattr(self, name)}
         return (json.dumps(self.model_dump(exclude=left_out), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def numbered(name: str) -> tuple[int, ...]:
+    """A version's numbers; none of what has no version, which so is older than any."""
+    found = VERSION.match(name)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def read(git: Git, commit: str) -> Record | None:

@@ -18,6 +18,7 @@ from gitops_ml.core import manifest, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.signing import SignatureError
 from gitops_ml.update import record
+from gitops_ml.update.record import VERSION, numbered
 from gitops_ml.versions.git import MAIN, Git
 
 VENDORED = f"{manifest.FOLDER.as_posix()}/"
@@ -26,6 +27,8 @@ KEYS = signing.Pair(PUBLIC, "TEMPLATE_KEY", "make key", f"{PUBLIC} on {MAIN}")
 MESSAGE = re.compile(r"^(?P<record>\{.*\})\n(?P<signature>[A-Za-z0-9+/=]+)$", re.MULTILINE)
 PLAIN = ("100644", "100755")
 TAGS = "refs/tags/"
+# Letters of a hash.
+SHA256 = 64
 
 
 class Sealed(BaseModel):
@@ -67,30 +70,38 @@ class Trust:
         keys: public ones in PEM; nothing where none is known, and then nothing is verified.
         where: who says so.
         made_from: a commit of the template whose code this project is made from already, by its record.
+        version: what that commit is called, if it is known; only newer versions may have changed the keys since.
         unsigned: whether to go on with what none of the keys signed.
     """
 
     keys: bytes = b""
     where: str = KEYS.where
     made_from: str = ""
+    version: str = ""
     unsigned: bool = False
 
 
-def trust(git: Git, main: str, given: Path | None, *, unsigned: bool, made_from: str = "") -> Trust:
+def trust(git: Git, main: str, given: Path | None, *, unsigned: bool, known: record.Record | None = None) -> Trust:
     """What counts for a project: the keys that main has, or those of a file that a person gives instead.
+
+    `known` is the project's record, if it has one; what it names was trusted once. If it has a signature, that says
+    what it names, since anybody's pull request can change the rest of it.
 
     Raises:
         UserError: the file cannot be read, or holds no key.
     """
+    made_from, version = (known.commit, known.version) if known else ("", "")
+    if known and known.signed and _told(known.signed) not in (None, (version, made_from)):
+        made_from = version = ""
     if given is None:
-        return Trust(git.read(main, PUBLIC) or b"", KEYS.where, made_from, unsigned)
+        return Trust(git.read(main, PUBLIC) or b"", KEYS.where, made_from, version, unsigned)
     try:
         content = given.read_bytes()
     except OSError as error:
         raise UserError(f"{given} cannot be read: {error.strerror}") from error
     if not signing.keys(content):
         raise UserError(f"{given} holds no public key in PEM, so nothing could be verified by it")
-    return Trust(content, str(given), made_from, unsigned)
+    return Trust(content, str(given), made_from, version, unsigned)
 
 
 def sums(git: Git, commit: str, under: str = "") -> str:
@@ -198,10 +209,12 @@ def vendored(git: Git, main: str) -> tuple[bool, str]:
     except SignatureError as error:
         said = f"version {version} of the template, which {record.FILE} names, is not verified: {error}"
         return False, f"{said}; `make update` brings one that is"
-    if told.version != version:
-        return False, f"{record.FILE} names version {version}, and what was signed is {told.version}"
+    if (told.version, told.commit) != (version, known.commit or told.commit):
+        signed = f"{told.version} ({told.commit[:12]})"
+        return False, f"{record.FILE} names version {version} ({known.commit[:12]}), and what was signed is {signed}"
     noted = (git.read(main, f"{VENDORED}{manifest.FILE}") or b"").decode(errors="replace")
-    lines = "".join(line for line in has.splitlines(keepends=True) if not line.endswith(f"  {manifest.FILE}\n"))
+    own = f"  {manifest.FILE}\n"
+    lines = "".join(line for line in has.splitlines(keepends=True) if line[SHA256:] != own)
     if _hash(noted.encode()) != told.vendored:
         return False, f"{VENDORED}{manifest.FILE} is not the one that was signed with version {version}"
     if lines != noted:
@@ -215,28 +228,27 @@ def vendored(git: Git, main: str) -> tuple[bool, str]:
 def _signer(git: Git, version: str, commit: str, trusted: Trust) -> str:
     """The key that signed exactly these files as this version."""
     pair = signing.Pair(PUBLIC, KEYS.variable, KEYS.command, trusted.where)
-    try:
-        return held(git, version, commit, trusted.keys, pair)
-    except SignatureError:
-        # Whoever skips the version that changed the keys trusts it as if it had not been skipped.
-        if (more := _handed_on(git, version, trusted.keys, pair)) == trusted.keys:
-            raise
-    return held(git, version, commit, more, pair)
+    # Whoever skips a version that changed the keys trusts as if it had not been skipped.
+    return held(git, version, commit, _handed_on(git, version, trusted, pair), pair)
 
 
-def _handed_on(git: Git, version: str, keys: bytes, pair: signing.Pair) -> bytes:
-    """The keys, and those that older versions brought that were signed by one of them."""
-    names = (name.removeprefix("v") for name in git.refs(TAGS, "v"))
-    numbers = {name: tuple(map(int, name.split("."))) for name in names if re.fullmatch(r"\d+\.\d+\.\d+", name)}
-    for name in sorted(numbers, key=lambda each: numbers[each]):
-        if version not in numbers or numbers[name] >= numbers[version]:
+def _handed_on(git: Git, version: str, trusted: Trust, pair: signing.Pair) -> bytes:
+    """The keys as the versions between the project's own and this one have changed them, each signed by those before.
+
+    What such a version brings takes the place of all keys: a key that it does not bring is trusted no more.
+    """
+    keys = trusted.keys
+    since, until = numbered(trusted.version), numbered(version)
+    names = [tag.removeprefix("v") for tag in git.refs(TAGS, "v") if VERSION.fullmatch(tag)]
+    for name in sorted(names, key=numbered):
+        if not since or not since < numbered(name) < until:
             continue
         commit = git.commit_of(f"{TAGS}v{name}^{{commit}}") or ""
         try:
             held(git, name, commit, keys, pair)
         except SignatureError:
             continue
-        keys += b"".join(pem for known, pem in keys_of(git, commit).items() if known not in signing.keys(keys))
+        keys = b"".join(keys_of(git, commit).values()) or keys
     return keys
 
 
@@ -259,6 +271,16 @@ def held(git: Git, version: str, commit: str, keys: bytes, pair: signing.Pair) -
     if told != sealed(git, version, commit):
         raise SignatureError("its files are not those that were signed")
     return key
+
+
+def _told(text: str) -> tuple[str, str] | None:
+    """Version and commit that a record and its signature speak of; None if it cannot be read."""
+    found = MESSAGE.search(text)
+    try:
+        sealed = Sealed.model_validate_json(found["record"]) if found else None
+    except ValidationError:
+        sealed = None
+    return (sealed.version, sealed.commit) if sealed else None
 
 
 def _read(text: str, keys: bytes, pair: signing.Pair) -> tuple[str, Sealed]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -12,10 +12,10 @@ import yaml
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.update import signed
+from gitops_ml.update.record import VERSION, numbered
 from gitops_ml.update.signed import Trust, Verified
 from gitops_ml.versions.git import Git
 
-VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 # Where the version is said, since there is a package.
 PACKAGE = "/vendor/gitops-ml/pyproject.toml"
 SAID = re.compile(r'^version = "(.+)"$', re.MULTILINE)
@@ -100,6 +100,10 @@ class Template:
         """
         return signed.verify(self.git, version.name, version.commit, self.trust)
 
+    def made_from(self, version: Version) -> None:
+        """Take a version for the one that a project was made from, and so for one that ran already."""
+        self.trust = replace(self.trust, made_from=version.commit, version=version.name)
+
     def unpack(self, version: Version, into: Path) -> Path:
         """The template's files of a version, in a folder.
 
@@ -138,9 +142,3 @@ class Template:
         package = next((path for path in self.git.paths(commit) if path.endswith(PACKAGE)), None) if commit else None
         found = SAID.search((self.git.read(commit, package) or b"").decode()) if package else None
         return found[1] if found else ""
-
-
-def numbered(name: str) -> tuple[int, ...]:
-    """A version's numbers; none of what has no version, which so is older than any."""
-    found = VERSION.match(name)
-    return tuple(map(int, found.groups())) if found else ()

@@ -105,8 +105,7 @@ def prepare(root: Path, wish: Wish, told: Callable[[str], object] = lambda step:
     if main is None:
         raise UserError(f"{REMOTE} has no branch {MAIN}: `git push -u {REMOTE} {MAIN}`")
     known = record.read(git, main)
-    made_from = known.commit if known else ""
-    trusted = signed.trust(git, main, wish.key and root / wish.key, unsigned=wish.unsigned, made_from=made_from)
+    trusted = signed.trust(git, main, wish.key and root / wish.key, unsigned=wish.unsigned, known=known)
     told("template")
     checkout, source = beside(root, PLACE, main), _source(root, known, wish)
     copy, here = Git(checkout), template.Template(source, checkout.parent / "template.git", trusted)
@@ -201,6 +200,9 @@ def _old(git: Git, main: str, here: template.Template, known: record.Record | No
     into = git.root.parent / "old"
     if known is None:
         given = record.answers_of(git, main) | wish.answers
+        if wish.recorded:
+            # A person says it, in place of the record.
+            here.made_from(here.named(wish.recorded))
         return origin.stated(git, main, here, into, version=wish.recorded, answers=given)
     return origin.recorded(git, here, known, wish.recorded, into)
 

@@ -14,6 +14,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,19 +63,27 @@ def main(file: str, *arguments: str) -> int:
     path, heard = Path(file), Heard()
     path.unlink(missing_ok=True)
     logging.getLogger("dvc.stage").addHandler(heard)
-    cache = _cache()
-    before = set(_objects(cache))
+    before: set[str] | None = None
+    with _measured():
+        cache = _cache()
+        before = set(_objects(cache))
     code: int = dvc(list(arguments))
     heard.end()
-    if code == 0 and Path(LOCK).exists():
-        try:
+    if code == 0 and before is not None and Path(LOCK).exists():
+        with _measured():
             found = _found(heard, cache, before)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(found, indent=2) + "\n")
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            # What was to be done is done.
-            sys.stderr.write(f"warning: what this cost is not known: {type(error).__name__}: {error}\n")
     return code
+
+
+@contextmanager
+def _measured() -> Iterator[None]:
+    """What cannot be measured costs a warning, and never what was to be done."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        sys.stderr.write(f"warning: what this cost is not known: {type(error).__name__}: {error}\n")
 
 
 def _found(heard: Heard, cache: Path | None, before: set[str]) -> dict[str, Any]:
@@ -106,7 +115,7 @@ def _cache() -> Path | None:
 def _objects(cache: Path | None) -> Iterator[str]:
     """The hashes of the objects that are there."""
     for folder in cache.iterdir() if cache and cache.is_dir() else ():
-        if len(folder.name) == 2:
+        if len(folder.name) == 2 and folder.is_dir():
             yield from (folder.name + each.name for each in folder.iterdir())
 
 
