@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from gitops_ml.core import manifest, signing
 from gitops_ml.core.errors import UserError
-from gitops_ml.update import signed
+from gitops_ml.update import seal
 from gitops_ml.update.record import VERSION, numbered
 from gitops_ml.versions.git import MAIN, Git
 from gitops_ml.versions.objects import MACHINE
@@ -21,8 +21,8 @@ from ci.notes import notes
 from ci.shell import ROOT
 
 PROJECT = "{{cookiecutter.project_slug}}"
-PUBLIC = f"{PROJECT}/{signed.PUBLIC}"
-KEYS = replace(signed.KEYS, public=PUBLIC, where=PUBLIC)
+PUBLIC = f"{PROJECT}/{seal.PUBLIC}"
+KEYS = replace(seal.KEYS, public=PUBLIC, where=PUBLIC)
 # What is published with a version, beside the tag.
 PUBLISHED = Path("build") / "release"
 EXPECTED = Path("tests") / "expected_files.txt"
@@ -35,7 +35,7 @@ def make_key(root: Path, *, another: bool = False) -> Path | None:
     private: Path | None = signing.create_key(root, another=another, pair=KEYS)
     if private:
         manifest.write(root / PROJECT)
-        files = {*(root / EXPECTED).read_text().splitlines(), signed.PUBLIC}
+        files = {*(root / EXPECTED).read_text().splitlines(), seal.PUBLIC}
         (root / EXPECTED).write_text("".join(f"{path}\n" for path in sorted(files)))
     return private
 
@@ -53,14 +53,14 @@ def tag(root: Path, name: str, *, unvouched: bool = False) -> str:
     _require(git, name, commit)
     # Projects have the keys of the version before: the key that a version brings cannot vouch for itself.
     keys = (b"" if unvouched else _before(git, version)) or git.read(commit, PUBLIC) or b""
-    what = signed.sealed(git, version, commit)
-    if name not in git.refs(signed.TAGS, "v"):
+    what = seal.sealed(git, version, commit)
+    if name not in git.refs(seal.TAGS, "v"):
         content = what.model_dump_json().encode()
         message = b"Version %b\n\n%b\n%b" % (version.encode(), content, signing.sign(content, keys, KEYS))
         how = ("--annotate", "--no-sign", "--cleanup=verbatim", "--file=-")
         git.said("tag", *how, name, commit, env=MACHINE, content=message)
     try:
-        key: str = signed.held(git, version, commit, keys, KEYS)
+        key: str = seal.held(git, version, commit, keys, KEYS)
     except signing.SignatureError as error:
         raise UserError(f"there is a tag {name} already, and not of what is checked out: {error}") from error
     _publish(root, git, version, commit)
@@ -69,12 +69,12 @@ def tag(root: Path, name: str, *, unvouched: bool = False) -> str:
 
 def _before(git: Git, version: str) -> bytes:
     """The keys of the last version that was tagged before this one; nothing if it had none, or there is none."""
-    names = [name for name in git.refs(signed.TAGS, "v") if VERSION.fullmatch(name)]
+    names = [name for name in git.refs(seal.TAGS, "v") if VERSION.fullmatch(name)]
     older = [name for name in names if numbered(name) < numbered(version)]
     if not older:
         return b""
     last = max(older, key=numbered)
-    return b"".join(signed.keys_of(git, git.commit_of(f"{signed.TAGS}{last}^{{commit}}") or "").values())
+    return b"".join(seal.keys_of(git, git.commit_of(f"{seal.TAGS}{last}^{{commit}}") or "").values())
 
 
 def _require(git: Git, name: str, commit: str) -> None:
@@ -101,8 +101,8 @@ def _publish(root: Path, git: Git, version: str, commit: str) -> None:
     folder = root / PUBLISHED
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    content, signature = signed.seal_of(git, version, commit).split("\n")
-    (folder / "files.sha256").write_text(signed.sums(git, commit))
+    content, signature = seal.seal_of(git, version, commit).split("\n")
+    (folder / "files.sha256").write_text(seal.sums(git, commit))
     (folder / "version.json").write_text(content)
     (folder / "version.json.sig").write_text(f"{signature}\n")
 

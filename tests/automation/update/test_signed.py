@@ -14,7 +14,7 @@ from gitops_ml.adoption import adopt
 from gitops_ml.core import manifest, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.github import doctor
-from gitops_ml.update import bakes, signed, update
+from gitops_ml.update import bakes, seal, update
 from gitops_ml.update.record import FILE, Record
 from gitops_ml.update.template import Template
 from gitops_ml.versions.git import Git
@@ -269,7 +269,7 @@ def test_a_key_that_a_version_has_withdrawn_signs_nothing_more(team: Team, templ
     with pytest.raises(UserError, match="signed by none of the keys"):
         prepared(team, template, to="0.6.0")
     # As after taking 0.5.0.
-    (team.root / signed.PUBLIC).write_bytes(both[new])
+    (team.root / seal.PUBLIC).write_bytes(both[new])
     team.push("Trust the new key alone")
     with pytest.raises(UserError, match="signed by none of the keys"):
         prepared(team, template, to="0.6.0")
@@ -290,7 +290,7 @@ def test_a_record_that_was_edited_lets_nothing_run(team: Team, template: Path, t
 
 def test_a_project_without_a_key_is_told_that_nothing_was_verified(team: Team, template: Path) -> None:
     """It goes on, as it must the first time, and says which key the version brings."""
-    (team.root / signed.PUBLIC).unlink()
+    (team.root / seal.PUBLIC).unlink()
     team.push("Remove the key")
     key = released(template, "0.4.0")
     made = prepared(team, template)
@@ -303,7 +303,7 @@ def test_a_project_without_a_key_is_told_that_nothing_was_verified(team: Team, t
 
 def test_a_damaged_file_of_keys_lets_nothing_through(team: Team, template: Path) -> None:
     """What is there and cannot be read is not the same as no key."""
-    (team.root / signed.PUBLIC).write_text("-----BEGIN PUBLIC KEY-----\n")
+    (team.root / seal.PUBLIC).write_text("-----BEGIN PUBLIC KEY-----\n")
     team.push("Damage the key")
     released(template, "0.4.0")
     with pytest.raises(UserError, match=r"template\.pub on main is damaged: no public key in PEM is in it"):
@@ -358,7 +358,7 @@ def test_what_cookiecutter_makes_of_a_signed_version_has_its_signature(first: Pa
     answers = {"project_slug": "one"}
     one = Path(cookiecutter(str(first), no_input=True, extra_context=answers, output_dir=str(tmp_path)))
     noted = Record.model_validate_json((one / FILE).read_bytes())
-    assert noted.signed == signed.seal_of(Git(first), "0.3.0", noted.commit) != ""
+    assert noted.signed == seal.seal_of(Git(first), "0.3.0", noted.commit) != ""
 
 
 def test_a_tag_that_does_not_fit_is_not_made(template: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from cookiecutter.exceptions import CookiecutterException
 from cookiecutter.main import cookiecutter
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.update import record, signed
+from gitops_ml.update import record, seal
 from gitops_ml.update.record import Record
 from gitops_ml.update.template import Template, Version
 from gitops_ml.versions.git import Git
@@ -50,7 +50,7 @@ def made(git: Git, template: Template, version: Version, known: Record, into: Pa
         bake=digest(folder),
         answers=answers,
         moved=known.moved,
-        signed=signed.seal_of(template.git, version.name, version.commit),
+        signed=seal.seal_of(template.git, version.name, version.commit),
     )
     move(folder, known.moved)
     return Bake(version, found, stored(git, folder), folder)

@@ -1,50 +1,25 @@
 """Whether a version of the template is what somebody signed whom the project trusts; asked before any of it runs.
 
-A released version is an annotated tag whose message holds a record and its signature. The record names the commit, and
-one hash over the SHA-256 of every file: Git's own name of a commit is SHA-1. The keys to trust came with the version
-that a project was made from, in the vendored package.
+The keys to trust came with the version that a project was made from, in the vendored package.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from gitops_ml.core import manifest, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.signing import SignatureError
-from gitops_ml.update import record
+from gitops_ml.update import record, seal
 from gitops_ml.update.record import VERSION, numbered
+from gitops_ml.update.seal import KEYS, PUBLIC, TAGS, VENDORED
 from gitops_ml.versions.git import MAIN, Git
 
-VENDORED = f"{manifest.FOLDER.as_posix()}/"
-PUBLIC = f"{VENDORED}template.pub"
-KEYS = signing.Pair(PUBLIC, "TEMPLATE_KEY", "make key", f"{PUBLIC} on {MAIN}")
-MESSAGE = re.compile(r"^(?P<record>\{.*\})\n(?P<signature>[A-Za-z0-9+/=]+)$", re.MULTILINE)
-PLAIN = ("100644", "100755")
-TAGS = "refs/tags/"
 # Letters of a hash.
 SHA256 = 64
-
-
-class Sealed(BaseModel):
-    """What is signed of a version.
-
-    Attributes:
-        version: its name, without the tag's `v`.
-        commit: of the template.
-        files: the SHA-256 of `sums` of the whole commit.
-        vendored: the SHA-256 of the vendored package's MANIFEST.sha256.
-    """
-
-    version: str
-    commit: str
-    files: str
-    vendored: str
 
 
 class Verified(BaseModel):
@@ -91,7 +66,7 @@ def trust(git: Git, main: str, given: Path | None, *, unsigned: bool, known: rec
         UserError: the file cannot be read, or holds no key.
     """
     made_from, version = (known.commit, known.version) if known else ("", "")
-    if known and known.signed and _told(known.signed) not in (None, (version, made_from)):
+    if known and known.signed and seal.told(known.signed) not in (None, (version, made_from)):
         made_from = version = ""
     if given is None:
         return Trust(git.read(main, PUBLIC) or b"", KEYS.where, made_from, version, unsigned)
@@ -102,41 +77,6 @@ def trust(git: Git, main: str, given: Path | None, *, unsigned: bool, known: rec
     if not signing.keys(content):
         raise UserError(f"{given} holds no public key in PEM, so nothing could be verified by it")
     return Trust(content, str(given), made_from, version, unsigned)
-
-
-def sums(git: Git, commit: str, under: str = "") -> str:
-    """The SHA-256 of each file of a commit, or of a folder, as `sha256sum` writes them.
-
-    Raises:
-        SignatureError: it holds a link, another repository, or a name that such a line cannot have.
-    """
-    names = {}
-    for entry in filter(None, git.said("ls-tree", "-r", "-z", commit, "--", *([under] if under else [])).split("\0")):
-        facts, _, path = entry.partition("\t")
-        mode, _, name = facts.split(" ")
-        if mode not in PLAIN or re.search(r"[\\\r\n\ufffd]", path):
-            raise SignatureError(f"{path!r} is no plain file, which no signature covers")
-        names[path.removeprefix(under)] = name
-    contents = git.read_all(names.values())
-    lines = zip(names, (hashlib.sha256(content or b"").hexdigest() for content in contents), strict=True)
-    return "".join(f"{digest}  {path}\n" for path, digest in sorted(lines))
-
-
-def sealed(git: Git, version: str, commit: str) -> Sealed:
-    """What is to be signed of a version, or was; the vendored package's manifest is held to its files elsewhere.
-
-    Raises:
-        SignatureError: the commit holds something that no signature covers, or no vendored package.
-    """
-    package = next((path for path in git.paths(commit) if path.endswith(f"/{VENDORED}{manifest.FILE}")), None)
-    if package is None:
-        raise SignatureError(f"it has no {VENDORED}{manifest.FILE}")
-    return Sealed(
-        version=version,
-        commit=commit,
-        files=_hash(sums(git, commit).encode()),
-        vendored=_hash(git.read(commit, package) or b""),
-    )
 
 
 def verify(git: Git, version: str, commit: str, trusted: Trust) -> Verified:
@@ -151,7 +91,7 @@ def verify(git: Git, version: str, commit: str, trusted: Trust) -> Verified:
     Raises:
         UserError: keys are known, and none of them signed this.
     """
-    brought = keys_of(git, commit)
+    brought = seal.keys_of(git, commit)
     if not trusted.keys:
         said = f"nothing verified: {trusted.where} holds no key of the template, and --key names none"
         if brought:
@@ -177,22 +117,6 @@ def verify(git: Git, version: str, commit: str, trusted: Trust) -> Verified:
     return Verified(key=key, sentence=said)
 
 
-def seal_of(git: Git, version: str, commit: str) -> str:
-    """Record and signature of a version, a line each, as its tag has them; nothing if it has none."""
-    name = f"{TAGS}v{version}"
-    # Of a tag that is no object of its own, the message would be the commit's.
-    told = git.said("for-each-ref", "--format=%(objecttype) %(*objectname)%0a%(contents)", name)
-    head, _, message = told.partition("\n")
-    found = MESSAGE.search(message)
-    return found[0] if found and head == f"tag {commit}" else ""
-
-
-def keys_of(git: Git, commit: str) -> dict[str, bytes]:
-    """The keys that a version of the template brings."""
-    path = next((path for path in git.paths(commit) if path.endswith(f"/{PUBLIC}")), None)
-    return signing.keys(git.read(commit, path) or b"") if path else {}
-
-
 def vendored(git: Git, main: str) -> tuple[bool, str]:
     """Whether the vendored package of a project is that of the signed version that its record names, and what to say.
 
@@ -204,8 +128,8 @@ def vendored(git: Git, main: str) -> tuple[bool, str]:
         return True, f"nothing is verified: {MAIN} has no {lacking}, so an update is trusted as its source is"
     version = known.version or known.commit[:12]
     try:
-        key, told = _read(known.signed, keys, KEYS)
-        has = sums(git, main, VENDORED)
+        key, told = seal.read(known.signed, keys, KEYS)
+        has = seal.sums(git, main, VENDORED)
     except SignatureError as error:
         said = f"version {version} of the template, which {record.FILE} names, is not verified: {error}"
         return False, f"{said}; `make update` brings one that is"
@@ -215,7 +139,7 @@ def vendored(git: Git, main: str) -> tuple[bool, str]:
     noted = (git.read(main, f"{VENDORED}{manifest.FILE}") or b"").decode(errors="replace")
     own = f"  {manifest.FILE}\n"
     lines = "".join(line for line in has.splitlines(keepends=True) if line[SHA256:] != own)
-    if _hash(noted.encode()) != told.vendored:
+    if seal.digest(noted.encode()) != told.vendored:
         return False, f"{VENDORED}{manifest.FILE} is not the one that was signed with version {version}"
     if lines != noted:
         paths = sorted({line.partition("  ")[2] for line in {*noted.splitlines()} ^ {*lines.splitlines()}})
@@ -229,7 +153,7 @@ def _signer(git: Git, version: str, commit: str, trusted: Trust) -> str:
     """The key that signed exactly these files as this version."""
     pair = signing.Pair(PUBLIC, KEYS.variable, KEYS.command, trusted.where)
     # Whoever skips a version that changed the keys trusts as if it had not been skipped.
-    return held(git, version, commit, _handed_on(git, version, trusted, pair), pair)
+    return seal.held(git, version, commit, _handed_on(git, version, trusted, pair), pair)
 
 
 def _handed_on(git: Git, version: str, trusted: Trust, pair: signing.Pair) -> bytes:
@@ -245,58 +169,8 @@ def _handed_on(git: Git, version: str, trusted: Trust, pair: signing.Pair) -> by
             continue
         commit = git.commit_of(f"{TAGS}v{name}^{{commit}}") or ""
         try:
-            held(git, name, commit, keys, pair)
+            seal.held(git, name, commit, keys, pair)
         except SignatureError:
             continue
-        keys = b"".join(keys_of(git, commit).values()) or keys
+        keys = b"".join(seal.keys_of(git, commit).values()) or keys
     return keys
-
-
-def held(git: Git, version: str, commit: str, keys: bytes, pair: signing.Pair) -> str:
-    """The one of the keys by which the tag of a version signs exactly this commit.
-
-    Raises:
-        SignatureError: there is no such tag, or it signs something else.
-    """
-    tagged = git.refs(TAGS, f"v{version}").get(f"v{version}")
-    if tagged is None:
-        raise SignatureError(f"there is no tag v{version}, so it is no released version")
-    if git.commit_of(f"{tagged}^{{commit}}") != commit:
-        raise SignatureError(f"the tag v{version} names another commit, so it is no released version")
-    key, told = _read(seal_of(git, version, commit), keys, pair)
-    if told.version != version:
-        raise SignatureError(f"its tag holds the signature of version {told.version}")
-    if told.commit != commit:
-        raise SignatureError(f"its tag was moved: signed was {told.commit[:12]}")
-    if told != sealed(git, version, commit):
-        raise SignatureError("its files are not those that were signed")
-    return key
-
-
-def _told(text: str) -> tuple[str, str] | None:
-    """Version and commit that a record and its signature speak of; None if it cannot be read."""
-    found = MESSAGE.search(text)
-    try:
-        sealed = Sealed.model_validate_json(found["record"]) if found else None
-    except ValidationError:
-        sealed = None
-    return (sealed.version, sealed.commit) if sealed else None
-
-
-def _read(text: str, keys: bytes, pair: signing.Pair) -> tuple[str, Sealed]:
-    """Who signed what a tag says, and what that is."""
-    if not signing.keys(keys):
-        raise SignatureError(f"{pair.where} is damaged: no public key in PEM is in it")
-    found = MESSAGE.search(text)
-    if found is None:
-        raise SignatureError("it is not signed")
-    content = found["record"].encode()
-    key = signing.signer(content, found["signature"].encode(), keys, pair)
-    try:
-        return key, Sealed.model_validate_json(content)
-    except ValidationError as error:
-        raise SignatureError("what was signed has another form") from error
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from gitops_ml.core.errors import UserError
-from gitops_ml.update import signed
+from gitops_ml.update import seal, signed
 from gitops_ml.update.record import VERSION, numbered
 from gitops_ml.update.signed import Trust, Verified
 from gitops_ml.versions.git import Git
@@ -131,8 +131,8 @@ class Template:
         return found
 
     def _tags(self) -> dict[str, str]:
-        names = [name for name in self.git.refs(signed.TAGS, "v") if VERSION.fullmatch(name)]
-        return {name: self.git.commit_of(f"{signed.TAGS}{name}^{{commit}}") or "" for name in names}
+        names = [name for name in self.git.refs(seal.TAGS, "v") if VERSION.fullmatch(name)]
+        return {name: self.git.commit_of(f"{seal.TAGS}{name}^{{commit}}") or "" for name in names}
 
     def _table(self) -> dict[str, str]:
         said = yaml.safe_load(self.git.read(self.head or "", TABLE) or b"") if self.head else None
