@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import distributed
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -116,6 +117,18 @@ def test_rounds_that_cannot_be_kept_end_in_a_sentence(
     (tmp_path / "build").write_text("a file where the folder should be")
     with pytest.raises(UserError, match=r"^build/training/[0-9a-f]{64}\.ubj cannot be written \(Not a directory\)"):
         together.train(cluster.address, job(1), print)
+
+
+def test_what_a_killed_command_held_is_free_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Workers that somebody locked who is gone train for the next one."""
+    monkeypatch.chdir(tmp_path)
+    with distributed.Client(cluster.address, set_as_default=False) as gone:
+        assert distributed.MultiLock(list(gone.nthreads()), gone).acquire(timeout=10)
+    told = list[str]()
+    assert together.train(cluster.address, job(1), told.append) == boosting.here(job(1), 1)
+    assert not [line for line in told if "something else" in line]
 
 
 def test_who_is_killed_costs_what_was_in_flight(
