@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
@@ -34,6 +36,11 @@ MACHINES = ("GIT_ASKPASS", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CONF
 
 # Keys that sign the releases of projects that are gone afterwards stay out of the home of whoever runs this.
 KEYS = {"RELEASE_KEY_FOLDER": str(ROOT / "build" / "keys")}
+
+
+# Below the ports that Linux, macOS and Windows give for connections.
+OF_OUR_OWN = range(10_000, 32_768)
+_given: set[int] = set()
 
 
 class CommandError(Exception):
@@ -105,7 +112,17 @@ def gitops(
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now, given once to this process and to no other of pytest's workers.
+
+    It may be used much later, so it is not one of those that the kernel gives to whoever asks for any.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = range(OF_OUR_OWN.start + worker, OF_OUR_OWN.stop, workers)
+    while True:
+        port = secrets.choice(share)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            if port not in _given:
+                probe.bind(("127.0.0.1", port))
+                _given.add(port)
+                return port

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -28,7 +27,7 @@ import yaml
 from gitops_ml.host.runner import worker_option
 from gitops_ml.predictions import stored
 
-from ci.shell import ROOT, CommandError, environment, run
+from ci.shell import ROOT, CommandError, environment, free_port, run
 from tests.both_ways import differing
 from tests.conftest import UV, clone, gitops, make, tool
 
@@ -71,10 +70,7 @@ class Server:
 @contextmanager
 def serving(project: Path, log: Path, port: int = 0, **variables: str) -> Iterator[Server]:
     """`make serve` on a free port, ended with its whole family; `variables` are those of its environment."""
-    if not port:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    port = port or free_port()
     command = ["make", "serve", f"PORT={port}"]
     whole = environment() | UV | {"PREDICTIONS": str(log.with_name("predictions"))} | variables
     with (

@@ -22,13 +22,14 @@ from gitops_ml.core.project import Workers
 from gitops_ml.core.storage import Storage
 from gitops_ml.deployment import deploy
 from gitops_ml.host.host import Host
-from gitops_ml.host.runner import Instance, free_port
+from gitops_ml.host.runner import Instance
 from gitops_ml.promotion import bootstrap, promote
 from gitops_ml.promotion.outcome import Outcome
 from gitops_ml.promotion.repository import Repository
 from gitops_ml.release import make
 from gitops_ml.versions.git import Git
 
+from ci.shell import free_port
 from tests.automation.tables import PROJECT
 
 PROOF = record.Proof(tier="fast", rows=5000, alone=2000, random=2000, seed=0, unequal=0, processor="x86_64")

@@ -19,12 +19,12 @@ from gitops_ml.deployment import advance, deploy, rollout
 from gitops_ml.front.rolling import Line, Log, Seen
 from gitops_ml.front.server import ACTIVE
 from gitops_ml.gate.rollout import Promise
-from gitops_ml.host.runner import free_port
 from gitops_ml.ledger import status
 from gitops_ml.marks import holds
 from gitops_ml.promotion import health, served
 from pydantic import ValidationError
 
+from ci.shell import free_port
 from tests.automation.promotion.test_promotion import failing
 from tests.automation.world import World, environments
 

@@ -20,7 +20,8 @@ from gitops_ml.front import handover
 from gitops_ml.front.server import ACTIVE
 from gitops_ml.host import port as port_module
 from gitops_ml.host.port import Port
-from gitops_ml.host.runner import free_port
+
+from ci.shell import free_port
 
 
 class Echo(BaseHTTPRequestHandler):

@@ -15,7 +15,8 @@ import pytest
 from gitops_ml.front.rolling import Line, Split, read
 from gitops_ml.front.server import ACTIVE
 from gitops_ml.host.port import Port
-from gitops_ml.host.runner import free_port
+
+from ci.shell import free_port
 
 LOG = "rollout/a-stage.jsonl"
 

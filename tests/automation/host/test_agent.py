@@ -22,11 +22,11 @@ from gitops_ml.core.errors import UserError
 from gitops_ml.core.storage import Storage
 from gitops_ml.host import keeper
 from gitops_ml.host.processes import Processes
-from gitops_ml.host.runner import free_port
 from gitops_ml.host.system import words
 from gitops_ml.promotion import health
 from gitops_ml.versions import git as git_module
 
+from ci.shell import free_port
 from tests.automation.cli.test_commands import gitops
 from tests.automation.host.test_keeper import asked, listening, port, until
 from tests.automation.world import World, git

@@ -13,7 +13,6 @@ from gitops_ml.core import record, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.project import Project
 from gitops_ml.host import host
-from gitops_ml.host.runner import free_port
 from gitops_ml.ledger import entries, status
 from gitops_ml.marks import holds
 from gitops_ml.promotion import health, promote, proposals, verify
@@ -23,6 +22,7 @@ from gitops_ml.versions import environment
 from gitops_ml.versions.git import Git
 from pydantic import ValidationError
 
+from ci.shell import free_port
 from tests.automation.world import PROJECT, Servers, World, environments, git
 
 
