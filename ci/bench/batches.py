@@ -35,8 +35,8 @@ BENCH = ROOT / "build" / "bench-batch"
 INPUTS = BENCH / "rows"
 RAY_VERSION = "2.60.0"
 # In the middle of it.
-KILL_SECONDS = 12
-ROWS, FILES = 5_000_000, 50
+KILL_SECONDS = 8
+ROWS, FILES = 10_000_000, 100
 # What somebody would write without this project.
 PANDAS = """
 import sys, json, pathlib, pandas as pd, yaml
@@ -146,7 +146,7 @@ def write(project: Path, rows: int) -> None:
     many = rows // FILES
     for number in range(FILES):
         places = [(number * many + row) % len(table) for row in range(many)]
-        table.iloc[places].to_csv(INPUTS / f"{number:02}.csv", index=False)
+        table.iloc[places].to_csv(INPUTS / f"{number:03}.csv", index=False)
 
 
 def outputs() -> str:

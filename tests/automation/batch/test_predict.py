@@ -11,10 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from gitops_ml.batch import columns, look, run
+from gitops_ml.batch import columns, look, run, trees
 from gitops_ml.core import record, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.predictions import stored
+from sklearn.ensemble import HistGradientBoostingRegressor
 
 from tests.automation.batch import bento
 from tests.automation.world import World, environments
@@ -221,7 +222,7 @@ def test_rows_may_hold_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
 def test_other_tasks(task: str) -> None:
-    """Of more classes and of values, columns and trees by onnxruntime say what the Pipeline says."""
+    """Of more classes and of values, trees that are looked at all at once say what the Pipeline says."""
     made = bento.fitted(task)
     scorer = columns.Columnar(made.pipeline, made.schema)
     table = bento.rows(500, seed=3)
@@ -230,3 +231,49 @@ def test_other_tasks(task: str) -> None:
     assert scorer.score(rows).tobytes() == np.ascontiguousarray(made.truth(table)).tobytes()
     proven = columns.Columnar(made.pipeline, made.schema, "pipeline")
     assert (proven.way, proven.reason) == ("pipeline", "the release was proven by no faster one")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "way"),
+    [
+        ({"max_iter": 40, "max_leaf_nodes": 2}, "trees"),
+        ({"max_iter": 40, "max_leaf_nodes": 32, "min_samples_leaf": 1}, "trees"),
+        ({"max_iter": 3, "max_leaf_nodes": 64, "min_samples_leaf": 1}, "trees"),
+        ({"max_iter": 3, "max_leaf_nodes": 65, "min_samples_leaf": 1}, "columns"),
+        ({"max_iter": 3, "min_samples_leaf": 400}, "trees"),
+    ],
+)
+def test_trees_of_every_size(arguments: dict[str, int], way: str) -> None:
+    """Trees of one leaf and of many are looked at all at once, as far as a mask has bits; scores are the Pipeline's."""
+    made = bento.fitted("regression", f"{bento.BOOSTING}Regressor", **arguments)
+    leaves = [int(each.nodes["is_leaf"].sum()) for step in made.pipeline[-1]._predictors for each in step]
+    assert max(leaves) == arguments.get("max_leaf_nodes", 1)
+    scorer = columns.Columnar(made.pipeline, made.schema)
+    table = bento.rows(5000, seed=4)
+    rows = pa.table({name: pa.array(table[name], columns.arrow(each)) for name, each in made.schema.features.items()})
+    assert (scorer.way, scorer.reason) == (way, "")
+    assert scorer.score(rows).tobytes() == np.ascontiguousarray(made.truth(table)).tobytes()
+
+
+def test_masks_that_would_fill_the_memory_are_not_made(fitted: bento.Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of very many trees is left to its own predict."""
+    monkeypatch.setattr(trees, "MOST_BYTES", 1000)
+    assert columns.Columnar(fitted.pipeline, fitted.schema).way == "columns"
+
+
+def test_values_at_thresholds_beyond_all_and_missing() -> None:
+    """Numbers at a threshold and beside it, infinite ones and missing ones go the way that scikit-learn sends them."""
+    chance = np.random.default_rng(0)
+    known = chance.normal(size=(2000, 3)).round(1)
+    known[chance.random(known.shape) < 0.3] = np.nan
+    # What is missing tells more than any number, so that a threshold of a tree is infinite.
+    wanted = np.isnan(known[:, 0]) * 3 + np.nan_to_num(known[:, 1])
+    fitted = HistGradientBoostingRegressor(max_iter=20).fit(known, wanted)
+    nodes = np.concatenate([each.nodes for step in fitted._predictors for each in step])
+    thresholds = np.unique(nodes["num_threshold"][nodes["is_leaf"] == 0])
+    assert np.isinf(thresholds).any()
+    near = [np.nextafter(thresholds, -np.inf), thresholds, np.nextafter(thresholds, np.inf), [-np.inf, np.inf, np.nan]]
+    rows = chance.choice(np.concatenate(near), size=(9000, 3))
+    distinct, places = np.unique(rows[:, 2], return_inverse=True)
+    parts = [trees.Encoded(rows[:, :2]), trees.Encoded(distinct[:, None], places)]
+    assert trees.raw_predict(fitted)(parts).tobytes() == fitted._raw_predict(rows).tobytes()

@@ -17,15 +17,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, TargetEncoder
 
 from gitops_ml.batch import trees
+from gitops_ml.batch.piece import Way
 from gitops_serving.fast import encoders
 from gitops_serving.fast.known import UnknownError, require
 from gitops_serving.fast.rows import drawn
 from gitops_serving.fast.scorer import Scorer, compiled, edges, known
 
 Floats = npt.NDArray[np.float64]
-# What some columns become, one array beside the other, each of shape (rows, numbers).
-Part = Callable[[pa.Table], list[Floats]]
-Way = Literal["trees", "columns", "pipeline"]
+# What some columns become, one beside the other.
+Part = Callable[[pa.Table], list[trees.Encoded]]
 PAIR = 2
 NUMBERS = ("integer", "number", "boolean")
 # Random rows of the schema on which the fast way must say what the Pipeline says, before it says anything else.
@@ -35,7 +35,7 @@ TRIED_ROWS = 400
 class Columnar:
     """Scores tables of rows that fit the schema, by the fastest way that says what the Pipeline says of random rows.
 
-    `way`: `trees` by onnxruntime, `columns` by the estimator's own predict, or `pipeline`. `reason`: why not a faster.
+    `way`: `trees` all at once, `columns` by the estimator's own predict, or `pipeline`. `reason`: why not a faster.
     """
 
     def __init__(self, pipeline: Pipeline, schema: Schema, tier: str = "") -> None:
@@ -73,9 +73,6 @@ class Columnar:
             except UnknownError:
                 # Its own predict is as fast as anything that is known.
                 continue
-            except ModuleNotFoundError as error:
-                self.reason = f"{error.name} is not installed; `uv sync --inexact --group batch` does that"
-                continue
             self.way = way
             if self.score(tried).tobytes() == truth:
                 return
@@ -86,11 +83,11 @@ class Columnar:
         if self.way == "pipeline" or not len(rows):
             return self.by_pipeline(rows)
         parts = [column for part in self._parts for column in part(rows)]
-        matrix = np.empty((len(rows), sum(part.shape[1] for part in parts)), order=self._order)
-        np.concatenate(parts, axis=1, out=matrix)
-        if self._raw is None:
-            return model.score(self.pipeline[-1:], matrix)  # type: ignore[arg-type]
-        return _said(self.pipeline[-1], self._raw(matrix))
+        if self._raw is not None:
+            return _said(self.pipeline[-1], self._raw(parts))
+        matrix = np.empty((len(rows), sum(part.numbers.shape[1] for part in parts)), order=self._order)
+        np.concatenate([part.whole() for part in parts], axis=1, out=matrix)
+        return model.score(self.pipeline[-1:], matrix)  # type: ignore[arg-type]
 
     def by_pipeline(self, rows: pa.Table) -> Floats:
         """The same, by the Pipeline itself."""
@@ -154,8 +151,8 @@ def _parts(transformer: Any, features: dict[str, Column]) -> Iterator[Part]:
 
 
 def _numbers(names: Sequence[str]) -> Part:
-    def part(rows: pa.Table) -> list[Floats]:
-        return [_floats(rows.column(name))[:, None] for name in names]
+    def part(rows: pa.Table) -> list[trees.Encoded]:
+        return [trees.Encoded(_floats(rows.column(name))[:, None]) for name in names]
 
     return part
 
@@ -167,13 +164,13 @@ def _floats(column: pa.ChunkedArray) -> Floats:
 
 
 def _categories(tables: list[encoders.Table], names: Sequence[str]) -> Part:
-    def part(rows: pa.Table) -> list[Floats]:
+    def part(rows: pa.Table) -> list[trees.Encoded]:
         found = []
         for (_, table, otherwise), name in zip(tables, names, strict=True):
             coded = rows.column(name).combine_chunks().dictionary_encode(null_encoding="encode")
             values = coded.dictionary.to_pylist()
             numbers = np.array([table.get(value, otherwise) for value in values]).reshape(-1, len(otherwise))
-            found.append(numbers[coded.indices.to_numpy(zero_copy_only=False)])
+            found.append(trees.Encoded(numbers, coded.indices.to_numpy(zero_copy_only=False)))
         return found
 
     return part
@@ -182,9 +179,9 @@ def _categories(tables: list[encoders.Table], names: Sequence[str]) -> Part:
 def _own(step: Any, columns: dict[str, Column], alone: bool) -> Part:
     """What the step itself makes of its columns: moments and texts."""
 
-    def part(rows: pa.Table) -> list[Floats]:
+    def part(rows: pa.Table) -> list[trees.Encoded]:
         table = frame(rows, columns)
         found = step.transform(table[next(iter(columns))] if alone else table)
-        return [np.asarray(found, dtype=np.float64)]
+        return [trees.Encoded(np.asarray(found, dtype=np.float64))]
 
     return part

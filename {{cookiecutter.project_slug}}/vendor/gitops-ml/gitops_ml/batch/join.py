@@ -10,8 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gitops_ml.batch import score
-from gitops_ml.batch.score import DONE, FACTS, ROW
+from gitops_ml.batch.piece import DONE, FACTS, ROW, writer
 from gitops_ml.batch.store import Store
 from gitops_ml.core.errors import UserError
 
@@ -77,20 +76,20 @@ def _write(store: Store, whole: Whole, kind: str, offsets: dict[int, int], facts
     """Put pieces of a kind one after the other; `offsets`: how many rows of the input lie before each."""
     metadata = {f"{FACTS}{name}": value for name, value in facts.items()}
     with tempfile.TemporaryDirectory() as folder:
-        path, writer = Path(folder) / "whole.parquet", None
+        path, sheet = Path(folder) / "whole.parquet", None
         try:
             for number, offset in offsets.items():
                 with store.open(f"{whole.work}/{number:06}.{kind}") as file:
                     piece = pq.ParquetFile(file)
-                    if writer is None:
-                        writer = score.writer(path, piece.schema_arrow.with_metadata(metadata))
+                    if sheet is None:
+                        sheet = writer(path, piece.schema_arrow.with_metadata(metadata))
                     for group in range(piece.num_row_groups):
                         table = piece.read_row_group(group)
                         moved = pa.compute.add(table.column(ROW), offset)
                         table = table.set_column(table.column_names.index(ROW), ROW, moved)
                         if len(table):
-                            writer.write_table(table.replace_schema_metadata(metadata))
+                            sheet.write_table(table.replace_schema_metadata(metadata))
         finally:
-            if writer is not None:
-                writer.close()
+            if sheet is not None:
+                sheet.close()
         store.move_in(path, whole.target if kind == "said" else _beside(whole.target))

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from gitops_ml.batch.join import Joined
 from gitops_ml.batch.look import Input, kind_of
+from gitops_ml.batch.piece import FACTS
 from gitops_ml.batch.release import Scoring
-from gitops_ml.batch.score import FACTS
 from gitops_ml.batch.store import Store
 from gitops_ml.core.errors import UserError
 

@@ -20,9 +20,9 @@ from gitops_ml.batch import plan
 from gitops_ml.batch import release as releases
 from gitops_ml.batch.join import Joined, Whole, join
 from gitops_ml.batch.look import Input, Wanted, look
+from gitops_ml.batch.piece import REASON, Done, Piece, score
 from gitops_ml.batch.plan import Job
 from gitops_ml.batch.release import Scoring
-from gitops_ml.batch.score import REASON, Done, Piece, score
 from gitops_ml.batch.store import Store
 from gitops_ml.core import progress, project
 from gitops_ml.core.errors import UserError

@@ -1,4 +1,4 @@
-"""A task: scores a piece of an input, and leaves what came of it in the work folder."""
+"""Scores a piece of an input, and leaves what came of it in the work folder."""
 
 from __future__ import annotations
 
@@ -23,43 +23,11 @@ from pipeline.decision import Decision, Policy, policy
 from pipeline.schema import Column, Schema
 
 from gitops_ml.batch import fit, look, read
-from gitops_ml.batch.columns import Columnar, Way, arrow
+from gitops_ml.batch.columns import Columnar, arrow
 from gitops_ml.batch.look import Input
+from gitops_ml.batch.piece import DONE, INPUTS, REASON, ROW, Done, Piece, writer
 from gitops_ml.batch.store import Store
 from gitops_ml.core.errors import UserError
-
-# Beside the columns that are carried through.
-ROW, REASON = "row", "reason"
-# What a file says of itself, in its metadata; a piece says what came of it.
-FACTS = "gitops-ml."
-DONE = f"{FACTS}done"
-INPUTS = "input."
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A piece of an input, and where what comes of it is put: below `name` of the store at `out`."""
-
-    source: Input
-    number: int
-    out: str
-    name: str
-    release: str
-    model: str
-    tier: str
-    sample: float
-    logged: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Done:
-    """What came of a piece."""
-
-    rows: int
-    rejected: int
-    bytes: int
-    way: Way
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -130,12 +98,6 @@ def score(piece: Piece) -> Done:
             store.put(f"{piece.name}/{piece.number:06}.{kind}", sheet.written(facts))
     store.put(f"{piece.name}/{piece.number:06}.said", said.written(facts))
     return done
-
-
-def writer(place: Any, schema: pa.Schema) -> pq.ParquetWriter:
-    """What writes a Parquet file; of numbers, which seldom repeat, it makes no dictionary."""
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]
-    return pq.ParquetWriter(place, schema, use_dictionary=texts or False)
 
 
 class _Sheet:
