@@ -22,7 +22,7 @@ from tests.automation.tables import PROJECT
 from tests.automation.world import World, environments
 
 KILLS = 5
-SECONDS = 2.0
+SECONDS = 1.2
 MADE_ROWS = 100_000
 
 
