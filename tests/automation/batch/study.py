@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import psutil
 import pytest
 from gitops_ml.core import signing
 
+from ci.shell import CommandError
 from tests.automation.batch import bento
 from tests.automation.tables import PROJECT
 from tests.automation.world import World, environments
@@ -83,8 +85,11 @@ def _run(world: World, inputs: Path, out: Path, kills: int) -> tuple[float, int]
                 command = psutil.Process(process.pid)
                 chance.choice([command, *command.children()]).kill()
                 done += 1
-        if process.wait() == 0:
+        code = process.wait()
+        if code == 0:
             return time.monotonic() - begun, done
+        if code != -signal.SIGKILL:
+            raise CommandError(f"the command ended with {code}")
 
 
 def _digest(path: Path) -> str:

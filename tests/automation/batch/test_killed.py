@@ -109,6 +109,22 @@ def test_a_full_disk_is_a_sentence_and_with_room_the_batch_goes_on(
     assert contents(out) == contents(tmp_path / "calm")
 
 
+def test_a_batch_that_lacks_only_its_outputs_writes_them(world: World, tmp_path: Path) -> None:
+    """Workers that have nothing to score put pieces together; in the end no byte differs."""
+    bento.fitted().serve(world)
+    source, out = str(tmp_path / "in"), tmp_path / "out"
+    bento.write(bento.rows(20), tmp_path / "in" / "a.csv")
+    taken = out / "a.csv.parquet"
+    taken.mkdir(parents=True)
+    with pytest.raises(UserError, match=r"a\.csv\.parquet cannot be written"):
+        run.predict(world.root, source, str(out), on="local:1")
+    assert pieces(out) == 1
+    taken.rmdir()
+    run.predict(world.root, source, str(out), on="local:1")
+    run.predict(world.root, source, str(tmp_path / "calm"), on="local:1")
+    assert contents(out) == contents(tmp_path / "calm")
+
+
 class Refusing(LocalFileSystem):
     """A folder that refuses every tenth time, and each first time, as buckets do under load."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gitops_ml.batch.piece import DONE, FACTS, ROW, writer
@@ -85,7 +86,7 @@ def _write(store: Store, whole: Whole, kind: str, offsets: dict[int, int], facts
                         sheet = writer(path, piece.schema_arrow.with_metadata(metadata))
                     for group in range(piece.num_row_groups):
                         table = piece.read_row_group(group)
-                        moved = pa.compute.add(table.column(ROW), offset)
+                        moved = pc.add(table.column(ROW), offset)
                         table = table.set_column(table.column_names.index(ROW), ROW, moved)
                         if len(table):
                             sheet.write_table(table.replace_schema_metadata(metadata))
