@@ -31,6 +31,7 @@ PACKAGES = {
     "dockerd": "docker.io",
     "docker-registry": "docker-registry",
     "htpasswd": "apache2-utils",
+    "ip": "iproute2",
     "mmdebstrap": "mmdebstrap",
     "npm": "npm",
     "systemd-analyze": "systemd",

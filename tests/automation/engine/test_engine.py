@@ -127,7 +127,7 @@ def test_what_cannot_go_on_ends_in_a_sentence(
         with pytest.raises(UserError, match="went away; start it again: what is done stays done"):
             list(opened.map(tasks.slow, [(str(tmp_path), 0)]))
     monkeypatch.setattr(dask, "CONNECT_SECONDS", 1)
-    with pytest.raises(UserError, match=r"the Dask scheduler tcp://127\.0\.0\.1:\d+ cannot be reached"):
+    with pytest.raises(UserError, match=r"the Dask scheduler tcp:\S+ cannot be reached"):
         _opened(cluster.address, code())
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import xgboost
 from gitops_ml.core.errors import UserError
-from gitops_ml.engine import boosting, engine, exact, together
+from gitops_ml.engine import boosting, engine, exact, peers, together
 from gitops_ml.engine.job import Job
 from pipeline import model, persistence
 from pipeline.params import Estimator, Train
@@ -104,7 +104,7 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_worker_with_other_packages_is_refused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that has another version of what trains is named with it."""
-    monkeypatch.setattr(together, "installed", lambda packages: {"xgboost-cpu": "1.0"})
+    monkeypatch.setattr(peers, "installed", lambda packages: {"xgboost-cpu": "1.0"})
     with pytest.raises(UserError, match=r"^the worker tcp://\S+ has xgboost-cpu \S+ instead of 1\.0 \(and 1 more"):
         together.train(cluster.address, job(1), print)
 
