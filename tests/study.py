@@ -31,8 +31,7 @@ from tests.automation.update import study as update
 REPORT = ROOT / "docs" / "studies.md"
 FOLDER = ROOT / "build" / "study"
 HEADING = (
-    "# Studies\n\nWhat `make study` found; `make test` runs the smallest case of each but the search. "
-    "`PARTS=` names some of them.\n"
+    "# Studies\n\nWhat `make study` found; `make test` runs the smallest case of each. `PARTS=` names some of them.\n"
 )
 GATE_TIMES, GATE_ROWS = 1000, 2000
 ROLLOUT_TIMES, ROLLOUT_KILLS = 1000, 100
@@ -216,8 +215,8 @@ PARTS = {
     "search": Part("The search", f"{TRIALS} trials on the example, and the pull request that they end in", search),
     "training": Part(
         "Training on several machines",
-        f"Each table's Pipeline, {training.ROUNDS} rounds of boosting, with none, one and two workers, one of them "
-        "killed at random",
+        f"Each table's Pipeline, {training.ROUNDS} rounds of boosting, with none, one and two workers in network "
+        "namespaces, one of them killed at random",
         training.table,
     ),
     "faults": Part(

@@ -31,8 +31,8 @@ pytestmark = pytest.mark.xdist_group("story")
 # What a pull request's own tests are is its matter; one file of them is enough here.
 QUICK = {"TESTS": "tests/data/test_split.py"}
 LOOK_SECONDS = "2"
-# Of how many trials the search is that `make study` runs; without it there is none.
-TRIALS = os.environ.get("SEARCH_TRIALS")
+# One round; `make study` has more, and judges exactly.
+TRIALS = os.environ.get("SEARCH_TRIALS", "10")
 
 
 @dataclass
@@ -90,7 +90,7 @@ def team(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
         each["port"] = ports[each["name"]]
     settings["monitor"]["store"] = str(folder / "store")
     # What is told here does not depend on how busy the machine is, nor on how exact an interval is.
-    settings["gate"] |= {"latency_ms": 60_000} | ({} if TRIALS else {"resamples": 100})
+    settings["gate"] |= {"latency_ms": 60_000} | ({} if "SEARCH_TRIALS" in os.environ else {"resamples": 100})
     # So that what is written down can be collected at once.
     settings["log"]["file_seconds"] = 0.5
     (developer / "project.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
@@ -277,6 +277,42 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
     # Packages came from main's cache, and no pull request needed one of its own.
     caches = actions.folder / "caches"
     assert [str(path.relative_to(caches).parent) for path in caches.rglob("packages-*")] == ["refs/heads/main"]
+
+
+def test_a_search_ends_in_a_pull_request(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a search finds is trained and judged by its pull request's own workflow, against what production serves."""
+    github, actions = team.github, team.actions
+    in_production(team)
+    run("git", "switch", "--quiet", "main", cwd=team.developer)
+    run("git", "pull", "--quiet", cwd=team.developer)
+    make("pull", cwd=team.developer)
+    # What somebody opens starts workflows, and what a workflow's token opens does not.
+    github.tokens["somebody's"] = {}
+    asking = github.environment | {"GH_TOKEN": "somebody's"}
+    make("search", f"TRIALS={TRIALS}", cwd=team.developer, env=asking)
+    assert run("git", "status", "--porcelain", cwd=team.developer) == ""
+    pull = github.pulls[-1]
+    assert (pull["base"], pull["head"].partition("/")[0]) == ("main", "search")
+    assert jobs(actions.answer()) == [("pull-request", ALL), TRUST]
+    body = html.unescape(re.sub(r"</?code>", "", github.comments[-1]["body"]))
+    said = re.search(r"^\*\*(.*?)\*\*: (.*)$", body, re.MULTILINE)
+    assert said
+    assert (said[1] == "Ready to be merged") == (team.status("pull-request", github.tip(pull["head"])) == "success")
+    found = pull["body"].partition("\n")[0].removesuffix(".")
+    assert found.startswith(f"{TRIALS} trials (")
+    assert found in body
+    with capsys.disabled():
+        print(f"\nsearch: {found}\ngate: {said[1]}: {said[2]}")
+
+
+def in_production(team: Team) -> None:
+    """Have production serve main's first release, unless it serves one."""
+    if team.github.pulls:
+        return
+    team.github.dispatched("release.yml")
+    assert jobs(team.actions.answer()) == [RELEASED, DEPLOYED]
+    assert team.github.merged(2) is None
+    assert jobs(team.actions.answer()) == [STARTED, DEPLOYED]
 
 
 def told_cost(comment: dict[str, Any]) -> str:
@@ -638,31 +674,3 @@ def test_the_doctor_says_what_is_missing_and_how_to_set_it(team: Team) -> None:
     assert [each["name"] for each in left if each["state"] != "ok"] == ["storage", "template"]
     (updates,) = [each["sentence"] for each in left if each["name"] == "template's updates"]
     assert "`gh secret set UPDATE_APP_KEY --env update < KEY.pem`" in updates
-
-
-@pytest.mark.skipif(not TRIALS, reason="a search takes minutes; `make study` runs it")
-def test_a_search_ends_in_a_pull_request(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a search finds is trained and judged by its pull request's own workflow, against what production serves."""
-    github, actions = team.github, team.actions
-    github.dispatched("release.yml")
-    assert jobs(actions.answer()) == [RELEASED, DEPLOYED]
-    assert github.merged(2) is None
-    assert jobs(actions.answer()) == [STARTED, DEPLOYED]
-    make("pull", cwd=team.developer)
-    # What somebody opens starts workflows, and what a workflow's token opens does not.
-    github.tokens["somebody's"] = {}
-    asking = github.environment | {"GH_TOKEN": "somebody's"}
-    make("search", f"TRIALS={TRIALS}", cwd=team.developer, env=asking)
-    assert run("git", "status", "--porcelain", cwd=team.developer) == ""
-    pull = github.pulls[-1]
-    assert (pull["base"], pull["head"].partition("/")[0]) == ("main", "search")
-    assert jobs(actions.answer()) == [("pull-request", ALL), TRUST]
-    body = html.unescape(re.sub(r"</?code>", "", github.comments[-1]["body"]))
-    said = re.search(r"^\*\*(.*?)\*\*: (.*)$", body, re.MULTILINE)
-    assert said
-    assert (said[1] == "Ready to be merged") == (team.status("pull-request", github.tip(pull["head"])) == "success")
-    found = pull["body"].partition("\n")[0].removesuffix(".")
-    assert found.startswith(f"{TRIALS} trials (")
-    assert found in body
-    with capsys.disabled():
-        print(f"\nsearch: {found}\ngate: {said[1]}: {said[2]}")

@@ -28,6 +28,7 @@ from pipeline.schema import Schema
 from pipeline.stages import files, rows
 from sklearn.pipeline import Pipeline
 from xgboost import dask as boosting
+from xgboost.collective import Config
 
 from ci.tables import TESTED
 from tests.automation.engine.cluster import Cluster
@@ -100,7 +101,9 @@ def _others(matrix: npt.NDArray[Any], labels: Any, schema: Schema, cluster: Clus
     number = schema.task == "regression"
     found = np.asarray(labels)
     plain = (xgboost.XGBRegressor if number else xgboost.XGBClassifier)(n_estimators=ROUNDS, n_jobs=1)
-    own = (boosting.DaskXGBRegressor if number else boosting.DaskXGBClassifier)(n_estimators=ROUNDS)
+    # By itself it does not find a scheduler in the workers' network.
+    met = Config(tracker_host_ip=cluster.address.removeprefix("tcp://").partition(":")[0])
+    own = (boosting.DaskXGBRegressor if number else boosting.DaskXGBClassifier)(n_estimators=ROUNDS, coll_cfg=met)
     with distributed.Client(cluster.address, set_as_default=False) as client, client.as_current():
         half = -(-len(matrix) // 2)
         parts = client.persist(array.from_array(matrix, chunks=(half, matrix.shape[1])))

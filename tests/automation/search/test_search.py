@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import yaml
 from gitops_ml.core.errors import UserError
 from gitops_ml.report import searched
 from gitops_ml.search import propose, run
+
+from tests.automation.engine.cluster import Cluster
 
 TRIALS = 12
 SEARCHING = (
@@ -59,6 +62,31 @@ def test_one_worker_two_workers_and_a_killed_search_find_the_same(project: Path)
     assert len(set(lines_now)) == len(lines_now)
     names = [name for name, _, _ in searched.pictures(one)]
     assert names == ["History of the search", "Settings that matter", "Settings of the trials"]
+
+
+def test_workers_of_a_cluster_find_the_same_though_one_is_killed(project: Path) -> None:
+    """Two workers of a Dask scheduler, one of which dies in the middle, give the table that one process gives."""
+    one = run.search(run.problem(project), "local:1", TRIALS, None)
+    journal = project / run.JOURNAL
+    journal.unlink()
+    cluster = Cluster(project.parent)
+    try:
+        cluster.have(2)
+        killed = []
+
+        def kill() -> None:
+            while not journal.exists() or journal.read_bytes().count(b"\n") < 4:
+                time.sleep(0.02)
+            cluster.workers[0].kill()
+            killed.append(journal.read_bytes().count(b"\n"))
+
+        killing = threading.Thread(target=kill, daemon=True)
+        killing.start()
+        assert run.search(run.problem(project), cluster.address, TRIALS, None) == one
+        killing.join(timeout=10)
+        assert 4 <= killed[0] < journal.read_bytes().count(b"\n")
+    finally:
+        cluster.close()
 
 
 @pytest.mark.parametrize(
