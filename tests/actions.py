@@ -69,7 +69,7 @@ class Actions:
                     done.append(self._run(name, content, event, until))
                     if "failure" in done[-1].jobs.values():
                         # For whoever did not expect that.
-                        print(f"{name} failed; it said:\n{done[-1].said[-4000:]}")
+                        print(f"{name} failed; it said:\n{_before_failing(done[-1].said)}")
         return done
 
     def _workflows(self, commit: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -189,6 +189,12 @@ def _timed(known: list[dict[str, Any]], name: str, result: str | None) -> None:
         known.append(job)
     if result:
         job |= {"status": "completed", "conclusion": result, "completed_at": now}
+
+
+def _before_failing(said: str) -> str:
+    """What a run said until a step of it failed, as far as somebody reads."""
+    until, failed, _ = said.partition("\u274c  Failure")
+    return (until if failed else said)[-6000:]
 
 
 def _starts(name: str, content: dict[str, Any], event: Event) -> bool:

@@ -181,7 +181,7 @@ def test_an_output_that_is_nowhere_here_is_named(project: Path, capsys: pytest.C
     (project / "model").unlink()
     shutil.rmtree(project / ".dvc/cache/files")
     lock.reproduce(project, pull=False)
-    assert "nothing had to be computed; model stayed in the storage, `make pull` brings them" in capsys.readouterr().out
+    assert "model need not be made anew and stayed in the storage: `make pull` brings them" in capsys.readouterr().out
 
 
 def test_what_is_not_installed_trains_nothing(project: Path) -> None:

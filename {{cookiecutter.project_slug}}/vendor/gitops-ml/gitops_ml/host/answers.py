@@ -40,8 +40,10 @@ class Truth:
     settings: project.Project
     # Of the evaluation set, as a caller sends them.
     rows: list[dict[str, Any]]
-    # What the model itself says of them, by the fields of a batch's answer.
+    # What the model itself says of them, by the fields of a batch's answer, and of the first of them alone: the sums of
+    # a linear model differ in their last bit by how many rows are multiplied at once.
     said: dict[str, list[Any]]
+    alone: dict[str, list[Any]]
     # How they are scored on this processor.
     tier: Tier
 
@@ -54,10 +56,18 @@ class Truth:
         """
         served, settings = proof.Served.read(root), project.read(root)
         table = pd.read_parquet(root / proof.TEST).head(min(GOLDEN_ROWS, served.batch_rows))
+        return cls.of(served, settings, table)
+
+    @classmethod
+    def of(cls, served: proof.Served, settings: project.Project, table: pd.DataFrame) -> Truth:
+        """Ask a model about rows of the evaluation set."""
         inputs = data.features(cast(table, served.schema.features), served.schema)
-        said = to_answers(model.score(served.fitted, inputs), served.schema, served.policy)
+        said, alone = (
+            to_answers(model.score(served.fitted, rows), served.schema, served.policy)
+            for rows in (inputs, inputs.head(1))
+        )
         tier = checked(served.scorer, served.schema).tier
-        return cls(settings, proof.sent(table, served.schema), said, tier)
+        return cls(settings, proof.sent(table, served.schema), said, alone, tier)
 
     @property
     def ready_seconds(self) -> float:
@@ -72,7 +82,7 @@ def required(client: httpx.Client, version: Version, truth: Truth) -> Iterator[s
         TrialError: something does not hold.
     """
     yield _version(client, version, truth.tier)
-    yield _golden(client, truth.rows, truth.said)
+    yield golden(client, truth)
     yield _refusals(client, truth.rows[0], truth.settings.service.body_bytes)
     yield _latency(client, truth.rows, truth.settings.gate.latency_ms)
     yield from _way(client)
@@ -91,14 +101,19 @@ def _version(client: httpx.Client, version: Version, tier: Tier) -> str:
     return "/version names the release, the commit, the hashes of model and data, and how rows are scored"
 
 
-def _golden(client: httpx.Client, rows: list[dict[str, Any]], truth: dict[str, list[Any]]) -> str:
-    batch = client.post("/predict_batch", json={"rows": rows}).raise_for_status().json()
-    single = client.post("/predict", json={"row": rows[0]}).raise_for_status().json()
-    pairs = [pair for name, values in truth.items() for pair in zip(batch[name], values, strict=True)]
-    pairs += [(value, truth[plural(name)][0]) for name, value in single.items() if name != "release"]
+def golden(client: httpx.Client, truth: Truth) -> str:
+    """That rows of the evaluation set, together and alone, get the model's own answers.
+
+    Raises:
+        TrialError: one does not.
+    """
+    batch = client.post("/predict_batch", json={"rows": truth.rows}).raise_for_status().json()
+    single = client.post("/predict", json={"row": truth.rows[0]}).raise_for_status().json()
+    pairs = [pair for name, values in truth.said.items() for pair in zip(batch[name], values, strict=True)]
+    pairs += [(value, truth.alone[plural(name)][0]) for name, value in single.items() if name != "release"]
     if differing := sum(one != other for one, other in pairs):
         raise TrialError(f"{differing} of {len(pairs)} answers differ from the model's outside of the image")
-    return f"{len(rows)} rows of the evaluation set get the model's own answers, to the last bit"
+    return f"{len(truth.rows)} rows of the evaluation set get the model's own answers, to the last bit"
 
 
 def _refusals(client: httpx.Client, row: dict[str, Any], body_bytes: int) -> str:

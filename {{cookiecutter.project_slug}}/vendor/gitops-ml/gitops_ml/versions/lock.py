@@ -109,7 +109,7 @@ def reproduce(root: Path, pull: bool = True) -> None:
     """Run the pipeline on the data that Git names with the packages that uv.lock names.
 
     What is known is restored, from the storage too with `pull`, the rest computed; REPRO says which was what. Outputs
-    that are missing although nothing had to be computed are put back if this machine has them, and named if not.
+    that are missing although they did not have to be computed are put back if this machine has them, and named if not.
 
     Raises:
         UserError: data or packages are others, or a stage failed.
@@ -127,7 +127,7 @@ def reproduce(root: Path, pull: bool = True) -> None:
     if _missing(root):
         run(*DVC, "checkout", "--quiet", "--allow-missing", "dvc.yaml", cwd=root)
     if missing := _missing(root):
-        typer.echo(f"nothing had to be computed; {', '.join(missing)} stayed in the storage, `make pull` brings them")
+        typer.echo(f"{', '.join(missing)} need not be made anew and stayed in the storage: `make pull` brings them")
 
 
 def resolve(root: Path) -> list[str]:
