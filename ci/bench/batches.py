@@ -73,6 +73,11 @@ class Cost:
     cpu: float
     memory: float
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the CPU is: not of processes that nobody waited for, or that were killed with a worker."""
+        return "Ray" not in self.way and "one killed" not in self.way
+
 
 def main() -> None:
     """Measure and print."""
@@ -128,13 +133,24 @@ def measured(project: Path, rows: int) -> list[Cost]:
     found.append(
         command("the same on Ray, all cores", project, *ray, packages, "python", "-c", RAY, str(INPUTS), outputs())
     )
-    found.append(ours("one process", project, "local:1"))
-    found.append(ours("all cores", project, "local"))
-    found.append(ours("all cores, a worker killed", project, "local", kill="gitops_ml.engine.child"))
-    with cluster(python) as (address, workers):
-        found.append(ours("two Dask workers", project, address, workers))
-        found.append(ours("two Dask workers, one killed", project, address, workers, kill="dask_worker"))
-    return found
+
+    def ours(engine: str) -> tuple[str, ...]:
+        return (str(project / ".venv/bin/gitops-ml"), "model", "predict", str(INPUTS), outputs(), "--engine", engine)
+
+    return [*found, *by_engine(project, ours)]
+
+
+def by_engine(project: Path, words: Callable[[str], tuple[str, ...]]) -> Iterator[Cost]:
+    """A command of the project on each engine, one after the other, killed and not; `words` of it by the engine."""
+    for way, engine, kill in (
+        ("one process", "local:1", ""),
+        ("all cores", "local", ""),
+        ("all cores, a worker killed", "local", "gitops_ml.engine.child"),
+    ):
+        yield command(way, project, *words(engine), kill=kill)
+    with cluster(str(project / ".venv" / "bin" / "python")) as (address, workers):
+        for way, kill in (("two Dask workers", ""), ("two Dask workers, one killed", "dask_worker")):
+            yield command(way, project, *words(address), others=workers, kill=kill)
 
 
 def write(project: Path, rows: int) -> None:
@@ -155,12 +171,6 @@ def outputs() -> str:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return str(folder)
-
-
-def ours(way: str, project: Path, engine: str, workers: tuple[int, ...] = (), kill: str = "") -> Cost:
-    """The project's own command."""
-    words = (str(project / ".venv/bin/gitops-ml"), "model", "predict", str(INPUTS), outputs(), "--engine", engine)
-    return command(way, project, *words, others=workers, kill=kill)
 
 
 def command(way: str, project: Path, *words: str, others: tuple[int, ...] = (), kill: str = "") -> Cost:
@@ -250,9 +260,7 @@ def show(rows: int, found: list[Cost]) -> None:
     for name in ("way", "seconds", "CPU seconds", "rows a CPU second", "MB of the largest process"):
         table.add_column(name, justify="left" if name == "way" else "right")
     for each in found:
-        # Of processes that nobody waited for, or that were killed with a worker, the seconds are not known.
-        known = "Ray" not in each.way and "one killed" not in each.way
-        cpu, pace = (f"{each.cpu:.0f}", f"{rows / each.cpu:,.0f}") if known else ("", "")
+        cpu, pace = (f"{each.cpu:.0f}", f"{rows / each.cpu:,.0f}") if each.is_known else ("", "")
         table.add_row(each.way, f"{each.seconds:.0f}", cpu, pace, f"{each.memory:,.0f}")
     console.print(table)
     (BENCH / "figures.json").write_text(json.dumps([vars(each) for each in found], indent=1) + "\n")
