@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,9 @@ def test_workers_of_a_cluster_find_the_same_though_one_is_killed(project: Path) 
     one = run.search(run.problem(project), "local:1", TRIALS, None)
     journal = project / run.JOURNAL
     journal.unlink()
-    cluster = Cluster(project.parent)
-    try:
+    killed = []
+    with closing(Cluster(project.parent)) as cluster:
         cluster.have(2)
-        killed = []
 
         def kill() -> None:
             while not journal.exists() or journal.read_bytes().count(b"\n") < 4:
@@ -84,9 +84,7 @@ def test_workers_of_a_cluster_find_the_same_though_one_is_killed(project: Path) 
         killing.start()
         assert run.search(run.problem(project), cluster.address, TRIALS, None) == one
         killing.join(timeout=10)
-        assert 4 <= killed[0] < journal.read_bytes().count(b"\n")
-    finally:
-        cluster.close()
+    assert 4 <= killed[0] < journal.read_bytes().count(b"\n")
 
 
 @pytest.mark.parametrize(
