@@ -15,6 +15,7 @@ from gitops_ml.batch import columns, look, run, trees
 from gitops_ml.core import record, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.predictions import stored
+from gitops_serving.fast.known import UnknownError
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from tests.automation.batch import bento
@@ -255,10 +256,10 @@ def test_trees_of_every_size(arguments: dict[str, int], way: str) -> None:
     assert scorer.score(rows).tobytes() == np.ascontiguousarray(made.truth(table)).tobytes()
 
 
-def test_masks_that_would_fill_the_memory_are_not_made(fitted: bento.Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_that_would_fill_the_memory_are_not_made(fitted: bento.Fitted) -> None:
     """A model of very many trees is left to its own predict."""
-    monkeypatch.setattr(trees, "MOST_BYTES", 1000)
-    assert columns.Columnar(fitted.pipeline, fitted.schema).way == "columns"
+    with pytest.raises(UnknownError, match="a model of so many trees"):
+        trees.raw_predict(fitted.pipeline[-1], most_bytes=1000)
 
 
 def test_values_at_thresholds_beyond_all_and_missing() -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from gitops_ml.core import record, signing
 from gitops_ml.core.errors import UserError
-from gitops_ml.core.project import Project, Rollout
+from gitops_ml.core.project import Project
+from gitops_ml.core.rollout import Rollout
 from gitops_ml.deployment import advance, deploy, rollout
 from gitops_ml.front.rolling import Line, Log, Seen
 from gitops_ml.front.server import ACTIVE

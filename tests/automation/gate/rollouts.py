@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from gitops_ml.core.project import Margins
+from gitops_ml.core.rollout import Margins
 from gitops_ml.gate.rollout import Answers, Judgement, Promise, judge
 from pipeline.tasks.scores import Floats
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from gitops_ml.core.project import Margins
+from gitops_ml.core.rollout import Margins
 from gitops_ml.gate import rollout, sequential
 from gitops_ml.gate.rollout import Answers, Judgement, Promise, judge
 from gitops_ml.gate.sequential import Interval

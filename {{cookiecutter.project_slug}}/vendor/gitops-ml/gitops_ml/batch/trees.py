@@ -42,8 +42,10 @@ class Encoded:
         return self.numbers if self.places is None else self.numbers[self.places]
 
 
-def raw_predict(fitted: Any) -> Callable[[Sequence[Encoded]], Floats]:
+def raw_predict(fitted: Any, most_bytes: int = MOST_BYTES) -> Callable[[Sequence[Encoded]], Floats]:
     """What says the same as `fitted._raw_predict`, shape (rows, classes), of which there is one if there are two.
+
+    Its masks take no more memory than `most_bytes`.
 
     Raises:
         UnknownError: it is another estimator, or its trees decide by categories, are larger than a mask, or too many.
@@ -52,7 +54,7 @@ def raw_predict(fitted: Any) -> Callable[[Sequence[Encoded]], Floats]:
     require(fitted._preprocessor is None and fitted.is_categorical_ is None, "boosting with categories of its own")
     trees = [each.nodes for step in fitted._predictors for each in step]
     require(not any(nodes["is_categorical"].any() for nodes in trees), "trees that decide by categories")
-    most = max((int(nodes["is_leaf"].sum()) for nodes in trees), default=1)
+    most = max(int(nodes["is_leaf"].sum()) for nodes in trees)
     word = next((word for bits, word in WORDS.items() if most <= bits), None)
     require(word is not None, f"a tree of {most} leaves")
     first = np.ravel(fitted._baseline_prediction)
@@ -61,7 +63,7 @@ def raw_predict(fitted: Any) -> Callable[[Sequence[Encoded]], Floats]:
     for start in range(0, len(trees), TREES):
         blocks.append(_Block(trees[start : start + TREES], features, word))
         size += blocks[-1].bytes
-        require(size <= MOST_BYTES, "a model of so many trees")
+        require(size <= most_bytes, "a model of so many trees")
 
     def predict(parts: Sequence[Encoded]) -> Floats:
         numbers = features.numbered(parts)
@@ -85,8 +87,8 @@ class _Features:
 
     def __init__(self, trees: Sequence[Any], count: int) -> None:
         inner = [nodes[nodes["is_leaf"] == 0] for nodes in trees]
-        asked = np.concatenate([nodes["feature_idx"] for nodes in inner]) if inner else np.empty(0, np.intp)
-        against = np.concatenate([nodes["num_threshold"] for nodes in inner]) if inner else np.empty(0)
+        asked = np.concatenate([nodes["feature_idx"] for nodes in inner])
+        against = np.concatenate([nodes["num_threshold"] for nodes in inner])
         self.thresholds = [np.unique(against[asked == feature]) for feature in range(count)]
         # Of each feature the group that it is in, and what its own number is multiplied with there.
         self.group, self.unit = [-1] * count, [0] * count

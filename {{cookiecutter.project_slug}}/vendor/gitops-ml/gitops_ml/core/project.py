@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -11,25 +9,22 @@ import yaml
 from pipeline.decision import Decision, Policy
 from pipeline.decision import policy as bound
 from pipeline.schema import Schema
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.record import ImageName
+from gitops_ml.core.rollout import Block, Rollout
 from gitops_ml.core.windows import Window
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Service(_Block):
+class Service(Block):
     """The limits of the service."""
 
     body_bytes: int = Field(ge=1)
     batch_rows: int = Field(ge=1)
 
 
-class Log(_Block):
+class Log(Block):
     """What the service writes down."""
 
     sample: float = Field(ge=0, le=1)
@@ -39,7 +34,7 @@ class Log(_Block):
     files: int = Field(ge=1)
 
 
-class Monitor(_Block):
+class Monitor(Block):
     """How production is watched, and when that raises an alarm."""
 
     store: str = Field(min_length=1)
@@ -71,7 +66,7 @@ class Monitor(_Block):
         return self
 
 
-class Batch(_Block):
+class Batch(Block):
     """Scoring many rows: from where to where each night, and which shares may not fit and are written down."""
 
     rows: str = ""
@@ -86,7 +81,7 @@ class Batch(_Block):
         return self
 
 
-class Gate(_Block):
+class Gate(Block):
     """When a model may replace the one that serves."""
 
     metric: str
@@ -101,7 +96,7 @@ class Gate(_Block):
     model_bytes: int = Field(gt=0)
 
 
-class Fairness(_Block):
+class Fairness(Block):
     """Columns whose groups must be treated alike, and by how much rates of two groups may differ; null: by any.
 
     `features` names those of the columns that the model may see.
@@ -110,7 +105,7 @@ class Fairness(_Block):
     columns: list[str] = Field(min_length=1)
     errors: float | None = Field(gt=0, le=1)
     selection: float | None = Field(gt=0, le=1)
-    features: list[str] = []
+    features: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _features_are_sensitive(self) -> Self:
@@ -120,7 +115,7 @@ class Fairness(_Block):
         return self
 
 
-class PullRequests(_Block):
+class PullRequests(Block):
     """What CI does with a pull request, and how many people must approve it."""
 
     lock: Literal["commit", "verify"]
@@ -134,81 +129,7 @@ Engine = Annotated[str, Field(pattern=r"^(local(:[1-9][0-9]*)?|(tcp|tls)://[^\s/
 Workers = Annotated[int, Field(ge=1)] | Literal["auto"]
 
 
-class Shadow(_Block):
-    """A new release is asked what the one that serves is asked, and answers nobody."""
-
-    minutes: float = Field(gt=0)
-    rows: int = Field(ge=1)
-
-
-class Canary(_Block):
-    """A new release answers a share of the callers, in per cent, then a larger one."""
-
-    steps: list[Annotated[float, Field(gt=0, lt=100)]] = Field(min_length=1)
-    minutes: float = Field(gt=0)
-    rows: int = Field(ge=1)
-    by: str = Field(default="x-caller-id", pattern=r"^[a-z0-9-]+$")
-
-    @field_validator("steps")
-    @classmethod
-    def _grow(cls, steps: list[float]) -> list[float]:
-        if any(one >= other for one, other in pairwise(steps)):
-            raise ValueError("each step must be larger than the one before")
-        return steps
-
-
-class Margins(_Block):
-    """How much worse than the old release still counts as equal: shares of requests or rows; of latency, of its value;
-    of the loss, which is between 0 and 1, its own unit. `mix` is that of scores and decisions where callers were split.
-    """
-
-    errors: float = Field(default=0.01, gt=0)
-    refusals: float = Field(default=0.01, gt=0)
-    latency: float = Field(default=0.25, gt=0)
-    scores: float = Field(default=0.03, gt=0)
-    decisions: float = Field(default=0.03, gt=0)
-    mix: float = Field(default=0.1, gt=0)
-    loss: float = Field(default=0.02, gt=0)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a rollout; a share of 0: it is shadowed."""
-
-    share: float
-    minutes: float
-    rows: int
-    by: str = ""
-
-    @property
-    def name(self) -> str:
-        """In words."""
-        return f"canary of {self.share:g} %" if self.share else "shadow"
-
-
-class Rollout(_Block):
-    """What a release must go through here before it answers everybody."""
-
-    shadow: Shadow | None = None
-    canary: Canary | None = None
-    margins: Margins = Margins()
-
-    @property
-    def stages(self) -> list[Stage]:
-        """One after the other."""
-        first = [Stage(0, self.shadow.minutes, self.shadow.rows)] if self.shadow else []
-        canary = self.canary
-        steps = canary.steps if canary else []
-        return first + [Stage(each, canary.minutes, canary.rows, canary.by) for each in steps if canary]
-
-    @model_validator(mode="after")
-    def _something(self) -> Self:
-        if not self.stages:
-            raise ValueError("a rollout is a shadow, a canary, or both")
-        return self
-
-
-class Environment(_Block):
+class Environment(Block):
     """Where releases serve, and what a release needs to get there."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
@@ -223,7 +144,7 @@ class Environment(_Block):
     url: str | None = None
     image: ImageName | None = None
     # When machines may promote here; without one, always.
-    windows: list[Window] = []
+    windows: list[Window] = Field(default_factory=list)
     rollout: Rollout | None = None
 
     @property
@@ -232,7 +153,7 @@ class Environment(_Block):
         return self.runner != "process"
 
 
-class Card(_Block):
+class Card(Block):
     """What the model card says beyond what can be computed."""
 
     intended_use: str
@@ -241,7 +162,7 @@ class Card(_Block):
     contact: str
 
 
-class Project(_Block):
+class Project(Block):
     """project.yaml."""
 
     name: str

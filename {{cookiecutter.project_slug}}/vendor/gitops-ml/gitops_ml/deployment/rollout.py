@@ -17,8 +17,9 @@ import orjson
 from pipeline.tasks.scores import Floats
 from pydantic import BaseModel, ValidationError
 
-from gitops_ml.core.project import Environment, Margins, Stage
+from gitops_ml.core.project import Environment
 from gitops_ml.core.record import Release
+from gitops_ml.core.rollout import Margins, Stage
 from gitops_ml.front import rolling
 from gitops_ml.gate import judge, rollout
 from gitops_ml.gate.rollout import Answers, Judgement, Promise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import sys
 import threading
@@ -98,7 +99,7 @@ def lost(client: distributed.Client, workers: list[str], address: str) -> list[s
 def meeting_place(client: distributed.Client, workers: list[str]) -> str:
     """The scheduler's address on the network that its workers are on; xgboost would guess one of all that it has."""
     hosts: set[str] = set(client.run_on_scheduler(_reached_at, workers))
-    return min(hosts, key=lambda host: (host.startswith("127."), host))
+    return min(hosts, key=lambda host: (ipaddress.ip_address(host).is_loopback, host))
 
 
 def _reached_at(workers: list[str], dask_scheduler: Any = None) -> list[str]:

@@ -16,7 +16,7 @@ from pipeline.decision import Integers
 from pipeline.tasks.scores import Floats
 from pydantic import BaseModel, ConfigDict
 
-from gitops_ml.core.project import Margins
+from gitops_ml.core.rollout import Margins
 from gitops_ml.gate import sequential
 from gitops_ml.gate.sequential import Interval
 

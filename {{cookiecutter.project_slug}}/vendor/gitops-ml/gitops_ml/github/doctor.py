@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from gitops_ml.core import project, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.storage import Storage
-from gitops_ml.github import credentials, setup
-from gitops_ml.github.setup import FaultError
+from gitops_ml.github import credentials
+from gitops_ml.github import settings as github
+from gitops_ml.github.settings import FaultError
 from gitops_ml.host import units
 from gitops_ml.promotion import hosts
 from gitops_ml.promotion.repository import Repository
@@ -54,15 +55,15 @@ def examine(root: Path) -> Iterator[Finding]:
         yield Finding(name="GitHub", state="ok", sentence="origin is no GitHub; promotions are branches there")
         return
     kind = credentials.kind_of(root)
-    yield _asked("workflows' token", lambda: setup.token(hub))
-    yield _asked("pinned actions", lambda: setup.pinned(hub))
-    yield _asked("release environment", lambda: setup.release_environment(hub))
-    yield _asked("signing secret", lambda: setup.signing_secret(hub))
-    yield _asked("storage credentials", lambda: setup.storage_credentials(hub, kind))
-    yield _asked("rulesets", lambda: setup.protection(hub, settings))
-    yield _asked("code owners", lambda: setup.owners(hub))
+    yield _asked("workflows' token", lambda: github.token(hub))
+    yield _asked("pinned actions", lambda: github.pinned(hub))
+    yield _asked("release environment", lambda: github.release_environment(hub))
+    yield _asked("signing secret", lambda: github.signing_secret(hub))
+    yield _asked("storage credentials", lambda: github.storage_credentials(hub, kind))
+    yield _asked("rulesets", lambda: github.protection(hub, settings))
+    yield _asked("code owners", lambda: github.owners(hub))
     yield _asked("template", lambda: _template(root))
-    yield _asked("template's updates", lambda: setup.updates(hub))
+    yield _asked("template's updates", lambda: github.updates(hub))
 
 
 def _asked(name: str, question: Callable[[], str]) -> Finding:

@@ -1,4 +1,4 @@
-"""How a repository is set up on GitHub: each function says what is, or raises what to do about it."""
+"""The settings of a repository on GitHub: each function says how one is, or raises what to do about it."""
 
 from __future__ import annotations
 

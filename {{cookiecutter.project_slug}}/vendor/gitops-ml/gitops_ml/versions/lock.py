@@ -109,7 +109,7 @@ def reproduce(root: Path, pull: bool = True) -> None:
     """Run the pipeline on the data that Git names with the packages that uv.lock names.
 
     What is known is restored, from the storage too with `pull`, the rest computed; REPRO says which was what. Outputs
-    that are missing although they did not have to be computed are put back if this machine has them, and named if not.
+    that need not be computed and are missing are put back if this machine has them, and named if not.
 
     Raises:
         UserError: data or packages are others, or a stage failed.
