@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import random
 import shutil
-import signal
 import subprocess
-import sys
-import time
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,10 +21,10 @@ from gitops_ml.versions.git import Git
 
 from tests.automation.tables import PROJECT
 from tests.automation.update.conftest import NOW, Versions, newer
+from tests.automation.update.kills import kills
 from tests.automation.world import git
 
 pytestmark = pytest.mark.xdist_group("update-merge")
-KILLS = int(os.environ.get("UPDATE_KILLS", "2"))
 MAKEFILE = """.PHONY: data clean
 SRC = src
 data: requirements.txt
@@ -352,23 +348,20 @@ testpaths = ["ours"]
     assert made["tool"]["uv"]["sources"] == {"gitops-ml": {"path": "vendor/gitops-ml", "editable": True}}
 
 
-def test_an_adoption_that_is_killed_changes_nothing(history: Path, tmp_path: Path) -> None:
-    """Whenever it is killed, branches and working tree are as they were."""
+def test_an_adoption_that_is_killed_changes_nothing_or_all(history: Path, tmp_path: Path) -> None:
+    """Whenever it is killed, main and the working tree are as they were, and its branch is not there, or whole."""
     root = repository(tmp_path, SCRIPT)
     before = state(root)
-    for _ in range(KILLS):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gitops_ml", "repo", "adopt", "--from", str(history)],
-            cwd=root,
-            env=os.environ | {"PYTHONPATH": str(PROJECT / "vendor/gitops-ml"), "TMPDIR": str(tmp_path)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        time.sleep(random.uniform(0.3, 3))  # noqa: S311
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    adopt.adopt(root, adopt.Wish(source=str(history)))
+    whole = git(root, "rev-parse", f"{adopt.BRANCH}^{{tree}}")
+    git(root, "branch", "--quiet", "-D", adopt.BRANCH)
+    for killed in kills(root, "repo", "adopt", "--from", str(history), TMPDIR=str(tmp_path)):
         assert state(root) == before
+        made = git(root, "for-each-ref", f"refs/heads/{adopt.BRANCH}")
+        assert made or killed
+        if made:
+            assert git(root, "rev-parse", f"{adopt.BRANCH}^{{tree}}") == whole
+            git(root, "branch", "--quiet", "-D", adopt.BRANCH)
         assert git(root, "for-each-ref", "--format=%(refname)") == "refs/heads/main"
     git(root, "fsck", "--no-dangling")
 

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +16,7 @@ from gitops_ml.versions.git import Git
 
 from tests.automation.tables import PROJECT
 from tests.automation.update.conftest import BEFORE, FIRST, PACKAGED, Team, newer
+from tests.automation.update.kills import KILLS, kills
 from tests.automation.world import git
 
 Made = Callable[..., Team]
@@ -28,7 +24,6 @@ BRANCH = "update/v0.2.0"
 # The commit of 0.1.0.
 LAST_COPIED = "7eabdbb70e32b9e4de890f227d8c9cf3842ec413"
 # `make study` kills more often.
-KILLS = int(os.environ.get("UPDATE_KILLS", "2"))
 # `make study` starts from each version; that they merge alike is held for each in test_merge.
 EACH = [(BEFORE, BEFORE), (FIRST, FIRST), (PACKAGED, "0.2.0")]
 STARTS = EACH[: int(os.environ.get("UPDATE_STARTS", "1"))]
@@ -199,27 +194,9 @@ def test_an_update_that_is_killed_changes_nothing_or_all(
     ours = team()
     (ours.root / "notes.txt").write_text("not committed\n")
     before = state(ours)
-    command = ["repo", "update", "--from", str(history), "--recorded", BEFORE, "--no-check"]
-    killed, longest = 0, 3.5
-    while killed < KILLS:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gitops_ml", *command],
-            cwd=ours.root,
-            env=os.environ | {"PYTHONPATH": str(PROJECT / "vendor/gitops-ml")},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        start = time.monotonic()
-        try:
-            assert process.wait(random.uniform(0.3, longest)) == 0  # noqa: S311
-            # As long as this machine takes now, so that kills meet each moment of it; and all is to be done again.
-            longest = time.monotonic() - start
+    for killed in kills(ours.root, "repo", "update", "--from", str(history), "--recorded", BEFORE, "--no-check"):
+        if not killed:
             git(ours.root, "push", "--quiet", "origin", "--delete", BRANCH, "template")
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            killed, longest = killed + 1, longest * 1.1
         after = state(ours)
         assert (after[:2], after[3]) == (before[:2], before[3])
         assert set(after[2].splitlines()) <= {*before[2].splitlines(), "!! build/"}
