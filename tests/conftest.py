@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -98,6 +98,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
             make("setup", cwd=bake({}, project.parent))
             done.touch()
     return project / ".venv"
+
+
+@pytest.fixture(autouse=True)
+def shared(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Name the test that installs something in the environment that others use at the same time."""
+    yield
+    if "installed" in request.fixturenames:
+        environment: Path = request.getfixturevalue("installed")
+        (linked,) = environment.glob("lib/python*/site-packages/gitops_ml.pth")
+        said = "this test installed its own project in the environment of all: give it an environment of its own"
+        assert Path(linked.read_text().strip()) == environment.parent / "vendor" / "gitops-ml", said
 
 
 @pytest.fixture(scope="session")

@@ -279,18 +279,19 @@ def test_the_way_of_a_change(team: Team) -> None:  # noqa: PLR0915 - a story is 
     assert [str(path.relative_to(caches).parent) for path in caches.rglob("packages-*")] == ["refs/heads/main"]
 
 
-def test_a_search_ends_in_a_pull_request(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_ends_in_a_pull_request(team: Team, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What a search finds is trained and judged by its pull request's own workflow, against what production serves."""
     github, actions = team.github, team.actions
     in_production(team)
-    run("git", "switch", "--quiet", "main", cwd=team.developer)
-    run("git", "pull", "--quiet", cwd=team.developer)
-    make("pull", cwd=team.developer)
+    # In an environment of its own, since a search installs what it needs.
+    seeker = tmp_path / "seeker"
+    run("git", "clone", "--quiet", str(github.origin), str(seeker), cwd=tmp_path)
+    make("setup", "pull", cwd=seeker)
     # What somebody opens starts workflows, and what a workflow's token opens does not.
     github.tokens["somebody's"] = {}
     asking = github.environment | {"GH_TOKEN": "somebody's"}
-    make("search", f"TRIALS={TRIALS}", cwd=team.developer, env=asking)
-    assert run("git", "status", "--porcelain", cwd=team.developer) == ""
+    make("search", f"TRIALS={TRIALS}", cwd=seeker, env=asking)
+    assert run("git", "status", "--porcelain", cwd=seeker) == ""
     pull = github.pulls[-1]
     assert (pull["base"], pull["head"].partition("/")[0]) == ("main", "search")
     assert jobs(actions.answer()) == [("pull-request", ALL), TRUST]
