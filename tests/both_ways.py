@@ -1,4 +1,4 @@
-"""Requests of all kinds, each sent by the short way and by the long one, and what differs between the answers."""
+"""Requests of all kinds, each sent by both short ways and by the long one, and what differs between the answers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 ROUTE = "/predict"
 # What sends a request the long way, and changes nothing else; a later header of the same name counts instead.
 LONG = "content-encoding: identity"
+CLOSE = "connection: close"
 # Of each answer anew: they are compared by their form.
 NEW = re.compile(rb"(?m)^(date|x-bentoml-request-id|x-answer-id): .*\r$")
 VALUES = [
@@ -34,26 +35,52 @@ TARGETS = ["POST /predict", "POST /predict?a=b", "POST /pr%65dict", "POST /predi
 
 
 def differing(url: tuple[str, int], rows: list[dict[str, Any]], count: int, seed: int) -> tuple[int, list[str]]:
-    """How many of `count` random requests were answered with 200, and those whose two answers differ."""
-    accepted, found = 0, []
+    """How many of `count` random requests were answered with 200, and those whose answers differ.
+
+    Each is sent by the short way through the server, by the long one, and on a connection that has just had an answer.
+    """
+    accepted, found, plain = 0, [], json.dumps({"row": rows[0]}).encode()
     for target, headers, body in made(rows, count, random.Random(seed)):  # noqa: S311 - no secrets
-        short, long = (answer(url, target, [*extra, *headers], body) for extra in ((), (LONG,)))
+        request = target, headers, body
+        short, long = (answer(url, [(target, [CLOSE, *extra, *headers], body)]) for extra in ((), (LONG,)))
+        kept = answer(url, [("POST /predict", ["content-type: application/json"], plain), request])
         accepted += short.startswith(b"HTTP/1.1 200")
-        if short != long:
-            found.append(f"{target} {headers} {body[:2000]!r}\n{short!r}\n{long!r}")
+        if len({short, long, kept}) > 1:
+            found.append(f"{target} {headers} {body[:2000]!r}\n{short!r}\n{long!r}\n{kept!r}")
     return accepted, found
 
 
-def answer(url: tuple[str, int], target: str, headers: list[str], body: bytes) -> bytes:
-    """All bytes of the answer to one request, but for what is new in each."""
+def answer(url: tuple[str, int], asked: list[tuple[str, list[str], bytes]]) -> bytes:
+    """All bytes of the answer to the last request of a connection, but for what is new in each and whether it ends."""
     with socket.create_connection(url, timeout=30) as caller:
-        lines = [f"{target} HTTP/1.1", "host: here", "connection: close", *headers, f"content-length: {len(body)}"]
-        caller.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-        got = b"".join(iter(lambda: caller.recv(65536), b""))
+        for target, headers, body in asked:
+            lines = [f"{target} HTTP/1.1", "host: here", *headers, f"content-length: {len(body)}"]
+            caller.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+            got = whole(caller)
+    got = got.replace(f"{CLOSE}\r\n".encode(), b"", 1)
     ids = dict(re.findall(rb"(?m)^(x-request-id|x-answer-id): (.*)\r$", got))
     if ids.get(b"x-request-id") == ids.get(b"x-answer-id") != None:  # noqa: E711 - in the middle of a chain
         got = got.replace(ids[b"x-answer-id"], b"-" * len(ids[b"x-answer-id"]))
     return NEW.sub(lambda new: new[1] + b": " + re.sub(rb"[0-9a-f]", b"-", new[0][len(new[1]) + 2 :]), got)
+
+
+def whole(caller: socket.socket) -> bytes:
+    """One answer, to its last byte and no further."""
+    got = b""
+    while not got.endswith(b"\r\n\r\n") and (some := caller.recv(65536, socket.MSG_PEEK)):
+        # Of what is there, no more than the end of the headers.
+        end = (got + some).find(b"\r\n\r\n")
+        got += caller.recv(len(some) if end < 0 else end + 4 - len(got))
+    length = re.search(rb"(?mi)^content-length: (\d+)\r$", got)
+    if not length:
+        # What has no length is told in chunks, or up to the end.
+        while not got.endswith(b"\r\n0\r\n\r\n") and (some := caller.recv(1)):
+            got += some
+        return got
+    missing = int(length[1])
+    while missing and (some := caller.recv(missing)):
+        got, missing = got + some, missing - len(some)
+    return got
 
 
 def made(rows: list[dict[str, Any]], count: int, chance: random.Random) -> Iterator[tuple[str, list[str], bytes]]:

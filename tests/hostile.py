@@ -1,7 +1,7 @@
 """A part of `make study`: many requests that nobody sane would send, to a served project.
 
 Schemathesis, in an environment of its own, makes them of the service's OpenAPI document; ours are each sent by the
-short way through the server and by the long one.
+short way through the server, by the long one, and on a connection that has just had an answer.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def table(project: Path, count: int, folder: Path) -> str:
         generated = _made_of_the_document(url, count, folder)
     return (
         "| requests | sent | answered with 200 | not as they must be |\n|---|---:|---:|---:|\n"
-        f"| ours, by both ways | {count:,} | {accepted:,} | 0 |\n"
+        f"| ours, by each way | {count:,} | {accepted:,} | 0 |\n"
         f"| of the document, by Schemathesis | {generated:,} | | 0 |"
     )
 

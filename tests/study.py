@@ -204,7 +204,7 @@ PARTS = {
     ),
     "requests": Part(
         "Requests",
-        f"{REQUESTS:,} by both ways through the server, and as many of the OpenAPI document, to the served example",
+        f"{REQUESTS:,} by each way through the server, and as many of the OpenAPI document, to the served example",
         lambda: hostile.table(trained(), REQUESTS, FOLDER / "requests"),
     ),
     "batches": Part(

@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from gitops_ml.predictions import stored
-from gitops_serving.log import Ids
 from gitops_serving.records import Answered, PredictionLog, logged
 from gitops_serving.sink import Sink
 from pipeline.schema import Column, Schema
@@ -222,8 +221,8 @@ def test_personal_columns_and_texts_are_not_written_down(tmp_path: Path) -> None
 
 def answer_all(log: PredictionLog) -> None:
     """Have each row written down as that of a request of its own."""
-    for number, (values, score, decision) in enumerate(zip(ROWS, SCORES, DECISIONS, strict=True)):
-        log.answered(Answered(number, Ids(f"a{number}", "mine"), "/predict", 0.001, values, score, decision))
+    of_rows = enumerate(zip(ROWS, SCORES, DECISIONS, strict=True))
+    log.answered("/predict", [Answered(number, f"a{number}", "mine", 0.001, *facts) for number, facts in of_rows])
 
 
 def test_requests_that_come_together_share_their_lines(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import random
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import bentoml
@@ -45,8 +46,8 @@ class Answered(NamedTuple):
     """A request of one row that was answered: when it came, in seconds since 1970, and how many seconds it took."""
 
     time: float
-    ids: Ids
-    route: str
+    answer: str
+    request: str
     seconds: float
     values: Sequence[Any]
     score: float | list[float]
@@ -65,8 +66,6 @@ class PredictionLog:
         self.sink, self.share = sink, settings["sample"]
         self.columns = {name: schema.features[name] for name in logged(schema, settings["redact"])}
         self.places = {name: place for place, name in enumerate(schema.features)}
-        # One object, by which the sink knows what can be folded together.
-        self.folds = {True: self._with_rows, False: _outcomes}
         self.options = {"sink": sink, "release": release, "model": model}
         # BentoML keeps a monitor by its name, and with it the sink.
         self.name = f"predictions {uuid.uuid4().hex}"
@@ -86,19 +85,30 @@ class PredictionLog:
         except Exception as error:  # a prediction is worth more than its line
             self.sink.lose(type(error).__name__)
 
-    def answered(self, request: Answered) -> None:
-        """Have a request of one row written down, with its row if it is of the share that is asked for."""
-        with_row = random.random() < self.share  # noqa: S311 - a sample
-        self.sink.gather(Waiting(request, lines=1 + with_row, fold=self.folds[with_row]))
+    def answered(self, route: str, requests: list[Answered]) -> None:
+        """Have requests of one row written down, with the rows of those that are of the share that is asked for."""
+        chosen: dict[bool, list[Answered]] = {True: [], False: []}
+        for each in requests:
+            chosen[random.random() < self.share].append(each)  # noqa: S311 - a sample
+        for with_row, some in chosen.items():
+            if some:
+                fold = self._with_rows if with_row else self._outcomes
+                self.sink.gather(Waiting(some, partial(fold, route), rows=len(some), lines=1 + with_row))
 
-    def _with_rows(self, requests: list[Answered]) -> Iterator[Line]:
+    def _with_rows(self, route: str, requests: list[Answered]) -> Iterator[Line]:
         columns = self._inputs([each.values for each in requests])
         columns["score"] = [each.score for each in requests]
         if requests[0].decision is not None:
             columns["decision"] = [each.decision for each in requests]
         facts = {"release": self.options["release"], "model": self.options["model"]}
         yield _ids(requests) | facts | {"columns": columns}
-        yield from _outcomes(requests)
+        yield from self._outcomes(route, requests)
+
+    @staticmethod
+    def _outcomes(route: str, requests: list[Answered]) -> Iterator[Line]:
+        """What became of requests: they were answered."""
+        milliseconds = [round(each.seconds * 1000, 3) for each in requests]
+        yield _ids(requests) | {"route": route, "status": 200, "ms": milliseconds}
 
     def _inputs(self, rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
         """The columns of rows that may be known."""
@@ -130,16 +140,10 @@ def _values(values: Sequence[Any], column: Column) -> list[Any]:
     return (words(found) if column.type == "text" else found).tolist()
 
 
-def _outcomes(requests: list[Answered]) -> Iterator[Line]:
-    """What became of requests: they were answered."""
-    route, milliseconds = requests[0].route, [round(each.seconds * 1000, 3) for each in requests]
-    yield _ids(requests) | {"route": route, "status": 200, "ms": milliseconds}
-
-
 def _ids(requests: list[Answered]) -> Line:
     """When requests came, in milliseconds since 1970, and what they are called."""
     return {
         "time": [int(each.time * 1000) for each in requests],
-        "answer": [each.ids.answer for each in requests],
-        "request": [each.ids.request for each in requests],
+        "answer": [each.answer for each in requests],
+        "request": [each.request for each in requests],
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import bisect
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
@@ -10,19 +9,13 @@ from typing import Any
 
 import bentoml
 
-FLUSH_SECONDS = 1.0
-# So many are told at once; more would keep the loop from its work.
-MOST = 200
-
 
 class Series:
-    """The series of one route, of answers with 200. They are told once a second, and before they are shown."""
+    """The series of one route, of answers with 200."""
 
     def __init__(self, counter: Any, middleware: Any, route: str) -> None:
         """Count answers, and tell what BentoML's middleware tells, if there is one; it is set up by now."""
         self.counter = counter
-        self.seconds: list[float] = []
-        self.timer: asyncio.TimerHandle | None = None
         self.is_told = middleware is not None
         if not self.is_told:
             return
@@ -40,22 +33,10 @@ class Series:
         """Count a request among those that are being answered."""
         return self.busy.track_inprogress() if self.is_told else nullcontext()
 
-    def add(self, seconds: float) -> None:
-        """Count an answer that took so long."""
-        self.seconds.append(seconds)
-        if len(self.seconds) >= MOST:
-            self.flush()
-        elif self.timer is None:
-            self.timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
-
-    def flush(self) -> None:
-        """Tell what was counted."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        seconds, self.seconds = self.seconds, []
+    def add(self, seconds: list[float]) -> None:
+        """Count answers that took so long."""
         self.counter.inc(len(seconds))
-        if seconds and self.is_told:
+        if self.is_told:
             self.total.inc(len(seconds))
             observe(self.duration, seconds)
             self.last.set_to_current_time()

@@ -1,33 +1,26 @@
 """The short way: a row that is plainly valid is answered before any framework has seen the request.
 
-Validation, answer, ids, metrics and log are those of the long way, to the byte; what is not plainly valid goes that way
-as it came. BentoML's middleware has its reasons, so the short way is closed where there is any that it does not know.
+What is not plainly valid goes the long way as it came. BentoML's middleware has its reasons, so the short way is closed
+where there is any that it does not know.
 """
 
 from __future__ import annotations
 
 import functools
-import gc
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gitops_serving.limits import JSON, repeated
-from gitops_serving.log import SANE_ID, Ids
-from gitops_serving.records import Answered, PredictionLog
+from gitops_serving.answering import Answering, Said
+from gitops_serving.connection import stand_before
 from gitops_serving.series import Series
-from gitops_serving.together import Score, Together
-
-if TYPE_CHECKING:
-    from gitops_serving.fast import Scorer
+from gitops_serving.together import Score
 
 METRICS = "bentoml._internal.server.http.instruments.RunnerTrafficMetricsMiddleware"
 # What stands between the server and the route, and is done here too, or has nothing to do with what is plainly valid.
@@ -91,128 +84,56 @@ class ShortWay:
         else:
             whole.middleware_stack = way
         await self.app(scope, receive, send)
-        way.series.flush()
-
-
-class Answer(NamedTuple):
-    """What is said of a row."""
-
-    score: Score
-    decision: str | None
-    text: bytes
+        way.answering.flush()
 
 
 class Shortened:
     """A whole server, before which the short way is."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        layers: dict[str, Any],
-        *,
-        route: str,
-        request: type[BaseModel],
-        answer: type[BaseModel],
-        told: Callable[[Score], dict[str, Any]],
-        body_bytes: int,
-    ) -> None:
-        self.app, self.route, self.told, self.body_bytes = app, route, told, body_bytes
-        self.validate, self.valid = request.__pydantic_validator__.validate_json, answer.__pydantic_validator__
-        self.to_json = answer.__pydantic_serializer__.to_json
-        # With all columns there, and none besides, more colons than that are in texts, or belong to a repeated key.
-        self.colons = 1 + len(request.model_fields["row"].annotation.model_fields)  # type: ignore[union-attr]
-        self.headers = [
-            (b"content-type", JSON.encode()),
-            (b"server", f"BentoML Service/{bentoml.server_context.service_name}".encode()),
-        ]
+    def __init__(self, app: ASGIApp, layers: dict[str, Any], *, route: str, **options: Any) -> None:
         short, self.long = ways()
         # BentoML can be told to have no metrics.
-        self.series = Series(short, layers.get(METRICS), route)
-        self.scorer: Scorer
-        self.log: PredictionLog | None
-        self.together: Together | None = None
-        self.is_met = False
+        series = Series(short, layers.get(METRICS), route)
+        self.app, self.answering = app, Answering(route=route, series=series, **options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            if scope["path"] == self.route and scope["method"] == "POST":
+            if scope["path"] == self.answering.route and scope["method"] == "POST":
                 await self._short(scope, receive, send)
                 return
             if scope["path"] == "/metrics":
-                self.series.flush()
+                self.answering.flush()
         await self.app(scope, receive, send)
 
     async def _short(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer here if that can be done, else the long way, by what was received."""
         start = time.perf_counter()
-        said = _plain(scope)
-        if said is not None:
+        asked = _plain(scope)
+        if asked is not None:
             message = await receive()
             values = self._values(message)
-            if values and (answer := await self._scored(values)):
-                await self._respond(start, said, values, answer, send)
+            if values and (said := await self.answering.scored(values)):
+                await self._respond(start, asked, values, said, send)
                 return
             receive = _again(message, receive)
         self.long.inc()
         await self.app(scope, receive, send)
 
     def _values(self, message: Message) -> list[Any] | None:
-        """The row of a whole body that is valid, and can be read in one way only."""
+        """The row of a whole body."""
         if message["type"] != "http.request" or message.get("more_body"):
             return None
-        body = message.get("body", b"")
-        if len(body) > self.body_bytes:
-            return None
-        try:
-            row = self.validate(body).row
-        except ValidationError:
-            return None
-        if body.count(b":") != self.colons and repeated(body) is not None:
-            return None
-        return list(row.__dict__.values())
+        return self.answering.values(message.get("body", b""))
 
-    async def _scored(self, values: Sequence[Any]) -> Answer | None:
-        """The answer about a row; None where the long way says what is wrong."""
-        try:
-            if not self.is_met:
-                self._meet()
-            if self.together is None:
-                score = self.scorer.one(values)
-            else:
-                with self.series.in_progress():
-                    score = await self.together.one(values)
-            fields = self.told(score)
-            return Answer(score, fields.get("decision"), self.to_json(self.valid.validate_python(fields)))
-        except Exception:  # the long way meets it too, and answers as it does
-            return None
-
-    async def _respond(self, start: float, said: str, values: Sequence[Any], answer: Answer, send: Send) -> None:
-        name = f"{random.getrandbits(128):032x}"
-        ids = Ids(name, said if said and SANE_ID.fullmatch(said) else name)
-        headers = [
-            (b"content-length", b"%d" % len(answer.text)),
-            *self.headers,
-            (b"x-bentoml-request-id", b"%016x" % random.getrandbits(64)),
-            (b"x-request-id", ids.request.encode()),
-            (b"x-answer-id", name.encode()),
-        ]
+    async def _respond(self, start: float, asked: bytes, values: Sequence[Any], said: Said, send: Send) -> None:
+        answering = self.answering
+        name, request = answering.ids(asked)
+        headers = answering.headers(name, request, said.text)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.text})
-        seconds = time.perf_counter() - start
-        self.series.add(seconds)
-        if self.log:
-            began = time.time() - seconds
-            self.log.answered(Answered(began, ids, self.route, seconds, values, answer.score, answer.decision))
-
-    def _meet(self) -> None:
-        """The service itself, which is there once the server has started."""
-        service = bentoml.get_current_service()
-        self.scorer, self.log = service.scorer, service.log
-        self.together = None if self.scorer.tier == "fast" else Together(self.scorer)
-        self.is_met = True
-        # What there is now stays, so the collector of garbage need not look at it again and again.
-        gc.collect()
-        gc.freeze()
+        await send({"type": "http.response.body", "body": said.text})
+        answering.done(start, name, request, values, said)
+        if answering.together is None:
+            stand_before(getattr(send, "__self__", None), answering)
 
 
 @functools.cache
@@ -225,7 +146,7 @@ def ways() -> tuple[Any, Any]:
     return counted.labels("short"), counted.labels("long")
 
 
-def _plain(scope: Scope) -> str | None:
+def _plain(scope: Scope) -> bytes | None:
     """The id that the caller gave to a request whose headers say no more of its body than that it is JSON."""
     kinds, said = 0, b""
     for name, value in scope["headers"]:
@@ -235,7 +156,7 @@ def _plain(scope: Scope) -> str | None:
             return None
         elif name == b"x-request-id":
             said = value
-    return said.decode("latin-1") if kinds == 1 else None
+    return said if kinds == 1 else None
 
 
 def _again(message: Message, receive: Receive) -> Receive:

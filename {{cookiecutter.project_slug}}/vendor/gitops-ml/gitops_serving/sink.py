@@ -1,8 +1,7 @@
 """What the service writes down goes to files that rotate, as lines of JSON, by a thread of its own.
 
-Lines that came together are gathered for a moment, so that many requests cost little more than one. A line is written
-whole or not at all, and what it holds is counted in the metric `prediction_log_lines` once the kernel has it. Whatever
-happens to the log, the caller gets an answer.
+A line is written whole or not at all, and what it holds is counted in the metric `prediction_log_lines` once the kernel
+has it. Whatever happens to the log, the caller gets an answer.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ from __future__ import annotations
 import atexit
 import datetime
 import fcntl
-import itertools
 import logging
 import os
 import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,9 +26,6 @@ import orjson
 VARIABLE = "PREDICTIONS"
 # Rows that wait to be written, at most; with more, the disk is too slow and the newest are lost.
 WAITING_ROWS = 50_000
-# What comes within this is written together, and of what can be folded so much at most: no thread runs meanwhile.
-GATHER_SECONDS = 0.1
-FOLDED = 1000
 PAUSE_SECONDS = 0.5
 CLOSING_SECONDS = 5.0
 
@@ -42,12 +37,12 @@ Fold = Callable[[list[Any]], Iterable[Line]]
 
 
 class Waiting(NamedTuple):
-    """What is to be written: a line, or what `fold` makes lines of; how many rows and single lines that is."""
+    """What `fold` makes lines of: how many rows that is, and how many lines each would be by itself."""
 
-    line: Any
+    items: list[Any]
+    fold: Fold = iter
     rows: int = 1
     lines: int = 1
-    fold: Fold | None = None
 
 
 class Sink:
@@ -87,7 +82,7 @@ class Sink:
 
     def put(self, line: Line, rows: int = 1) -> None:
         """Have a line written soon; the caller does not wait. `rows` is how large it is."""
-        self.gather(Waiting(line, rows))
+        self.gather(Waiting([line], rows=rows))
 
     def gather(self, waiting: Waiting) -> None:
         """Have something written soon, together with what comes with it; the caller does not wait."""
@@ -95,7 +90,7 @@ class Sink:
             full = self.waiting + waiting.rows > WAITING_ROWS
             self.waiting += 0 if full else waiting.rows
         if full:
-            self.lose("the disk is too slow", waiting.lines)
+            self.lose("the disk is too slow", len(waiting.items) * waiting.lines)
         else:
             self.queue.put(waiting)
 
@@ -108,25 +103,24 @@ class Sink:
     def _work(self) -> None:
         while not (self.closing.is_set() and self.queue.empty()):
             came = self._came()
-            for together in _together(came):
-                self._put_down(together)
+            for waiting in came:
+                self._put_down(waiting)
             with self.lock:
                 self.waiting -= sum(each.rows for each in came)
             self._end_old()
         self._end()
 
-    def _put_down(self, together: list[Waiting]) -> None:
+    def _put_down(self, waiting: Waiting) -> None:
         """Write what can be written by one call; if that does not fit, as much of it as does."""
-        lines = sum(each.lines for each in together)
+        items, lines = waiting.items, len(waiting.items) * waiting.lines
         try:
-            self._write(_text(together))
+            self._write(_text(waiting.fold(items)))
         except OSError as error:
-            if len(together) == 1:
+            if len(items) == 1:
                 self.lose(error.strerror or type(error).__name__, lines)
                 return
-            half = len(together) // 2
-            self._put_down(together[:half])
-            self._put_down(together[half:])
+            for half in (items[: len(items) // 2], items[len(items) // 2 :]):
+                self._put_down(waiting._replace(items=half))
         except Exception as error:  # the thread must live on, whatever a line holds
             self.lose(type(error).__name__, lines)
         else:
@@ -134,11 +128,10 @@ class Sink:
             self.count("written", lines)
 
     def _came(self) -> list[Waiting]:
-        """What there is to write, a moment after the first of it has come."""
+        """What there is to write."""
         came = []
         with suppress(queue.Empty):
             came.append(self.queue.get(timeout=PAUSE_SECONDS))
-            self.closing.wait(GATHER_SECONDS)
             while True:
                 came.append(self.queue.get_nowait())
         return [each for each in came if each is not None]
@@ -205,19 +198,8 @@ def opened(settings: dict[str, Any]) -> Sink | None:
     return Sink(Path(folder), **limits, count=lambda result, number: lines.labels(result).inc(number))
 
 
-def _together(came: list[Waiting]) -> Iterator[list[Waiting]]:
-    """What is written by one call: each line by its own, and what can be folded with its like."""
-    for fold, like in itertools.groupby(sorted(came, key=lambda each: id(each.fold)), lambda each: each.fold):
-        some = list(like)
-        step = FOLDED if fold else 1
-        for start in range(0, len(some), step):
-            yield some[start : start + step]
-
-
-def _text(together: list[Waiting]) -> bytes:
+def _text(lines: Iterable[Line]) -> bytes:
     """Lines of JSON, in which what is missing is null and a moment text."""
-    fold = together[0].fold
-    lines = fold([each.line for each in together]) if fold else [together[0].line]
     return b"".join(orjson.dumps(line, _moment, orjson.OPT_APPEND_NEWLINE) for line in lines)
 
 

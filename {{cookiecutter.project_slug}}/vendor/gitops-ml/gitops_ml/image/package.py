@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from pipeline.schema import Schema
 
+import gitops_serving
 from gitops_ml.core import progress, project
 from gitops_ml.core.errors import UserError
 from gitops_ml.core.programs import run
@@ -52,32 +53,10 @@ SERVED = {
     )
 } | {
     f"gitops_serving/{name}": f"{VENDOR}/gitops_serving/{name}"
-    for name in (
-        "__init__.py",
-        "contract.py",
-        "forms.py",
-        "fast/__init__.py",
-        "fast/encoders.py",
-        "fast/known.py",
-        "fast/linear.py",
-        "fast/links.py",
-        "fast/rows.py",
-        "fast/scorer.py",
-        "fast/texts.py",
-        "fast/trees.py",
-        "fast/walk.py",
-        "limits.py",
-        "log.py",
-        "page.css",
-        "page.html",
-        "page.js",
-        "page.py",
-        "records.py",
-        "series.py",
-        "short.py",
-        "sink.py",
-        "together.py",
-        "version.py",
+    for name in sorted(
+        path.relative_to(gitops_serving.__path__[0]).as_posix()
+        for path in Path(gitops_serving.__path__[0]).rglob("*")
+        if path.suffix in (".css", ".html", ".js", ".py")
     )
 }
 
