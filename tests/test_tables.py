@@ -17,7 +17,7 @@ from gitops_ml.intake import bring as intake
 from gitops_ml.versions import requirements
 from gitops_ml.versions.revision import Revision
 from gitops_serving.contract import requests, to_answers, values
-from gitops_serving.fast.scorer import to_table
+from gitops_serving.fast.compiler import to_table
 from pipeline import data, model, persistence
 from pipeline.schema import Schema
 from pipeline.stages import evaluate, files, prepare, rows, train, validate

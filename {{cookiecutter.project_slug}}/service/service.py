@@ -75,20 +75,13 @@ class Model:
     """Scores rows with the model of one release."""
 
     def __init__(self) -> None:
-        # BentoML's supervisor imports this file, too, and scores nothing: it does without scikit-learn.
-        from gitops_serving.fast import checked, compiled  # noqa: PLC0415
-
-        from pipeline import persistence  # noqa: PLC0415
+        # BentoML's supervisor imports this file, too, and scores nothing.
+        from gitops_serving.fast import apart  # noqa: PLC0415
 
         end_with_parent()
         log_no_refusals()
-        facts = persistence.ModelFacts.model_validate_json((ROOT / "models/model.json").read_bytes())
-        content = (ROOT / "models/model.skops").read_bytes()
-        if facts.features != list(SCHEMA.features):
-            raise persistence.ModelError("the model was trained on other columns than schema.yaml has")
-        self.pipeline = persistence.load(content, facts, PROJECT["trusted_types"])
         # The agent says by which way the release was proven; another processor may need a slower one.
-        self.scorer = checked(compiled(self.pipeline, SCHEMA).at_most(os.environ.get("SERVING_TIER", "")), SCHEMA)
+        self.scorer = apart.scorer(ROOT, os.environ.get("SERVING_TIER", ""))
         self.log = (
             PredictionLog(found, SCHEMA, PROJECT["log"], release().release, release().model)
             if (found := sink())

@@ -11,11 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from gitops_ml.batch import columns, look, run, trees
+from gitops_ml.batch import columns, look, run
 from gitops_ml.core import record, signing
 from gitops_ml.core.errors import UserError
 from gitops_ml.predictions import stored
 from gitops_serving.fast.known import UnknownError
+from gitops_serving.fast.masks import Encoded, Masks
+from gitops_serving.fast.sums import Boosting
+from gitops_serving.fast.trees import histogram_boosting, histogram_trees
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from tests.automation.batch import bento
@@ -259,11 +262,11 @@ def test_trees_of_every_size(arguments: dict[str, int], way: str) -> None:
 def test_masks_that_would_fill_the_memory_are_not_made(fitted: bento.Fitted) -> None:
     """A model of very many trees is left to its own predict."""
     with pytest.raises(UnknownError, match="a model of so many trees"):
-        trees.raw_predict(fitted.pipeline[-1], most_bytes=1000)
+        Masks(histogram_trees(fitted.pipeline[-1]), 10, most_bytes=1000)
 
 
 def test_values_at_thresholds_beyond_all_and_missing() -> None:
-    """Numbers at a threshold and beside it, infinite ones and missing ones go the way that scikit-learn sends them."""
+    """Numbers at a threshold and beside it, infinite and missing ones go scikit-learn's way, in a batch and alone."""
     chance = np.random.default_rng(0)
     known = chance.normal(size=(2000, 3)).round(1)
     known[chance.random(known.shape) < 0.3] = np.nan
@@ -276,5 +279,8 @@ def test_values_at_thresholds_beyond_all_and_missing() -> None:
     near = [np.nextafter(thresholds, -np.inf), thresholds, np.nextafter(thresholds, np.inf), [-np.inf, np.inf, np.nan]]
     rows = chance.choice(np.concatenate(near), size=(9000, 3))
     distinct, places = np.unique(rows[:, 2], return_inverse=True)
-    parts = [trees.Encoded(rows[:, :2]), trees.Encoded(distinct[:, None], places)]
-    assert trees.raw_predict(fitted)(parts).tobytes() == fitted._raw_predict(rows).tobytes()
+    parts = [Encoded(rows[:, :2]), Encoded(distinct[:, None], places)]
+    trees, truth = histogram_boosting(fitted), fitted.predict(rows)
+    assert isinstance(trees, Boosting)
+    assert trees.of_parts(parts).tobytes() == truth.tobytes()
+    assert [trees.one(row) for row in rows.tolist()] == truth.tolist()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from gitops_ml.core.errors import UserError
 from gitops_serving.contract import requests, values
-from gitops_serving.fast.scorer import to_table
+from gitops_serving.fast.compiler import to_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pipeline import data

@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 from gitops_ml.intake import bring
 from gitops_serving.fast import compiled
-from gitops_serving.fast.encoders import Values
-from gitops_serving.fast.scorer import by_pipeline, unequal
+from gitops_serving.fast.compiler import by_pipeline, unequal
+from gitops_serving.fast.encoding import Values
 from pipeline import data, model
 from pipeline.params import Estimator
 from pipeline.schema import Schema

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from gitops_serving.contract import answers, plural, requests, row_model, to_answer, to_answers, values
-from gitops_serving.fast.scorer import to_table
+from gitops_serving.fast.compiler import to_table
 from pipeline import data
 from pipeline.decision import Policy
 from pipeline.schema import Column, Schema

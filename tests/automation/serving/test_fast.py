@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from gitops_serving.fast import checked, compiled, scorer
+from gitops_serving.fast import checked, compiled, compiler
+from gitops_serving.fast.compiler import unequal
 from gitops_serving.fast.rows import drawn
-from gitops_serving.fast.scorer import Scorer, unequal
+from gitops_serving.fast.scorer import Scorer
 from pipeline import data, model
 from pipeline.params import Estimator, Train
 from pipeline.schema import Column, Schema, Task
@@ -103,7 +105,7 @@ def problem(task: Task, columns: dict[str, Column]) -> Schema:
 
 def tried(found: Scorer, schema: Schema, count: int = TRIED) -> list[list[Any]]:
     """Random rows near what the form decides by."""
-    return drawn(schema, scorer.known(found), scorer.edges(found), seed=7, count=count)
+    return drawn(schema, compiler.known(found), compiler.edges(found), seed=7, count=count)
 
 
 @pytest.mark.parametrize(("task", "path"), CASES)
@@ -174,7 +176,7 @@ def test_the_sign_of_zero_is_a_bit_too() -> None:
     pipeline[-1].coef_[:], pipeline[-1].intercept_ = 0.0, 0.0
     found = compiled(pipeline, schema)
     assert unequal(found, tried(found, schema, 5)) == 0
-    found.estimator.says = lambda _: -0.0  # type: ignore[union-attr]
+    found.estimator.link = replace(found.estimator.link, one=lambda _: -0.0)  # type: ignore[union-attr]
     assert unequal(found, tried(found, schema, 5)) == 5
 
 
@@ -219,4 +221,4 @@ def test_more_rows_than_are_scored_at_once_get_the_same_answers(path: str, monke
     found = compiled(fitted(schema, path, dict(CLASSIFIERS[path][1])), schema)
     monkeypatch.setattr(model, "PIECE_ROWS", 7)
     rows = tried(found, schema)
-    assert (found.many(rows) == scorer.by_pipeline(found.pipeline, schema, rows)).all()
+    assert (found.many(rows) == compiler.by_pipeline(found.pipeline, schema, rows)).all()

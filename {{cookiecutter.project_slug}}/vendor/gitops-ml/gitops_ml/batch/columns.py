@@ -12,20 +12,22 @@ import pyarrow as pa
 from pipeline import model
 from pipeline.schema import Column, Schema
 from pipeline.validation import cast
-from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, TargetEncoder
 
-from gitops_ml.batch import trees
 from gitops_ml.batch.piece import Way
 from gitops_serving.fast import encoders
+from gitops_serving.fast.compiler import compiled, edges, known
+from gitops_serving.fast.encoding import Table
 from gitops_serving.fast.known import UnknownError, require
+from gitops_serving.fast.masks import Encoded
 from gitops_serving.fast.rows import drawn
-from gitops_serving.fast.scorer import Scorer, compiled, edges, known
+from gitops_serving.fast.scorer import Scorer
+from gitops_serving.fast.sums import Boosting
 
 Floats = npt.NDArray[np.float64]
 # What some columns become, one beside the other.
-Part = Callable[[pa.Table], list[trees.Encoded]]
+Part = Callable[[pa.Table], list[Encoded]]
 PAIR = 2
 NUMBERS = ("integer", "number", "boolean")
 # Random rows of the schema on which the fast way must say what the Pipeline says, before it says anything else.
@@ -66,13 +68,10 @@ class Columnar:
         except Exception as error:  # whatever a Pipeline raises of rows that the schema allows
             self.reason = f"the Pipeline raises {type(error).__name__} at rows that the schema allows"
             return
-        ways: tuple[Way, ...] = ("trees", "columns")
+        # Of any other estimator, its own predict is as fast as anything that is known.
+        ways: tuple[Way, ...] = ("trees", "columns") if isinstance(row.estimator, Boosting) else ("columns",)
         for way in ways:
-            try:
-                self._raw = trees.raw_predict(pipeline[-1]) if way == "trees" else None
-            except UnknownError:
-                # Its own predict is as fast as anything that is known.
-                continue
+            self._trees = row.estimator if way == "trees" and isinstance(row.estimator, Boosting) else None
             self.way = way
             if self.score(tried).tobytes() == truth:
                 return
@@ -83,8 +82,8 @@ class Columnar:
         if self.way == "pipeline" or not len(rows):
             return self.by_pipeline(rows)
         parts = [column for part in self._parts for column in part(rows)]
-        if self._raw is not None:
-            return _said(self.pipeline[-1], self._raw(parts))
+        if self._trees is not None:
+            return self._trees.of_parts(parts)
         matrix = np.empty((len(rows), sum(part.numbers.shape[1] for part in parts)), order=self._order)
         np.concatenate([part.whole() for part in parts], axis=1, out=matrix)
         return model.score(self.pipeline[-1:], matrix)  # type: ignore[arg-type]
@@ -94,14 +93,6 @@ class Columnar:
         if not len(rows):
             return np.empty((0,) if len(self.schema.classes) <= PAIR else (0, len(self.schema.classes)))
         return model.score(self.pipeline, frame(rows, self.schema.features))
-
-
-def _said(fitted: Any, sums: Floats) -> Floats:
-    """What boosting by histograms makes of the sums of its trees."""
-    if is_regressor(fitted):
-        return np.asarray(fitted._loss.link.inverse(sums.ravel()), dtype=np.float64)
-    found: Floats = fitted._loss.predict_proba(sums)
-    return found[:, 1] if found.shape[1] == PAIR else found
 
 
 def arrow(column: Column) -> pa.DataType:
@@ -151,8 +142,8 @@ def _parts(transformer: Any, features: dict[str, Column]) -> Iterator[Part]:
 
 
 def _numbers(names: Sequence[str]) -> Part:
-    def part(rows: pa.Table) -> list[trees.Encoded]:
-        return [trees.Encoded(_floats(rows.column(name))[:, None]) for name in names]
+    def part(rows: pa.Table) -> list[Encoded]:
+        return [Encoded(_floats(rows.column(name))[:, None]) for name in names]
 
     return part
 
@@ -163,14 +154,14 @@ def _floats(column: pa.ChunkedArray) -> Floats:
     return found
 
 
-def _categories(tables: list[encoders.Table], names: Sequence[str]) -> Part:
-    def part(rows: pa.Table) -> list[trees.Encoded]:
+def _categories(tables: list[Table], names: Sequence[str]) -> Part:
+    def part(rows: pa.Table) -> list[Encoded]:
         found = []
         for (_, table, otherwise), name in zip(tables, names, strict=True):
             coded = rows.column(name).combine_chunks().dictionary_encode(null_encoding="encode")
             values = coded.dictionary.to_pylist()
             numbers = np.array([table.get(value, otherwise) for value in values]).reshape(-1, len(otherwise))
-            found.append(trees.Encoded(numbers, coded.indices.to_numpy(zero_copy_only=False)))
+            found.append(Encoded(numbers, coded.indices.to_numpy(zero_copy_only=False)))
         return found
 
     return part
@@ -179,9 +170,9 @@ def _categories(tables: list[encoders.Table], names: Sequence[str]) -> Part:
 def _own(step: Any, columns: dict[str, Column], alone: bool) -> Part:
     """What the step itself makes of its columns: moments and texts."""
 
-    def part(rows: pa.Table) -> list[trees.Encoded]:
+    def part(rows: pa.Table) -> list[Encoded]:
         table = frame(rows, columns)
         found = step.transform(table[next(iter(columns))] if alone else table)
-        return [trees.Encoded(np.asarray(found, dtype=np.float64))]
+        return [Encoded(np.asarray(found, dtype=np.float64))]
 
     return part

@@ -30,8 +30,8 @@ from gitops_ml.versions import lock
 from gitops_ml.versions.revision import Revision
 from gitops_serving.contract import requests, to_answer, to_answers, values
 from gitops_serving.fast import Scorer, compiled
+from gitops_serving.fast.compiler import answered, edges, known, same, unequal
 from gitops_serving.fast.rows import drawn
-from gitops_serving.fast.scorer import answered, edges, known, same, unequal
 
 TEST = "data/prepared/test.parquet"
 READ = [TEST, "models/model.skops", "models/model.json", "schema.yaml"]

@@ -10,7 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gitops_serving.fast.scorer import Scorer, Tier, checked, compiled
+    from gitops_serving.fast.compiler import checked, compiled
+    from gitops_serving.fast.scorer import Scorer, Tier
 
 __all__ = ["Scorer", "Tier", "checked", "compiled"]
 
@@ -18,5 +19,6 @@ __all__ = ["Scorer", "Tier", "checked", "compiled"]
 def __getattr__(name: str) -> Any:
     """Load scikit-learn when one of them is first asked for: BentoML's supervisor, which never scores, does without."""
     if name in __all__:
-        return getattr(importlib.import_module("gitops_serving.fast.scorer"), name)
+        place = "compiler" if name in ("checked", "compiled") else "scorer"
+        return getattr(importlib.import_module(f"gitops_serving.fast.{place}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

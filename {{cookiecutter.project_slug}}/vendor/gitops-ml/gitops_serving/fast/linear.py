@@ -24,8 +24,9 @@ from sklearn.linear_model import (
 
 from gitops_serving.fast import links
 from gitops_serving.fast.known import BeyondError, require
-from gitops_serving.fast.links import Answer, Floats, Says
-from gitops_serving.fast.trees import Sum, histogram_boosting
+from gitops_serving.fast.links import Answer, Floats, Link
+from gitops_serving.fast.sums import Row, Sum
+from gitops_serving.fast.trees import histogram_boosting
 
 LINES = (LinearRegression, Ridge, RidgeCV, Lasso, LassoCV, ElasticNet, ElasticNetCV, HuberRegressor)
 CLASSES = (LogisticRegression, LogisticRegressionCV)
@@ -37,20 +38,20 @@ MOST_PRODUCTS = 8_000
 class Product:
     """The product of a row and the coefficients, of shape (columns,) or (columns, classes), and the intercept."""
 
-    def __init__(self, coefficients: Floats, intercept: Any, says: Says) -> None:
+    def __init__(self, coefficients: Floats, intercept: Any, link: Link) -> None:
         require(coefficients.dtype == np.float64 and coefficients.size <= MOST_PRODUCTS, "so many coefficients")
-        self.coefficients, self.intercept, self.says = coefficients, intercept, says
+        self.coefficients, self.intercept, self.link = coefficients, intercept, link
 
-    def one(self, row: Floats) -> Answer:
+    def one(self, row: Row) -> Answer:
         """What is said of an encoded row, shape (columns,).
 
         Raises:
             BeyondError: a number is too large.
         """
-        raw = (row[None] @ self.coefficients + self.intercept).reshape(-1)
+        raw = (np.array(row)[None] @ self.coefficients + self.intercept).reshape(-1)
         if not np.isfinite(raw).all():
             raise BeyondError("too large")
-        return self.says(raw)
+        return self.link.one(raw)
 
 
 class LineAndTrees:
@@ -59,7 +60,7 @@ class LineAndTrees:
     def __init__(self, line: Product, trees: Sum) -> None:
         self.line, self.trees, self.walk = line, trees, trees.walk
 
-    def one(self, row: Floats) -> Answer:
+    def one(self, row: Row) -> Answer:
         """What is said of an encoded row, shape (columns,)."""
         return self.line.one(row) + self.trees.one(row)  # type: ignore[operator]
 
@@ -70,10 +71,10 @@ def linear(fitted: Any) -> Product:
     require(kind in LINES + CLASSES + GENERALISED, "another kind of linear model")
     if kind in CLASSES:
         require(fitted.coef_.ndim == 2 and len(fitted.classes_) >= 2, "classes of another form")
-        says: Says = links.logistic if len(fitted.classes_) == 2 else links.softmax
-        return Product(fitted.coef_.T, fitted.intercept_, says)
+        of_classes = links.LOGISTIC if len(fitted.classes_) == 2 else links.SOFTMAX
+        return Product(fitted.coef_.T, fitted.intercept_, of_classes)
     require(fitted.coef_.ndim == 1, "several targets")
-    link = links.says(fitted._base_loss.link) if kind in GENERALISED else links.identity
+    link = links.link(fitted._base_loss.link) if kind in GENERALISED else links.IDENTITY
     return Product(fitted.coef_, fitted.intercept_, link)
 
 

@@ -19,74 +19,35 @@ from sklearn.ensemble import (
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from gitops_serving.fast import links
-from gitops_serving.fast.known import BeyondError, require
-from gitops_serving.fast.links import Answer, Floats, Says
+from gitops_serving.fast.known import UnknownError, require
+from gitops_serving.fast.links import Floats
+from gitops_serving.fast.masks import Masks
+from gitops_serving.fast.sums import Boosting, Mean, Rounded, Sum
 from gitops_serving.fast.walk import Nodes, Walk, nodes
 
-LARGEST = float(np.finfo(np.float32).max)
 TREES = (DecisionTreeClassifier, DecisionTreeRegressor)
 FORESTS = (RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier, ExtraTreesRegressor)
 
 
-class Sum:
-    """Trees that are added up, one after the other as scikit-learn does; `first` is what is there before any tree.
-
-    Sums in other orders, such as those of np.sum, have other last bits.
-    """
-
-    def __init__(self, walk: Walk, first: Floats, says: Says) -> None:
-        self.walk, self.first, self.says = walk, first, says
-        self.alone = len(first) == 1
-
-    def one(self, row: Floats) -> Answer:
-        """What is said of an encoded row, shape (columns,)."""
-        leaves = self.walk.leaves(row)
-        if self.alone:
-            leaves[0] += self.first[0]
-            return self.says(np.add.accumulate(leaves)[-1:])
-        by_class = leaves.reshape(-1, len(self.first))
-        by_class[0] += self.first
-        return self.says(np.add.accumulate(by_class)[-1])
-
-
-class Mean:
-    """Trees of which the mean counts. Of `values`, shape (nodes of all trees, classes), a leaf names its row."""
-
-    def __init__(self, walk: Walk, values: Floats | None, trees: int) -> None:
-        self.walk, self.values, self.trees = walk, values, trees
-
-    def one(self, row: Floats) -> Answer:
-        """What is said of an encoded row, shape (columns,)."""
-        leaves = self.walk.leaves(row)
-        if self.values is None:
-            return float(np.add.accumulate(leaves)[-1] / self.trees)
-        found: list[float] = (np.add.accumulate(self.values[leaves.astype(np.intp)])[-1] / self.trees).tolist()
-        return found
-
-
-class Rounded:
-    """Trees that see numbers in single precision."""
-
-    def __init__(self, trees: Sum | Mean) -> None:
-        self.trees, self.walk = trees, trees.walk
-
-    def one(self, row: Floats) -> Answer:
-        """What is said of an encoded row, shape (columns,).
-
-        Raises:
-            BeyondError: a number is too large for single precision.
-        """
-        if np.fmax.reduce(np.abs(row)) > LARGEST:
-            raise BeyondError("too large for single precision")
-        return self.trees.one(row.astype(np.float32))
-
-
 def histogram_boosting(fitted: Any) -> Sum:
     """HistGradientBoosting of any loss."""
+    trees = histogram_trees(fitted)
+    first, link = np.ravel(fitted._baseline_prediction).astype(np.float64), links.link(fitted._loss.link)
+    try:
+        return Boosting(Masks(trees, fitted.n_features_in_), first, link)
+    except UnknownError:
+        return Sum(Walk(trees), first, link)
+
+
+def histogram_trees(fitted: Any) -> list[Nodes]:
+    """The nodes of its trees, as `Masks` takes them, in the order in which they are added.
+
+    Raises:
+        UnknownError: it is another estimator, or has encoded categories itself.
+    """
     require(type(fitted) in (HistGradientBoostingClassifier, HistGradientBoostingRegressor), "another kind of boosting")
     require(fitted._preprocessor is None and fitted.is_categorical_ is None, "boosting with categories of its own")
-    trees = [tree.nodes for each in fitted._predictors for tree in each]
-    return Sum(Walk(trees), np.ravel(fitted._baseline_prediction).astype(np.float64), links.says(fitted._loss.link))
+    return [tree.nodes for each in fitted._predictors for tree in each]
 
 
 def gradient_boosting(fitted: Any) -> Rounded:
@@ -100,8 +61,8 @@ def gradient_boosting(fitted: Any) -> Rounded:
     trees = [
         _nodes(tree, tree.tree_.value[:, 0, 0] * fitted.learning_rate) for each in fitted.estimators_ for tree in each
     ]
-    says = links.says(fitted._loss.link) if classes else links.identity
-    return Rounded(Sum(Walk(trees), first, says))
+    link = links.link(fitted._loss.link) if classes else links.IDENTITY
+    return Rounded(Sum(Walk(trees), first, link))
 
 
 def forest(fitted: Any) -> Rounded:

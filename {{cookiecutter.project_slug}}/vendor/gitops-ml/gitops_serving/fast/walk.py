@@ -7,6 +7,7 @@ and decides by one more feature, the tree's number; and a row is given once for 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -79,10 +80,10 @@ class Walk:
         self._tree = TreePredictor(_routed(trees, len(self.used)), NO_BITS, NO_BITS)
         self._table = _Table(len(trees), len(self.used))
 
-    def leaves(self, row: Floats) -> Floats:
+    def leaves(self, row: Sequence[float] | Floats) -> Floats:
         """The value of the leaf in each tree, shape (trees,), for a row of shape (columns,)."""
         table = self._table
-        table.features[:] = row[self.used]
+        table.features[:] = np.array(row)[self.used]
         found: Floats = self._tree.predict(table.rows, NO_BITS, NO_PLACES, 1)
         return found
 
