@@ -53,7 +53,7 @@ def _made_of_the_document(url: str, count: int, folder: Path) -> int:
         options = ("--max-examples", str(EXAMPLES), "--seed", str(seed), "--exclude-checks", UNTOLD)
         where = ("--url", url, "--report", "json", "--report-json-path", str(report))
         done = subprocess.run(
-            [*TOOL, f"{url}/docs.json", *options, *where], capture_output=True, text=True, check=False
+            [*TOOL, f"{url}/docs.json", *options, *where], cwd=folder, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout[-4000:]
         generated: int = json.loads(report.read_text())["test_cases"]["generated"]

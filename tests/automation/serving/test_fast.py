@@ -20,7 +20,8 @@ from sklearn.pipeline import Pipeline
 
 ROWS = 400
 TRIED = 60
-CLASSES = ["a", "b", "c"]
+# With more than eight, NumPy adds a row in another order than a column.
+CLASSES = list("abcdefghij")
 LABELS: dict[Task, Column] = {
     "binary": Column(type="category", role="target", categories=["no", "yes"]),
     "multiclass": Column(type="category", role="target", categories=list(CLASSES)),
@@ -85,7 +86,7 @@ def fitted(schema: Schema, path: str, arguments: dict[str, Any], one_hot_limit: 
         case "binary":
             labels: Any = np.where(ranked > 0.6, "yes", "no")
         case "multiclass":
-            labels = np.array(CLASSES)[np.minimum((ranked * 3).astype(int), 2)]
+            labels = np.array(CLASSES)[np.minimum((ranked * len(CLASSES)).astype(int), len(CLASSES) - 1)]
         case "regression":
             labels = np.abs(signal.to_numpy()) + 0.1
     table = cast(table.assign(y=labels), schema.columns)

@@ -86,7 +86,10 @@ class Masks:
         return found
 
     def sums(self, parts: Sequence[Encoded], first: Floats) -> Floats:
-        """What trees add to `first`, shape (sums,), in turn, for many rows: shape (rows, sums)."""
+        """What trees add to `first`, shape (sums,), in turn, for many rows: shape (rows, sums).
+
+        They lie in memory sum by sum, as scikit-learn's do: a sum over classes depends on it from the ninth class on.
+        """
         numbers = self._features.numbered(parts)
         sums = np.repeat(first[:, None], numbers.shape[1], axis=1)
         for start in range(0, numbers.shape[1], ROWS):
@@ -95,7 +98,7 @@ class Masks:
                 for values in block.values(some):
                     sums[target, start : start + ROWS] += values
                     target = (target + 1) % len(first)
-        return np.ascontiguousarray(sums.T)
+        return sums.T
 
     @cached_property
     def _blocks(self) -> list[_Block]:
