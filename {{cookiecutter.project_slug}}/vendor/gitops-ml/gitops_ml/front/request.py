@@ -63,13 +63,14 @@ class Request:
             self.size += len(piece)
 
 
-def sort(name: bytes, value: bytes, headers: Headers, hops: Headers) -> None:
-    """Put a header to those that are passed on, or to those of one hop."""
+def sort(name: bytes, value: bytes, headers: Headers, hops: Headers) -> bytes:
+    """Put a header to those that are passed on, or to those of one hop; its name in lower case."""
     lower = name.lower()
     if lower in HOP_BY_HOP:
         hops.append((lower, value))
     else:
         headers.append((name, value))
+    return lower
 
 
 def passed_on(headers: Headers, hops: Headers) -> Headers:

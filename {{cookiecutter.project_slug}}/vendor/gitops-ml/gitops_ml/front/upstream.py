@@ -17,6 +17,8 @@ from gitops_ml.front.shadow import SHORT
 if TYPE_CHECKING:
     from gitops_ml.front.server import Front
 
+# To look whether something has come, and leave it there.
+AT_ONCE = socket.MSG_PEEK | socket.MSG_DONTWAIT
 EMPTY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
@@ -58,7 +60,7 @@ class Upstream(asyncio.Protocol):
         if self.transport.is_closing():
             return False
         try:
-            self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self.socket.recv(1, AT_ONCE)
         except BlockingIOError:
             return True
         except OSError:
@@ -142,10 +144,10 @@ class Upstream(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or what follows a body in chunks."""
         if not self.answer.has_head:
-            sort(name, value, self.answer.headers, self.answer.hops)
-            lower = name.lower()
-            self.answer.has_length = self.answer.has_length or lower == b"content-length"
-            if lower == b"x-answer-id":
+            lower = sort(name, value, self.answer.headers, self.answer.hops)
+            if lower == b"content-length":
+                self.answer.has_length = True
+            elif lower == b"x-answer-id":
                 self.answer.name = value
 
     def on_headers_complete(self) -> None:
