@@ -35,7 +35,9 @@ print(json.dumps([scorer.tier, {"sklearn", "pandas"} & set(sys.modules) == set()
 def source(model: bento.Fitted, folder: Path) -> Path:
     """The files of its Bento."""
     with tarfile.open(fileobj=io.BytesIO(model.archive())) as tar:
-        tar.extractall(folder, filter="data")
+        # Not every Python 3.11 has filters.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(folder)  # noqa: S202
     return folder / "src"
 
 
@@ -76,6 +78,22 @@ def test_what_no_fast_form_says_is_asked_of_the_pipeline(path: str, asked: str, 
     rows = drawn(model.schema, {}, {}, seed=1, count=40)
     assert alone == [by_pipeline(model.pipeline, model.schema, [row])[0].tolist() for row in rows]
     assert batch == by_pipeline(model.pipeline, model.schema, rows).tolist()
+
+
+def test_what_the_projects_code_prints_is_no_part_of_the_form(tmp_path: Path) -> None:
+    """Whatever is said while the model is loaded, it is served as ever."""
+    root = source(bento.fitted(), tmp_path)
+    (root / "pipeline/__init__.py").write_text("import sys\nprint('a line', file=sys.stderr)\nprint('a line')\n")
+    made = apart.scorer(root, "")
+    assert (made.tier, made.one(drawn(made.schema, {}, {}, seed=1, count=1)[0]) >= 0) == ("fast", True)
+
+
+def test_without_the_other_process_the_form_is_made_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where it is killed, as for want of memory, the log says so, and the model is served all the same."""
+    root = source(bento.fitted(), tmp_path)
+    (root / "sitecustomize.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    assert apart.scorer(root, "").tier == "fast"
+    assert "ended with -9: this one makes it" in caplog.text
 
 
 def test_a_model_that_may_not_be_loaded_is_refused_here_too(tmp_path: Path) -> None:

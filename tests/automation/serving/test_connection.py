@@ -48,8 +48,8 @@ async def long(request: Request) -> PlainTextResponse:
 class Here:
     """A server in a thread, and how many requests went which way."""
 
-    def __init__(self, server: uvicorn.Server, port: int) -> None:
-        self.server, self.port = server, port
+    def __init__(self, server: uvicorn.Server, port: int, service: SimpleNamespace) -> None:
+        self.server, self.port, self.service = server, port, service
 
     def call(self) -> socket.socket:
         """A connection on which one plain request was answered."""
@@ -67,8 +67,9 @@ class Here:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
     """A service whose model says how many values it was given."""
-    scorer = SimpleNamespace(tier="fast", one=lambda values: len(values) / 100)
-    monkeypatch.setattr(bentoml, "get_current_service", lambda: SimpleNamespace(scorer=scorer, log=None))
+    scorer = SimpleNamespace(tier="fast", at_once=lambda values: len(values) / 100)
+    service = SimpleNamespace(scorer=scorer, log=None)
+    monkeypatch.setattr(bentoml, "get_current_service", lambda: service)
     options: dict[str, Any] = {
         "request": requests(SCHEMA, 10)[0],
         "answer": answers(SCHEMA, None)[0],
@@ -83,7 +84,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield Here(server, listening.getsockname()[1])
+    yield Here(server, listening.getsockname()[1], service)
     server.should_exit = True
     thread.join(10)
     assert not thread.is_alive()
@@ -102,10 +103,7 @@ def test_what_follows_a_plain_request_is_answered_before_uvicorn(here: Here, mon
         monkeypatch.setattr(short.Shortened, "__call__", None)
         caller.sendall(asking("x-request-id: mine"))
         answer = whole(caller)
-    names = re.findall(rb"(?m)^([a-z-]+): ", answer)
-    assert (
-        names == b"date server content-length content-type server x-bentoml-request-id x-request-id x-answer-id".split()
-    )
+    assert re.findall(rb"(?m)^([a-z-]+): ", answer) == NAMES.split()
     assert b"\r\nx-request-id: mine\r\n" in answer
     assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"score": len(ROW) / 100, "release": "r"}
 
@@ -127,6 +125,7 @@ def test_a_request_in_pieces_is_one_request(here: Here) -> None:
         pytest.param(b"GET /predict HTTP/1.1\r\nhost: here\r\n\r\n", id="another method"),
         pytest.param(asking(row={}), id="an invalid row"),
         pytest.param(asking("content-encoding: identity"), id="an encoding"),
+        pytest.param(asking("proxy-connection: keep-alive"), id="a header of one hop"),
         pytest.param(asking("content-type: application/json"), id="two types"),
         pytest.param(asking().replace(b"/predict", b"/predict?a=b"), id="a query"),
         pytest.param(asking("x-long: " + "x" * 70_000), id="long headers"),
@@ -184,25 +183,51 @@ def test_a_connection_that_is_idle_is_ended(here: Here) -> None:
 
 def test_a_caller_that_reads_nothing_stops_its_own_answers_alone(here: Here) -> None:
     """What it asks is not answered into memory without end, and it gets every answer once it reads."""
-    with here.call() as deaf, here.call() as other:
+    with here.call() as deaf:
         deaf.setblocking(False)
         sent, text = 0, asking()
         with suppress(BlockingIOError):
             while sent < MOST_BYTES:
                 sent += deaf.send(text[sent % len(text) :])
         assert sent < MOST_BYTES
-        other.sendall(text)
-        assert b'"score"' in whole(other)
+        here.call().close()
         deaf.settimeout(10)
         for _ in range(sent // len(text)):
             assert b'"score"' in whole(deaf)
 
 
+def test_a_connection_that_uvicorn_got_back_is_ended_when_it_is_idle(here: Here) -> None:
+    """Of a caller that reads late, and asks nothing more, too."""
+    with here.call() as late:
+        [mine] = here.server.server_state.connections
+        assert isinstance(mine, connection.Connection)
+        mine.loop.call_soon_threadsafe(mine.pause_writing)
+        mine.loop.call_soon_threadsafe(mine.behind.resume_writing)
+        assert late.recv(1) == b""
+        assert here.server.server_state.connections == set()
+
+
 def test_the_end_of_the_server_ends_connections(here: Here) -> None:
-    """Who asks nothing is told so at once, and the server does not wait."""
-    with here.call() as caller:
+    """Who asks nothing is told so at once, and the server does not wait; who has begun to ask gets the answer."""
+    with here.call() as idle, here.call() as asks:
+        text = asking()
+        asks.sendall(text[:-10])
+        time.sleep(0.1)
         here.server.should_exit = True
-        assert caller.recv(1) == b""
+        assert idle.recv(1) == b""
+        asks.sendall(text[-10:])
+        assert whole(asks).startswith(b"HTTP/1.1 200")
+        assert asks.recv(1) == b""
+
+
+def test_what_cannot_be_written_down_ends_no_connection(here: Here) -> None:
+    """An answer is worth more than its line."""
+    here.service.log = SimpleNamespace(answered=lambda *_: 1 / 0)
+    with here.call() as caller:
+        for _ in range(3):
+            time.sleep(0.15)
+            caller.sendall(asking())
+            assert b'"score"' in whole(caller)
 
 
 def test_another_server_than_uvicorn_keeps_its_connections() -> None:

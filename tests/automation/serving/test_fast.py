@@ -170,6 +170,20 @@ def test_a_release_is_served_by_no_faster_way_than_was_proven() -> None:
         found.at_most("quick")
 
 
+@pytest.mark.parametrize("path", ["sklearn.ensemble.HistGradientBoostingRegressor", "sklearn.linear_model.Ridge"])
+def test_integers_beyond_a_doubles_are_rounded_as_in_the_table(path: str) -> None:
+    """Where a schema allows them, trees and sums see what they saw when they learnt."""
+    wide = Column(type="integer", minimum=0, maximum=2**61)
+    schema = problem("regression", {"x": PLAIN["x"], "n": wide})
+    found = compiled(fitted(schema, path, dict(REGRESSORS[path][1])), schema)
+    rows = tried(found, schema, 300)
+    near = [
+        [1.0, int(edge) + step] for edge in compiler.edges(found).get("n", [2**60]) for step in range(-130, 130, 13)
+    ]
+    assert max(row[1] for row in rows + near) > 2**54
+    assert unequal(found, rows + near) == 0
+
+
 def test_the_sign_of_zero_is_a_bit_too() -> None:
     """A form that says -0.0 where the Pipeline says 0.0 counts as unequal."""
     schema = problem("regression", ONLY_NUMBERS)

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from gitops_ml.predictions import stored
 from gitops_serving.records import Answered, PredictionLog, logged
-from gitops_serving.sink import Sink
+from gitops_serving.sink import Sink, Waiting
 from pipeline.schema import Column, Schema
 
 from tests.automation.tables import PROJECT
@@ -245,6 +245,15 @@ def test_requests_that_come_together_share_their_lines(tmp_path: Path) -> None:
     assert [[line[name] for name in ids] for line in columns] == [[line[name] for name in ids] for line in outcomes]
     assert [line["answer"] for line in outcomes] == ["a0", "a1"]
     assert [(line["route"], line["status"], line["ms"]) for line in outcomes] == [("/predict", 200, 1.0)] * 2
+
+
+def test_what_cannot_be_written_takes_nothing_else_with_it(tmp_path: Path) -> None:
+    """Of many that came together, one that JSON has no form for is lost, and counted."""
+    found = Counter[str]()
+    sink = Sink(tmp_path, **LIMITS, count=lambda result, lines: found.update({result: lines}))
+    sink.gather(Waiting([{"a": 1}, {"a": 2**70}, {"a": 3}, {"a": 4}, {"a": 5}], rows=5))
+    sink.close()
+    assert (lines_of(tmp_path), found) == ([{"a": 1}, {"a": 3}, {"a": 4}, {"a": 5}], {"written": 4, "lost": 1})
 
 
 def test_of_requests_that_come_together_a_share_can_be_enough(tmp_path: Path) -> None:

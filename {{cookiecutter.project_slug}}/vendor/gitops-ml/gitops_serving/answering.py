@@ -90,8 +90,8 @@ class Answering:
     def at_once(self, values: Sequence[Any]) -> Said | None:
         """The answer about a row by the fast form; None where another way says what is wrong."""
         try:
-            return self._said(self.scorer.one(values))
-        except Exception:  # the long way meets it too, and answers as it does
+            return self._said(self.scorer.at_once(values))
+        except Exception:  # the long way meets it too, off the loop, and answers as it does
             return None
 
     async def scored(self, values: Sequence[Any]) -> Said | None:
@@ -100,7 +100,7 @@ class Answering:
             if not self.is_met:
                 self._meet()
             if self.together is None:
-                return self._said(self.scorer.one(values))
+                return self.at_once(values)
             with self.series.in_progress():
                 return self._said(await self.together.one(values))
         except Exception:  # the long way meets it too, and answers as it does
@@ -128,8 +128,9 @@ class Answering:
         self.answered.append(
             Answered(time.time() - seconds, name.decode(), request.decode(), seconds, values, said.score, said.decision)
         )
-        if len(self.answered) >= MOST:
-            self.flush()
+        # By the loop, which goes on whatever happens to metrics and log.
+        if len(self.answered) == MOST:
+            asyncio.get_running_loop().call_soon(self.flush)
         elif self.timer is None:
             self.timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
 
@@ -140,9 +141,9 @@ class Answering:
             self.timer = None
         answered, self.answered = self.answered, []
         if answered:
-            self.series.add([each.seconds for each in answered])
             if self.log:
                 self.log.answered(self.route, answered)
+            self.series.add([each.seconds for each in answered])
 
     def _said(self, score: Score) -> Said:
         fields = self.told(score)

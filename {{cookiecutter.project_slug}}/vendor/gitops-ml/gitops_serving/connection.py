@@ -19,7 +19,9 @@ from gitops_serving.answering import Answering
 # A larger request is given back, since uvicorn knows when to stop reading.
 HELD_BYTES = 64 * 1024
 # What says more of a request than that it is one whole piece of JSON.
-SPECIAL = {b"content-encoding", b"transfer-encoding", b"expect", b"upgrade", b"connection"}
+SPECIAL = {
+    b"content-encoding", b"transfer-encoding", b"expect", b"upgrade", b"connection", b"proxy-connection",
+}  # fmt: skip
 
 
 def stand_before(server: Any, answering: Answering) -> None:
@@ -50,7 +52,9 @@ class Connection(asyncio.Protocol):
         self.url = answering.route.encode()
         self.parser = httptools.HttpRequestParser(self)
         self._expect()
-        # uvicorn ends a connection on which nobody asks any more.
+        # What uvicorn ends when the server ends is this, and what it ends when nobody asks any more is left to this.
+        behind.server_state.connections.discard(behind)
+        behind.server_state.connections.add(self)  # type: ignore[arg-type]  # of which it asks `shutdown` alone
         if behind.timeout_keep_alive_task is not None:
             behind.timeout_keep_alive_task.cancel()
         self.loop, self.asked = behind.loop, behind.loop.time()
@@ -64,14 +68,22 @@ class Connection(asyncio.Protocol):
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.is_plain = False
-        if self.is_whole and self.is_plain and self._answered(start):
+        if self.is_whole and self.is_plain and self._answer(start):
             return
         if self.is_whole or not self.is_plain or len(self.held) > HELD_BYTES:
             self._give_back()
 
+    def shutdown(self) -> None:
+        """The server ends, as it tells each connection: who has begun to ask is answered yet, by uvicorn."""
+        if self.held:
+            self._give_back()
+            self.behind.shutdown()
+        else:
+            self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell uvicorn, whose connection it is."""
-        self.timer.cancel()
+        self._leave()
         self.behind.connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -123,7 +135,7 @@ class Connection(asyncio.Protocol):
         self.kinds = 0
         self.is_begun, self.is_whole, self.is_plain = False, False, True
 
-    def _answered(self, start: float) -> bool:
+    def _answer(self, start: float) -> bool:
         answering = self.answering
         values = answering.values(self.body)
         said = None if values is None else answering.at_once(values)
@@ -141,14 +153,26 @@ class Connection(asyncio.Protocol):
 
     def _give_back(self) -> None:
         """Let uvicorn go on, from the first byte that was not answered."""
-        self.timer.cancel()
-        self.transport.set_protocol(self.behind)
+        self._leave()
+        behind = self.behind
+        behind.server_state.connections.add(behind)
+        self.transport.set_protocol(behind)
         if self.held:
-            self.behind.data_received(self.held)
+            behind.data_received(self.held)
+        else:
+            behind.timeout_keep_alive_task = self.loop.call_later(
+                behind.timeout_keep_alive, behind.timeout_keep_alive_handler
+            )
+
+    def _leave(self) -> None:
+        self.timer.cancel()
+        self.behind.server_state.connections.discard(self)
+        # It knows this object, so that both would stay until garbage is looked for.
+        del self.parser
 
     def _end_idle(self) -> None:
         left = self.asked + self.behind.timeout_keep_alive - self.loop.time()
         if left <= 0 and not self.held:
             self.transport.close()
         else:
-            self.timer = self.loop.call_later(max(left, 1), self._end_idle)
+            self.timer = self.loop.call_later(left if left > 0 else 1, self._end_idle)

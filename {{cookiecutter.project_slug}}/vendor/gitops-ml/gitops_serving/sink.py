@@ -111,18 +111,16 @@ class Sink:
         self._end()
 
     def _put_down(self, waiting: Waiting) -> None:
-        """Write what can be written by one call; if that does not fit, as much of it as does."""
+        """Write what can be written by one call; if that does not fit, or something is no JSON, all else."""
         items, lines = waiting.items, len(waiting.items) * waiting.lines
         try:
             self._write(_text(waiting.fold(items)))
-        except OSError as error:
+        except Exception as error:  # the thread must live on, whatever a line holds
             if len(items) == 1:
-                self.lose(error.strerror or type(error).__name__, lines)
+                self.lose(getattr(error, "strerror", None) or type(error).__name__, lines)
                 return
             for half in (items[: len(items) // 2], items[len(items) // 2 :]):
                 self._put_down(waiting._replace(items=half))
-        except Exception as error:  # the thread must live on, whatever a line holds
-            self.lose(type(error).__name__, lines)
         else:
             self.well = True
             self.count("written", lines)

@@ -1,6 +1,6 @@
 """The scorer of a served model, made and checked by a process that ends, so that this one need not know scikit-learn.
 
-With pandas and scipy, scikit-learn takes more than 100 MB, and all that is left of it in a fast form are numbers.
+With what it imports, scikit-learn takes more than 100 MB, and all that is left of it in a fast form are numbers.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ import yaml
 from pipeline.schema import Schema
 
 from gitops_serving.fast.scorer import Scorer
+from gitops_serving.fast.sums import Boosting
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
+
+_log = logging.getLogger(__name__)
 
 
 def scorer(root: Path, tier: str) -> Scorer:
@@ -35,20 +38,31 @@ def scorer(root: Path, tier: str) -> Scorer:
         ValueError: there is no such tier.
     """
     paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "gitops_serving.fast.apart", tier]
-    done = subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, check=False)
-    if done.returncode:
-        # Whatever it met, this process meets too, and says so.
+    # A pipe of its own: whatever code prints is no part of it.
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "gitops_serving.fast.apart", tier, str(writing)]
+    with (
+        open(reading, "rb") as pipe,
+        subprocess.Popen(command, cwd=root, env=os.environ | {"PYTHONPATH": paths}, pass_fds=[writing]) as child,
+    ):
+        os.close(writing)
+        content = pipe.read()
+    if child.returncode:
+        # What is wrong with the model, this process meets and says, too.
+        _log.warning("the process that was to make the fast form ended with %d: this one makes it", child.returncode)
         return _whole(root, tier)
-    sys.stderr.write(done.stderr.decode(errors="replace"))
-    found, encoder, estimator = pickle.loads(done.stdout)  # noqa: S301 - written by our own process
+    found, encoder, estimator = pickle.loads(content)  # noqa: S301 - written by our own process
     if estimator is None:
         return _compiled(root, found)
-    return Scorer(partial(_pipeline, root), _schema(root), encoder, estimator)
+    if isinstance(estimator, Boosting):
+        return Scorer(partial(_pipeline, root), _schema(root), encoder, estimator)
+    # Batches need it: better now than while somebody waits.
+    pipeline = _pipeline(root)
+    return Scorer(lambda: pipeline, _schema(root), encoder, estimator)
 
 
 def main() -> None:
-    """Make and check the scorer, and write what is fast of it to the standard output."""
+    """Make and check the scorer, and write what is fast of it to the pipe whose number is given."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     found = _whole(Path.cwd(), sys.argv[1])
     try:
@@ -56,7 +70,8 @@ def main() -> None:
     except (AttributeError, TypeError, pickle.PicklingError):
         # Some parts hold what scikit-learn made for this process alone.
         content = pickle.dumps((found.tier, None, None))
-    sys.stdout.buffer.write(content)
+    with open(int(sys.argv[2]), "wb") as pipe:
+        pipe.write(content)
 
 
 def _whole(root: Path, tier: str) -> Scorer:

@@ -70,8 +70,8 @@ class Encoder:
 
 
 def numbers(places: list[int], values: Values) -> list[float]:
-    """Numbers as they are."""
-    return [NAN if (value := values[place]) is None else value for place in places]
+    """Numbers as the table has them: large integers are rounded there."""
+    return [NAN if (value := values[place]) is None else float(value) for place in places]
 
 
 @dataclass(frozen=True)

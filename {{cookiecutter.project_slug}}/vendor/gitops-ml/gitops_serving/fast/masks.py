@@ -48,7 +48,7 @@ class Encoded:
 class Masks:
     """The leaves that rows reach in all trees.
 
-    Its masks take no more memory than `most_bytes`, and as much again once many rows were asked for.
+    Its masks take no more memory than `most_bytes`, and as much again once many rows were asked for here.
 
     Raises:
         UnknownError: trees decide by categories, are larger than a mask, or too many.
@@ -71,6 +71,10 @@ class Masks:
         self._first = np.arange(len(trees)) * bits
         for place, nodes in enumerate(trees):
             self._table[0, place] = self._fill(place, nodes, 0, iter(range(bits)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is made again where many rows are asked for."""
+        return {name: value for name, value in self.__dict__.items() if name != "_blocks"}
 
     @property
     def edges(self) -> dict[int, Floats]:

@@ -60,12 +60,14 @@ def _value(chance: random.Random, column: Column, known: list[str], edges: list[
 
 
 def _limits(column: Column) -> tuple[float, float]:
-    widest = EXACT if column.type == "integer" else WIDEST
-    low = column.minimum if column.minimum is not None else min(-widest, (column.maximum or 0) - widest)
-    high = column.maximum if column.maximum is not None else max(widest, low + widest)
     if column.type == "integer":
-        return max(low, -EXACT), min(high, EXACT)
-    return low, high
+        # As the service has it.
+        return (
+            -EXACT if column.minimum is None else column.minimum,
+            EXACT if column.maximum is None else column.maximum,
+        )
+    low = column.minimum if column.minimum is not None else min(-WIDEST, (column.maximum or 0) - WIDEST)
+    return low, column.maximum if column.maximum is not None else max(WIDEST, low + WIDEST)
 
 
 def _number(chance: random.Random, column: Column, edges: list[float]) -> float:

@@ -55,14 +55,25 @@ class Scorer:
         return self.load()
 
     def one(self, values: Values) -> Answer:
-        """What `pipeline.model.score` says of a row alone: a probability, that of each class, or a value."""
-        if self.encoder is not None and self.estimator is not None:
-            try:
-                return self.estimator.one(self.encoder.row(values))
-            except BeyondError:
-                pass
-        found: Answer = self.many([values])[0].tolist()
-        return found
+        """What `pipeline.model.score` says of a row alone: a probability, that of each class, or a value.
+
+        The first one that no fast form answers may take seconds, in which the Pipeline is loaded.
+        """
+        try:
+            return self.at_once(values)
+        except BeyondError:
+            found: Answer = self.many([values])[0].tolist()
+            return found
+
+    def at_once(self, values: Values) -> Answer:
+        """The same by the fast form alone.
+
+        Raises:
+            BeyondError: it says nothing of this row, or there is none.
+        """
+        if self.encoder is None or self.estimator is None:
+            raise BeyondError("no fast form")
+        return self.estimator.one(self.encoder.row(values))
 
     def many(self, rows: Sequence[Values]) -> Floats:
         """What `pipeline.model.score` says of a batch."""
