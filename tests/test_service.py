@@ -131,8 +131,8 @@ def test_a_single_row_is_scored_as_the_pipeline_scores_it(
         assert server.client.post("/predict", json={"row": row}).json()["score"] == score
 
 
-def test_both_ways_give_the_same_answers(server: Server, rows: list[dict[str, Any]]) -> None:
-    """Requests of all kinds get the same bytes by both ways, and rows that are plainly valid take the short one."""
+def test_each_way_gives_the_same_answers(server: Server, rows: list[dict[str, Any]]) -> None:
+    """Requests of all kinds get the same bytes by each way, and rows that are plainly valid take a short one."""
     url = (server.client.base_url.host, server.client.base_url.port or 0)
     accepted, found = differing(url, rows, count=500, seed=1)
     assert found == []

@@ -16,6 +16,7 @@ import bentoml
 import pytest
 import uvicorn
 from gitops_serving import connection, short
+from gitops_serving.answering import GATHER_SECONDS
 from gitops_serving.contract import answers, requests, to_answer
 from pipeline.schema import Column, Schema
 from starlette.applications import Starlette
@@ -60,13 +61,14 @@ class Here:
 
     def ways(self) -> list[int]:
         """Requests by the short way, at once and after uvicorn alike, and by the long one."""
-        time.sleep(0.2)
+        # Longer than they are gathered before they are counted.
+        time.sleep(2 * GATHER_SECONDS)
         return [int(way._value.get()) for way in short.ways()]
 
 
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
-    """A service whose model says how many values it was given."""
+@pytest.fixture(params=["httptools"])
+def here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
+    """A service whose model says how many values it was given; its server parses by the library that is named."""
     scorer = SimpleNamespace(tier="fast", at_once=lambda values: len(values) / 100)
     service = SimpleNamespace(scorer=scorer, log=None)
     monkeypatch.setattr(bentoml, "get_current_service", lambda: service)
@@ -79,7 +81,9 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
     routes = [Route("/predict", long, methods=["GET", "POST"])]
     app = Starlette(routes=routes, middleware=[Middleware(short.ShortWay, **options)])
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, timeout_keep_alive=KEEP_SECONDS, log_level="warning"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=request.param, timeout_keep_alive=KEEP_SECONDS, log_level="warning")
+    )
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     while not server.started:
@@ -97,12 +101,12 @@ def asking(*headers: str, row: dict[str, Any] | None = None) -> bytes:
     return "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode() + body
 
 
-def test_what_follows_a_plain_request_is_answered_before_uvicorn(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second request of a connection makes no scope and no task, and its answer has the same form as the first."""
+def test_what_follows_a_plain_request_is_answered_before_uvicorn(here: Here) -> None:
+    """uvicorn never hears of the second request of a connection, whose answer has the same form as the first."""
     with here.call() as caller:
-        monkeypatch.setattr(short.Shortened, "__call__", None)
         caller.sendall(asking("x-request-id: mine"))
         answer = whole(caller)
+        assert here.server.server_state.total_requests == 1
     assert re.findall(rb"(?m)^([a-z-]+): ", answer) == NAMES.split()
     assert b"\r\nx-request-id: mine\r\n" in answer
     assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"score": len(ROW) / 100, "release": "r"}
@@ -230,6 +234,12 @@ def test_what_cannot_be_written_down_ends_no_connection(here: Here) -> None:
             assert b'"score"' in whole(caller)
 
 
-def test_another_server_than_uvicorn_keeps_its_connections() -> None:
-    """Where the protocol is not known, requests take the short way each."""
-    connection.stand_before(SimpleNamespace(transport=None), SimpleNamespace())  # type: ignore[arg-type]
+@pytest.mark.parametrize("here", ["h11"], indirect=True)
+def test_a_protocol_that_is_not_known_keeps_its_connections(here: Here) -> None:
+    """There each request takes the short way through the server."""
+    before = here.ways()
+    with here.call() as caller:
+        caller.sendall(asking())
+        assert whole(caller).startswith(b"HTTP/1.1 200")
+        assert here.server.server_state.total_requests == 2
+    assert [after - past for after, past in zip(here.ways(), before, strict=True)] == [2, 0]

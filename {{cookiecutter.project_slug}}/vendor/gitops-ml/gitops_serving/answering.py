@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import bentoml
 from pydantic import BaseModel, ValidationError
 
-from gitops_serving.limits import repeated
+from gitops_serving.limits import JSON, repeated
 from gitops_serving.log import SANE_ID
 from gitops_serving.records import Answered, PredictionLog
 from gitops_serving.series import Series
@@ -25,7 +25,8 @@ from gitops_serving.together import Score, Together
 if TYPE_CHECKING:
     from gitops_serving.fast import Scorer
 
-JSON = b"application/json"
+Headers = list[tuple[bytes, bytes]]
+KIND = JSON.encode()
 GATHER_SECONDS = 0.1
 # So many are told at once; more would keep the loop from its work.
 MOST = 500
@@ -111,11 +112,11 @@ class Answering:
         name = b"%032x" % random.getrandbits(128)
         return name, said if said and SANE_ID.fullmatch(said.decode("latin-1")) else name
 
-    def headers(self, name: bytes, request: bytes, text: bytes) -> list[tuple[bytes, bytes]]:
+    def headers(self, name: bytes, request: bytes, text: bytes) -> Headers:
         """The headers of an answer with that text."""
         return [
             (b"content-length", b"%d" % len(text)),
-            (b"content-type", JSON),
+            (b"content-type", KIND),
             (b"server", self.server),
             (b"x-bentoml-request-id", b"%016x" % random.getrandbits(64)),
             (b"x-request-id", request),
@@ -157,3 +158,19 @@ class Answering:
         # What there is now stays, so the collector of garbage need not look at it again and again.
         gc.collect()
         gc.freeze()
+
+
+def caller_id(headers: Headers) -> bytes | None:
+    """The id that the caller gave to a request; None if its headers say more of its body than that it is JSON.
+
+    Names are in lower case.
+    """
+    kinds, said = 0, b""
+    for name, value in headers:
+        if name == b"content-type":
+            kinds += 1 if value == KIND else 2
+        elif name in (b"content-encoding", b"transfer-encoding"):
+            return None
+        elif name == b"x-request-id":
+            said = value
+    return said if kinds == 1 else None

@@ -14,14 +14,12 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gitops_serving.answering import Answering
+from gitops_serving.answering import Answering, Headers, caller_id
 
 # A larger request is given back, since uvicorn knows when to stop reading.
 HELD_BYTES = 64 * 1024
-# What says more of a request than that it is one whole piece of JSON.
-SPECIAL = {
-    b"content-encoding", b"transfer-encoding", b"expect", b"upgrade", b"connection", b"proxy-connection",
-}  # fmt: skip
+# Headers that say something of the connection, which is uvicorn's.
+OF_THE_CONNECTION = {b"connection", b"expect", b"proxy-connection", b"upgrade"}
 
 
 def stand_before(server: Any, answering: Answering) -> None:
@@ -40,9 +38,9 @@ class Connection(asyncio.Protocol):
     # What has come of one request: all its bytes, and what they say.
     held: bytes
     path: bytes
-    said: bytes
+    headers: Headers
+    said: bytes | None
     body: bytes
-    kinds: int
     is_begun: bool
     is_whole: bool
     is_plain: bool
@@ -103,18 +101,15 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
         name = name.lower()
-        if name == b"content-type":
-            self.kinds += 1 if value == b"application/json" else 2
-        elif name == b"x-request-id":
-            self.said = value
-        elif name in SPECIAL:
+        self.headers.append((name, value))
+        if name in OF_THE_CONNECTION:
             self.is_plain = self.is_plain and name == b"connection" and value.lower() == b"keep-alive"
 
     def on_headers_complete(self) -> None:
         """All headers are there."""
-        parser = self.parser
+        parser, self.said = self.parser, caller_id(self.headers)
         if not (
-            self.kinds == 1
+            self.said is not None
             and self.path == self.url
             and parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
@@ -131,15 +126,15 @@ class Connection(asyncio.Protocol):
 
     def _expect(self) -> None:
         """Nothing has come of the next request."""
-        self.held = self.path = self.said = self.body = b""
-        self.kinds = 0
+        self.held = self.path = self.body = b""
+        self.headers, self.said = [], None
         self.is_begun, self.is_whole, self.is_plain = False, False, True
 
     def _answer(self, start: float) -> bool:
         answering = self.answering
         values = answering.values(self.body)
         said = None if values is None else answering.at_once(values)
-        if values is None or said is None:
+        if self.said is None or values is None or said is None:
             return False
         name, request = answering.ids(self.said)
         # Before the write, in which uvicorn may be given back what is held.

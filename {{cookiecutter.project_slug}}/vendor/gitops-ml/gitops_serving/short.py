@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gitops_serving.answering import Answering, Said
+from gitops_serving.answering import Answering, Said, caller_id
 from gitops_serving.connection import stand_before
 from gitops_serving.series import Series
 from gitops_serving.together import Score
@@ -108,7 +108,7 @@ class Shortened:
     async def _short(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer here if that can be done, else the long way, by what was received."""
         start = time.perf_counter()
-        asked = _plain(scope)
+        asked = caller_id(scope["headers"])
         if asked is not None:
             message = await receive()
             values = self._values(message)
@@ -144,19 +144,6 @@ def ways() -> tuple[Any, Any]:
 
     counted = Counter("prediction_way", "Requests for one row by the way that they went", ["way"])
     return counted.labels("short"), counted.labels("long")
-
-
-def _plain(scope: Scope) -> bytes | None:
-    """The id that the caller gave to a request whose headers say no more of its body than that it is JSON."""
-    kinds, said = 0, b""
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            kinds += 1 if value == b"application/json" else 2
-        elif name in (b"content-encoding", b"transfer-encoding"):
-            return None
-        elif name == b"x-request-id":
-            said = value
-    return said if kinds == 1 else None
 
 
 def _again(message: Message, receive: Receive) -> Receive:

@@ -85,7 +85,7 @@ class Sink:
         self.gather(Waiting([line], rows=rows))
 
     def gather(self, waiting: Waiting) -> None:
-        """Have something written soon, together with what comes with it; the caller does not wait."""
+        """Have something written soon, all of it by one call if it fits; the caller does not wait."""
         with self.lock:
             full = self.waiting + waiting.rows > WAITING_ROWS
             self.waiting += 0 if full else waiting.rows
