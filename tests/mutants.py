@@ -81,7 +81,21 @@ ROOMS = (
         "service",
         tuple(
             f"gitops_serving/{name}.py"
-            for name in ("contract", "log", "limits", "records", "sink", "series", "together", "fast/scorer")
+            for name in (
+                "answering",
+                "connection",
+                "contract",
+                "log",
+                "limits",
+                "records",
+                "sink",
+                "series",
+                "together",
+                "fast/encoding",
+                "fast/masks",
+                "fast/scorer",
+                "fast/sums",
+            )
         ),
         ("serving",),
     ),

@@ -6,9 +6,11 @@ Each part writes its own section when it is done, so that hours of work survive 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -88,13 +90,14 @@ def write(title: str, text: str) -> None:
     sys.stdout.flush()
 
 
+@functools.cache
 def trained() -> Path:
-    """A project of the template, trained."""
-    project = FOLDER / "late-flights"
-    if not (project / "dvc.lock").exists():
-        bake({}, FOLDER)
-        for target in ("setup", "init", "repro"):
-            make(target, cwd=project)
+    """A project of the template as it is now, trained."""
+    for left in ("late-flights", "late-flights-dvc"):
+        shutil.rmtree(FOLDER / left, ignore_errors=True)
+    project = bake({}, FOLDER)
+    for target in ("setup", "init", "repro"):
+        make(target, cwd=project)
     return project
 
 
